@@ -79,7 +79,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         return b"".join(records)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for data, and return it decrypted; b"" at the end. Raises BrokenResourceError."""
+        """Wait for data, and return it decrypted; b"" at the end. Raises BrokenResourceError.
+
+        It returns all that one read of the socket decrypts to, whatever `max_bytes`.
+        """
         while (data := self.decrypted()) is None:
             data = self.decrypt(await read_some(self.descriptor))
             if data is not None:

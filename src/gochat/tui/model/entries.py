@@ -68,7 +68,7 @@ class TimelineEntry:
 
 
 def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
-    """Return what `me` sees of an entry that is no amendment; for `as_of`, see its field."""
+    """Return what `me` sees of an entry that is not an amendment; for `as_of`, see its field."""
     kind, text = described(entry)
     what = TimelineEntry(
         key=str(entry.seq), kind=kind, sender=entry.sender, text=text,
