@@ -345,7 +345,9 @@ class Recorder:
             common = common_name(conversation.name, self.name)
             if common not in self._started:
                 self._started.add(common)
-                self.positions.setdefault(common, (conversation.epoch, conversation.head))
+                if common in self.positions:
+                    continue  # a connection before had shown some of it: it goes on from there
+                self.positions[common] = (conversation.epoch, conversation.head)
                 self._journal.add(
                     Started(
                         self._journal.now(), self._reader, common, conversation.epoch,
