@@ -15,12 +15,13 @@ from attacker import Attacker, attacker
 from msgspec import structs
 from worst_inputs import FRAMES, OTHERS, REQUESTS, STRINGS, VALID
 
-from gochat.chat import drafts, names
+from gochat.chat import names
 from gochat.chat.passwords import Passwords
 from gochat.errors import ChatError
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
 from gochat.protocol.messages import Register, Resume
+from gochat.protocol.text import mentions
 from gochat.server import logs
 from gochat.storage.common.matching import SearchWords
 from gochat.storage.sqlite import search
@@ -84,7 +85,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "index": index,
     "match": lambda text: SearchWords("mei 漢 a\u0301").match(text),
     "query": lambda text: search.IndexedWords(text).expression(),
-    "mentions": lambda text: list(drafts._after_at_signs(text)),
+    "mentions": lambda text: list(mentions(text)),
     "key": names.possible_key,
     "name": names.fold,
     "password": Passwords().check,

@@ -7,13 +7,11 @@ Each function raises :exc:`~gochat.errors.ChatError` if a rule forbids the reque
 
 from __future__ import annotations
 
-import re
 import secrets
-import unicodedata
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from hashlib import sha256
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Final
 
 from msgspec import structs
@@ -30,6 +28,7 @@ from gochat.chat.refusals import check_length, not_inside, unknown_message
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
+from gochat.protocol.text import mentions
 
 #: In characters. A message of this length fits a frame even if every character is escaped twice.
 MAX_TEXT: Final = 4000
@@ -39,7 +38,7 @@ MAX_REACTIONS: Final = 20
 MAX_OWN_REACTIONS: Final = 5
 #: People whom one message can mention: a message that names more means the whole room.
 MAX_MENTIONS: Final = 10
-#: Possible names that are looked up for one message: bounds the cost of a message full of @.
+#: Possible mentions that are looked up for one message: bounds the cost of a message full of @.
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
@@ -47,9 +46,6 @@ _IS_INSIDE: Final = Facts(sender=INSIDE)
 #: Makes a `cid` that no process has made before: 72 random bits, and a number.
 _PROCESS: Final = secrets.token_urlsafe(9)
 _made: Final = count()
-
-#: Not inside an e-mail address; but scripts written without spaces may precede it directly.
-_MENTION: Final = re.compile(r"(?<![0-9A-Za-z_@])@(?=\w)")
 
 
 class Destination:
@@ -211,26 +207,20 @@ class Drafts:
         return [one.emoji for entry in page.entries for one in entry.reactions if one.me]
 
     async def _mentioned(self, key: ConversationKey, text: str) -> dict[NameKey, str]:
-        if "@" not in text or conversations.is_private(key):
+        if conversations.is_private(key):
             return {}
-        candidates = islice(_after_at_signs(text), _MAX_CANDIDATES)
-        keys = dict.fromkeys(filter(None, map(names.possible_key, candidates)))
+        candidates = [
+            [who for name in readings if (who := names.possible_key(name))]
+            for readings in islice(mentions(text), _MAX_CANDIDATES)
+        ]
+        keys = dict.fromkeys(chain.from_iterable(candidates))
         found = await self._directory.people(keys) if keys else {}
-        return dict(islice(found.items(), MAX_MENTIONS))
-
-
-def _after_at_signs(text: str) -> Iterator[str]:
-    """Yield what may be a name, after each @ that is not inside a word."""
-    for match in _MENTION.finditer(text):
-        start = end = match.end()
-        # Not \w+: it stops at combining marks, which are vowels in many scripts.
-        while end < len(text) and end - start <= names.MAX_TYPED and _is_of_name(text[end]):
-            end += 1
-        yield text[start:end].rstrip("-_.")
-
-
-def _is_of_name(char: str) -> bool:
-    return char.isalnum() or char in "-_." or unicodedata.category(char)[0] in "LMN"
+        mentioned = {
+            first: found[first]
+            for people in candidates
+            if (first := next((who for who in people if who in found), None))
+        }
+        return dict(islice(mentioned.items(), MAX_MENTIONS))
 
 
 def _not_an_emoji() -> ChatError:

@@ -52,7 +52,12 @@ def conversation() -> list[LogItem]:
             for number, (who, verb) in enumerate([*people, ("tomas", "left")])
         ),
         LogMessage(
-            "4", "anna", CODE, at(500), reactions=(Reaction("👍", 3, me=True), Reaction("🎉", 1))
+            "4",
+            "anna",
+            CODE,
+            at(500),
+            mentions=("mei",),
+            reactions=(Reaction("👍", 3, me=True), Reaction("🎉", 1)),
         ),
         LogMessage(
             "5",
@@ -63,7 +68,14 @@ def conversation() -> list[LogItem]:
         ),
         LogMessage("6", "anna", "Ah, thanks", at(504), edited=True),
         LogMessage("7", "boris", "\x1b[31mred\x1b[0m \u202eevil z" + "\u0301" * 9, at(506)),
-        LogMessage("8", "jonas", "@anna the review waits for you", at(510), mention=True),
+        LogMessage(
+            "8",
+            "jonas",
+            "@anna the review waits for you",
+            at(510),
+            mention=True,
+            mentions=("anna",),
+        ),
         LogMessage("9", "tomas", "oops", at(511), deleted=True),
         LogMessage("10", "anna", "On it", at(513), own=True),
         LogMessage("11", "anna", "Nearly there", at(513), own=True, state="pending"),

@@ -24,7 +24,8 @@ class Reaction:
 @dataclass(frozen=True, slots=True)
 class LogMessage:
     """A message. `time` is aware; `reply` is the sender and the beginning of what it answers.
-    `dim`: a program's, of less weight than what people say.
+    `dim`: a program's, of less weight than what people say. `mentions`: the names that are drawn as
+    mentions where the text has them; `mention`: the reader's is among them.
 
     Texts and names come as they were received: the log makes them safe to show.
     """
@@ -38,6 +39,7 @@ class LogMessage:
     edited: bool = False
     deleted: bool = False
     mention: bool = False
+    mentions: tuple[str, ...] = ()
     reactions: tuple[Reaction, ...] = ()
     reply: tuple[str, str] | None = None
     error: str = ""

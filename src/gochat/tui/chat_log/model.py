@@ -237,7 +237,9 @@ class LogModel:
     def _lay_out(self, node: ItemNode) -> Layout:
         item = node.item
         if isinstance(item, LogMessage):
-            document = _plain(DELETED) if item.deleted else parse(sanitise(item.text))
+            document = (
+                _plain(DELETED) if item.deleted else parse(sanitise(item.text), item.mentions)
+            )
             return Layout(
                 document, layout_message(item, document, self._context(node), self._geometry)
             )

@@ -7,7 +7,6 @@ the field that a server gives.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -29,10 +28,9 @@ from gochat.protocol.messages import (
     Reaction,
     Room,
 )
+from gochat.protocol.text import mentions as mentions_in
 
 EPOCH = "demo"
-#: What a mention looks like. A server looks closer.
-_MENTION = re.compile(r"(?<![\w@])@([^\W_](?:[\w.-]*\w)?)")
 
 
 @dataclass(slots=True)
@@ -272,7 +270,10 @@ class ScriptedChat:
         if not conv.startswith("#"):
             return ()
         known = {name.casefold(): name for name in self._known}
-        found = (known.get(word.casefold()) for word in _MENTION.findall(text))
+        found = (
+            next((known[name.casefold()] for name in readings if name.casefold() in known), None)
+            for readings in mentions_in(text)
+        )
         return tuple(dict.fromkeys(filter(None, found)))
 
     def message(self, conv: str, seq: int, field: str = "seq") -> Message:

@@ -57,7 +57,7 @@ class TimelineEntry:
     reason: str = ""
     edited: int | None = None
     deleted: bool = False
-    mention: bool = False
+    mentions: tuple[str, ...] = ()
     reply_to: int | None = None
     reply: tuple[str, str] | None = None
     reactions: dict[str, Tally] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
     match entry:
         case Message():
             what.form, what.edited, what.deleted = entry.form, entry.edited, entry.deleted
-            what.mention = me in entry.mentions and not entry.is_own
+            what.mentions = entry.mentions
             what.reply_to = None if entry.reply_to is None else entry.reply_to.seq
             what.reactions = {r.emoji: tally_of(r) for r in entry.reactions}
         case PersonLeft() | PersonKicked():

@@ -106,7 +106,7 @@ class Timeline:
             entry = self._by_seq[at]
             if entry.kind == "text" and not entry.own and not entry.deleted:
                 unread += 1
-                mentions += entry.mention
+                mentions += self.me in entry.mentions
         return unread, mentions
 
     # -- the log ----------------------------------------------------------------------------------
@@ -278,11 +278,11 @@ class Timeline:
             case MessageEdited(deleted=False):
                 entry.text = change.text
                 entry.edited = change.seq
-                entry.mention = self.me in change.mentions and not entry.own
+                entry.mentions = change.mentions
             case MessageEdited() | ReactionAdded(emoji="") | ReactionRemoved(emoji=""):
                 return  # another edit has followed, or the deletion; or the message is hidden
             case MessageDeleted():
-                entry.text = ""
+                entry.text, entry.mentions = "", ()
                 entry.deleted = True
                 entry.reactions = {}
             case ReactionAdded():

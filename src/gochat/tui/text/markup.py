@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from gochat.protocol.text import FENCE, Token, TokenKind, ends_block, line_tokens, readings
 from gochat.tui.text.highlighting import highlight
 
 
@@ -58,19 +59,9 @@ class Document:
         return tuple(dict.fromkeys(span.link for span in self.spans if span.link))
 
 
-_FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
-_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\]|`+|\*+|_+|~+|\[|[hH][tT][tT][pP][sS]?://|@")
-_URL: Final = re.compile(
-    r"https?://[^\s<>\"`⟨⟩␀-␡，。、；：！？（）《》「」『』【】“”‘’]+", re.IGNORECASE
-)
-_LABELLED: Final = re.compile(
-    r"\[([^\[\]]{1,200})\]\((https?://[^\s()<>⟨⟩␀-␡]{1,2000})\)", re.IGNORECASE
-)
-_TICKS: Final = re.compile("`+")
-_OPENING: Final = {")": "(", "]": "[", "}": "{"}
+_EMPHASIS_SIGNS: Final = re.compile(r"\*+|_+|~+")
 #: What an address keeps as it is, printable ASCII; everything else is percent-encoded.
 _ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
-_TRAILING: Final = ".,;:!?'\"*_~"
 _EMPHASIS: Final = {
     "*": "italic",
     "_": "italic",
@@ -78,26 +69,28 @@ _EMPHASIS: Final = {
     "__": "bold",
     "~~": "strike",
 }
-#: As in the rules of names.
-_MAX_NAME: Final = 32
 #: Of the DNS, in ASCII.
 _MAX_HOST: Final = 253
 
 
-def parse(text: str) -> Document:
-    """Return the document that sanitised `text` describes."""
+def parse(text: str, mentioned: Collection[str] = ()) -> Document:
+    """Return the document that sanitised `text` describes.
+
+    Of what may be mentions, only those of `mentioned` are drawn as such: whom the server found.
+    """
     builder = _Builder()
+    known = frozenset(map(_folded, mentioned))
     lines = text.split("\n")
     index = 0
     while index < len(lines):
         line = lines[index]
-        if fence := _FENCE.fullmatch(line):
+        if fence := FENCE.fullmatch(line):
             index = _code_block(builder, lines, index + 1, fence.group(1))
         elif line.startswith("> ") or line == ">":
-            _inline(builder, line[2:], LineKind.QUOTE)
+            _inline(builder, line[2:], LineKind.QUOTE, known)
             index += 1
         else:
-            _inline(builder, line, LineKind.TEXT)
+            _inline(builder, line, LineKind.TEXT, known, is_first=index == 0)
             index += 1
     return builder.document()
 
@@ -137,8 +130,8 @@ def _code_block(builder: _Builder, lines: list[str], index: int, language: str) 
     while index < len(lines):
         line = lines[index]
         index += 1
-        if (stripped := line.rstrip()).endswith("```"):
-            if last := stripped.rstrip("`").rstrip():
+        if ends_block(line):
+            if last := line.rstrip().rstrip("`").rstrip():
                 code.append(last)
             break
         code.append(line)
@@ -167,9 +160,11 @@ class _Pair(NamedTuple):
     role: str
 
 
-def _inline(builder: _Builder, line: str, kind: LineKind) -> None:
-    parser = _LineParser(line)
-    parser.run()
+def _inline(
+    builder: _Builder, line: str, kind: LineKind, known: frozenset[str], *, is_first: bool = False
+) -> None:
+    parser = _LineParser(line, known)
+    parser.run(is_first=is_first)
     dropped = {index for pair in parser.pairs for index in (pair.first, pair.last)}
     starts: list[int] = []
     shown: list[str] = []
@@ -190,36 +185,37 @@ def _inline(builder: _Builder, line: str, kind: LineKind) -> None:
 class _LineParser:
     """One line, read once from left to right."""
 
-    __slots__ = ("_done", "_line", "_opened", "_ticks", "pairs", "pieces")
+    __slots__ = ("_done", "_known", "_line", "_opened", "pairs", "pieces")
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, known: frozenset[str]) -> None:
         self._line = line
+        self._known = known
         self._done = 0  # up to where the line is in `pieces`
         self._opened: dict[str, tuple[int, int]] = {}  # delimiter: its piece, where its text begins
-        self._ticks: dict[int, list[int]] | None = None
         self.pieces: list[_Piece] = []
         self.pairs: list[_Pair] = []
 
-    def run(self) -> None:
-        line = self._line
-        position = 0
-        while found := _SPECIAL.search(line, position):
-            start, end = found.span()
-            match line[start]:
-                case "\\":
-                    self._add(start, end, _Piece(line[start + 1]))
-                case "`":
-                    end = self._code(start, end)
-                case "[":
-                    end = self._labelled(start)
-                case "@":
-                    end = self._mention(start)
-                case "*" | "_" | "~":
-                    self._emphasis(start, end)
-                case _:
-                    end = self._url(start)
-            position = end
-        self._plain(len(line))
+    def run(self, *, is_first: bool) -> None:
+        for token in line_tokens(self._line, is_first=is_first):
+            self._between(token.start)
+            match token.kind:
+                case TokenKind.ESCAPE:
+                    self._add(token.start, token.end, _Piece(token.value))
+                case TokenKind.CODE:
+                    self._add(token.start, token.end, _Piece(token.value, "code"))
+                case TokenKind.LINK:
+                    self._link(token)
+                case TokenKind.MENTION:
+                    self._mention(token)
+                case TokenKind.BLOCK:  # not in a line
+                    pass
+        self._between(len(self._line))
+
+    def _between(self, stop: int) -> None:
+        """Add what stands before `stop`, where there are no tokens."""
+        for found in _EMPHASIS_SIGNS.finditer(self._line, self._done, stop):
+            self._emphasis(*found.span())
+        self._plain(stop)
 
     def _plain(self, stop: int) -> None:
         if self._done < stop:
@@ -231,62 +227,24 @@ class _LineParser:
         self.pieces.extend(pieces)
         self._done = end
 
-    def _code(self, start: int, end: int) -> int:
-        if self._ticks is None:
-            self._ticks = {}
-            for run in _TICKS.finditer(self._line):
-                self._ticks.setdefault(run.end() - run.start(), []).append(run.start())
-        runs = self._ticks.get(end - start, [])  # a run whose first is escaped counts as longer
-        following = bisect_right(runs, start)
-        if following == len(runs):
-            return end
-        close = runs[following]
-        body = self._line[end:close]
-        if body.startswith(" ") and body.endswith(" ") and body.strip():
-            body = body[1:-1]
-        self._add(start, close + end - start, _Piece(body, "code"))
-        return close + end - start
-
-    def _labelled(self, start: int) -> int:
-        found = _LABELLED.match(self._line, start)
-        if found is None:
-            return start + 1
-        label, url = found.groups()
-        address = ascii_address(url)
+    def _link(self, token: Token) -> None:
+        address = ascii_address(token.value)
         if not address:
-            return start + 1
-        pieces = [_Piece(label, "link", address)]
+            self._plain(token.end)
+            return
+        pieces = [_Piece(token.label or token.value, "link", address)]
         host = urlsplit(address).hostname or ""
-        if host not in label.casefold():
+        if token.label and host not in token.label.casefold():
             pieces.append(_Piece(f" ({host})", "faint"))  # a label alone may deceive
-        self._add(start, found.end(), *pieces)
-        return found.end()
+        self._add(token.start, token.end, *pieces)
 
-    def _url(self, start: int) -> int:
-        if self._line[start - 1 : start].isalnum():
-            return start + 1
-        found = _URL.match(self._line, start)
-        if found is None:
-            return start + 1
-        url = _trimmed(found.group())
-        address = ascii_address(url)
-        if not address:
-            return found.end()  # as it is: looking again within it would take quadratic time
-        self._add(start, start + len(url), _Piece(url, "link", address))
-        return start + len(url)
-
-    def _mention(self, start: int) -> int:
-        line = self._line
-        before = line[start - 1 : start]
-        end = start + 1
-        while end < len(line) and end - start <= _MAX_NAME and _in_name(line[end]):
-            end += 1
-        while line[end - 1] in "-_.":
-            end -= 1
-        if end - start < 2 or before.isalnum() or before in {"_", "@", "/", "."}:
-            return start + 1
-        self._add(start, end, _Piece(line[start:end], "name"))
-        return end
+    def _mention(self, token: Token) -> None:
+        for name in readings(token.value):
+            if _folded(name) in self._known:
+                end = token.end - len(token.value) + len(name)
+                self._add(token.start, end, _Piece(self._line[token.start : end], "name"))
+                break
+        self._plain(token.end)
 
     def _emphasis(self, start: int, end: int) -> None:
         """Open or close: ``***`` is ``**`` and ``*`` at once."""
@@ -329,22 +287,8 @@ def _binds(sign: str, char: str) -> bool:
     return char.isalnum() if sign[0] == "_" else char.isalnum() and char.isascii()
 
 
-def _in_name(char: str) -> bool:
-    return char.isalnum() or char in "-_." or unicodedata.category(char)[0] == "M"
-
-
-def _trimmed(url: str) -> str:
-    """Return `url` without the punctuation that belongs to the sentence around it."""
-    surplus = {close: url.count(close) - url.count(opening) for close, opening in _OPENING.items()}
-    end = len(url)
-    while end:
-        last = url[end - 1]
-        if last in surplus and surplus[last] > 0:
-            surplus[last] -= 1
-        elif last not in _TRAILING:
-            break
-        end -= 1
-    return url[:end]
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def ascii_address(url: str) -> str:

@@ -34,7 +34,8 @@ def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNot
         state=entry.state,
         edited=entry.edited is not None,
         deleted=entry.deleted,
-        mention=entry.mention,
+        mention=me in entry.mentions and not entry.own,
+        mentions=entry.mentions,
         reactions=tuple(
             Reaction(emoji, tally.count, tally.me) for emoji, tally in entry.reactions.items()
         ),

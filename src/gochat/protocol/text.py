@@ -1,0 +1,258 @@
+"""What the text of a message contains: code, links and mentions.
+
+The server, the clients and a dialect read a text by these rules, so that what notifies somebody is
+also what is drawn as a mention. The rules in words, with the cases that tests of other
+implementations can use, are in ``docs/reference/protocol.md`` and
+``tests/conformance/texts.json``.
+
+Reading takes time linear in the length of the text, whatever it is. Nothing here is bounded by the
+length of a message: the caller has checked that.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class TokenKind(Enum):
+    """What a part of a text is."""
+
+    #: A fenced block: from the fence that opens it to the end of the line of the one that ends it.
+    BLOCK = "block"
+    #: Code between backticks in a line. `value` is the code.
+    CODE = "code"
+    #: An address, or ``[label](address)``: `value` is the address as written.
+    LINK = "link"
+    #: An ``@`` and a name, or a name at the beginning of the text that ``:`` or ``,`` follows.
+    #: `value` is what may be the name, without the ``@``; see `readings`.
+    MENTION = "mention"
+    #: A backslash and a character that it deprives of its meaning, which is `value`.
+    ESCAPE = "escape"
+
+
+class Token(NamedTuple):
+    """``text[start:end]`` and what it is. Positions count code points."""
+
+    kind: TokenKind
+    start: int
+    end: int
+    value: str
+    label: str = ""
+
+
+#: A line that begins a block of code; its group is the language.
+FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
+
+#: In code points, as typed: a letter may consist of several. A longer word is not a name.
+MAX_TYPED_NAME: Final = 128
+
+#: Scripts that are written without spaces between words, and may stand next to an ``@``: Thai, Lao,
+#: Tibetan, Myanmar, Khmer, Tai Le and New Tai Lue, Tai Tham, Balinese, Javanese, kana, Bopomofo,
+#: Yi and Han, with the marks of iteration and the halfwidth kana.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u302f\u3031-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f"
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
+)
+#: What ends an address: spaces, controls, quotes, brackets and the punctuation of Chinese and
+#: Japanese, which follows an address without a space; and the signs by which gochat's app shows
+#: characters that can't be shown.
+_NOT_IN_URL: Final = (
+    r"\s\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"<>\"`⟨⟩␀-␡，。、；：！？（）《》「」『』【】“”‘’"
+)
+_URL: Final = re.compile(rf"https?://[^{_NOT_IN_URL}]+", re.IGNORECASE)
+_LABELLED: Final = re.compile(
+    rf"\[([^\[\]\n]{{1,200}})\]\((https?://[^{_NOT_IN_URL}()]{{1,2000}})\)", re.IGNORECASE
+)
+_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\@＠]|`+|\[|[hH][tT][tT][pP][sS]?://|[@＠]")
+_TICKS: Final = re.compile("`+")
+_OPENING: Final = {")": "(", "]": "[", "}": "{"}
+#: Signs after an address, or around it, that are not part of it.
+_TRAILING: Final = ".,;:!?'\"*_~"
+#: A name may contain them, but not end with them.
+_SIGNS: Final = "-_."
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Yield the tokens of a text in order; they don't overlap."""
+    position, block = 0, None
+    for line in text.split("\n"):
+        end = position + len(line)
+        if block is not None:
+            if ends_block(line):
+                yield Token(TokenKind.BLOCK, block, end, "")
+                block = None
+        elif FENCE.fullmatch(line):
+            block = position
+        else:
+            for token in line_tokens(line, is_first=position == 0):
+                yield token._replace(start=token.start + position, end=token.end + position)
+        position = end + 1
+    if block is not None:
+        yield Token(TokenKind.BLOCK, block, len(text), "")
+
+
+def ends_block(line: str) -> bool:
+    """Say whether a line of a block of code is its last."""
+    return line.rstrip().endswith("```")
+
+
+def line_tokens(line: str, *, is_first: bool = False) -> Iterator[Token]:
+    """Yield the tokens of a line outside blocks; `is_first` if the text begins with it."""
+    position = 0
+    if is_first and (addressed := _addressed(line)) is not None:
+        yield addressed
+        position = addressed.end
+    ticks: dict[int, list[int]] | None = None
+    while found := _SPECIAL.search(line, position):
+        start, position = found.span()
+        token = None
+        match line[start]:
+            case "\\":
+                token = Token(TokenKind.ESCAPE, start, position, line[start + 1])
+            case "`":
+                if ticks is None:
+                    ticks = _runs_of_ticks(line)
+                token = _code(line, start, position, ticks)
+            case "[":
+                token, position = _labelled(line, start), start + 1
+            case "@" | "＠":
+                token = _mention(line, start)
+            case _:
+                token, position = _url(line, start)
+        if token is not None:
+            yield token
+            position = token.end
+
+
+def readings(name: str) -> tuple[str, ...]:
+    """Return what the `value` of a mention may name: all of it, or a part.
+
+    People who write without spaces also write on directly after a name: ``@mei你好`` means 你好's
+    neighbour if nobody is called ``mei你好``. The part ends where the first letter of an unspaced
+    script follows one of another script, or the other way round. The first reading that is the
+    name of an account counts.
+    """
+    first = None
+    for index, char in enumerate(name):
+        if not char.isalpha():
+            continue
+        is_unspaced = _UNSPACED.match(char) is not None
+        if first is None:
+            first = is_unspaced
+        elif is_unspaced != first:
+            part = name[:index].rstrip(_SIGNS)
+            return (name, part)
+    return (name,)
+
+
+def mentions(text: str) -> Iterator[tuple[str, ...]]:
+    """Yield the readings of each mention in a text, in order."""
+    if "@" in text or "＠" in text:
+        for token in tokens(text):
+            if token.kind is TokenKind.MENTION:
+                yield readings(token.value)
+    elif (addressed := _addressed(text)) is not None:  # most texts: only their beginning can
+        yield readings(addressed.value)
+
+
+def _addressed(line: str) -> Token | None:
+    """Return the name by which a text that begins so addresses somebody: ``mei: look``."""
+    end = _end_of_name(line, 0)
+    if not end or end == len(line):
+        return None
+    sign, after = line[end], line[end + 1 : end + 2]
+    if sign in "：，" or (sign in ":," and (not after or after.isspace())):
+        return Token(TokenKind.MENTION, 0, end, line[:end])
+    return None
+
+
+def _mention(line: str, start: int) -> Token | None:
+    before = line[start - 1 : start]
+    if before and before in "_@＠/":
+        return None
+    is_letter = before.isalnum() or unicodedata.category(before or " ")[0] == "M"
+    if is_letter and not _UNSPACED.match(before):
+        return None  # as in an e-mail address
+    end = _end_of_name(line, start + 1)
+    if not end:
+        return None
+    return Token(TokenKind.MENTION, start, end, line[start + 1 : end])
+
+
+def _end_of_name(line: str, start: int) -> int:
+    """Return where the name at `start` ends, 0 if there is none."""
+    end = start
+    while end < len(line) and end - start <= MAX_TYPED_NAME and _is_of_name(line[end]):
+        end += 1
+    if end - start > MAX_TYPED_NAME:
+        return 0
+    while end > start and line[end - 1] in _SIGNS:
+        end -= 1
+    return end if end > start and line[start] not in _SIGNS else 0
+
+
+def _is_of_name(char: str) -> bool:
+    return char.isalnum() or char in _SIGNS or unicodedata.category(char)[0] in "LMN"
+
+
+def _runs_of_ticks(line: str) -> dict[int, list[int]]:
+    """Return where the runs of backticks start, by their length."""
+    runs: dict[int, list[int]] = {}
+    for run in _TICKS.finditer(line):
+        runs.setdefault(run.end() - run.start(), []).append(run.start())
+    return runs
+
+
+def _code(line: str, start: int, end: int, ticks: dict[int, list[int]]) -> Token | None:
+    runs = ticks.get(end - start, [])  # a run whose first is escaped counts as longer
+    following = bisect_right(runs, start)
+    if following == len(runs):
+        return None
+    close = runs[following]
+    body = line[end:close]
+    if body.startswith(" ") and body.endswith(" ") and body.strip():
+        body = body[1:-1]
+    return Token(TokenKind.CODE, start, close + end - start, body)
+
+
+def _labelled(line: str, start: int) -> Token | None:
+    found = _LABELLED.match(line, start)
+    if found is None:
+        return None
+    label, address = found.groups()
+    return Token(TokenKind.LINK, start, found.end(), address, label)
+
+
+def _url(line: str, start: int) -> tuple[Token | None, int]:
+    """Return the address at `start`, and where to go on without one."""
+    before = line[start - 1 : start]
+    is_in_word = before.isalnum() and not _UNSPACED.match(before)
+    found = None if is_in_word else _URL.match(line, start)
+    if found is None:
+        return None, line.index("/", start)
+    address = _trimmed(found.group())
+    if address.endswith("//"):
+        return None, found.end()
+    return Token(TokenKind.LINK, start, start + len(address), address), found.end()
+
+
+def _trimmed(url: str) -> str:
+    """Return `url` without the punctuation that belongs to the sentence around it."""
+    surplus = {close: url.count(close) - url.count(opening) for close, opening in _OPENING.items()}
+    end = len(url)
+    while end:
+        last = url[end - 1]
+        if last in surplus and surplus[last] > 0:
+            surplus[last] -= 1
+        elif last not in _TRAILING:
+            break
+        end -= 1
+    return url[:end]

@@ -1,0 +1,91 @@
+"""What a text contains: cases that other implementations can use, and what holds for any text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gochat.protocol.text import MAX_TYPED_NAME, Token, TokenKind, mentions, readings, tokens
+
+CASES = json.loads(
+    (Path(__file__).parents[1] / "conformance" / "texts.json").read_text(encoding="utf-8")
+)["texts"]
+#: Signs that mean something, and letters of scripts with and without spaces.
+SIGNS = st.lists(
+    st.sampled_from(
+        ["@", "＠", "`", "```", "[", "](", ")", "https://", "x.org", "/", "\\", " ", "\n", ":", ",",
+         "a", "é", "好", "ก", "\u0301", "-", ".", "_", "3", "> "]
+    ),
+    max_size=60,
+).map("".join)  # fmt: skip
+
+
+def _described(text: str, token: Token) -> dict[str, Any]:
+    """Return a token as the cases have it."""
+    row: dict[str, Any] = {
+        "kind": token.kind.value, "at": token.start, "source": text[token.start : token.end]
+    }  # fmt: skip
+    row |= {"value": token.value} if token.value else {}
+    row |= {"label": token.label} if token.label else {}
+    if token.kind is TokenKind.MENTION and len(found := readings(token.value)) > 1:
+        row["or"] = found[1]
+    return row
+
+
+@pytest.mark.parametrize("case", [case for group in CASES.values() for case in group], ids=repr)
+def test_tokens_of_each_case(case: dict[str, Any]) -> None:
+    text = case["text"]
+    assert [_described(text, token) for token in tokens(text)] == case["tokens"]
+
+
+@given(st.one_of(st.text(), SIGNS))
+def test_tokens_of_any_text_are_in_order_and_do_not_overlap(text: str) -> None:
+    end = 0
+    for token in tokens(text):
+        assert end <= token.start < token.end <= len(text)
+        end = token.end
+        if token.kind is TokenKind.MENTION:
+            source = text[token.start : token.end]
+            assert source.lstrip("@＠") == token.value
+            for name in readings(token.value):
+                assert name
+                assert token.value.startswith(name)
+                assert not name.endswith((".", "-", "_"))
+
+
+@given(st.one_of(st.text(), SIGNS))
+def test_mentions_are_the_tokens_that_are_mentions(text: str) -> None:
+    found = [token.value for token in tokens(text) if token.kind is TokenKind.MENTION]
+    assert [names[0] for names in mentions(text)] == found
+
+
+def test_a_word_that_is_too_long_for_a_name_is_not_a_mention() -> None:
+    longest = "x" * MAX_TYPED_NAME
+    assert list(mentions(f"@{longest}")) == [(longest,)]
+    assert not list(mentions(f"@{longest}x"))
+    assert not list(mentions(f"{longest}x: look"))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["@", "@a", "@a ", "`", "``a`", "[", "[a](", "[a](https://", "https://", "https://x.org)", "\\",
+     "```\n", "好@", "a.", "@" + "é" * 100, "\n", "\u0301@"],
+)  # fmt: skip
+def test_time_is_linear_in_the_length(unit: str) -> None:
+    def took(size: int) -> float:
+        text = unit * (size // len(unit))
+        times = []
+        for _ in range(3):
+            start = process_time()
+            list(mentions(text))
+            times.append(process_time() - start)
+        return min(times)
+
+    # Quadratic time would be 100 times as long for 10 times the text.
+    assert took(40_000) < 40 * max(took(4_000), 0.0002)
