@@ -32,7 +32,7 @@ class _Extras(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder(_Extras).decode
 
 
@@ -85,6 +85,13 @@ def of_reason(reason: str) -> str:
     """
     check_length(reason, MAX_REASON, "a reason", "reason")
     return _encode(_Extras(reason=reason)).decode() if reason else ""
+
+
+def of_entry(entry: Message) -> str:
+    """Return what a store keeps of an entry besides its text."""
+    if entry.form == "text" and not entry.meta and not entry.reason:
+        return ""
+    return _encode(_Extras(entry.form, entry.meta, entry.reason)).decode()
 
 
 def extended(entry: Message, extra: str | None) -> Message:

@@ -42,6 +42,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import trio
 from msgspec import Struct
 
+from gochat.chat import extras
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.emoji import normalise
 from gochat.chat.facts import INSIDE, Facts, Role
@@ -151,11 +152,14 @@ class Draft(Struct, frozen=True, kw_only=True):
     extra: str = ""
 
     def is_repeated_by(self, entry: Message) -> bool:
-        """Return True if an entry, in its current form, has the kind, text and ref of this draft.
+        """Return True if an entry, in its current form, is what this draft makes.
 
-        An edited or deleted text counts as equal, and so does another spelling of an emoji.
+        Its kind, text, ref and extras are equal. An edited or deleted text counts as equal, and so
+        does another spelling of an emoji.
         """
         if (entry.kind, entry.ref) != (self.kind, self.ref):
+            return False
+        if not entry.deleted and extras.of_entry(entry) != self.extra:
             return False
         if entry.text == self.text or entry.deleted or entry.edited is not None:
             return True

@@ -12,6 +12,7 @@ from msgspec import structs
 from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
+from gochat.chat import extras
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store, Unchanged
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Message
@@ -199,6 +200,14 @@ async def test_entry_is_found_by_cid_sender_and_conversation(
     assert await found("Mei", "@Bob", "hello", "c1") == "cid_conflict"
     assert await found("Mei", "#nowhere", "hello", "c1") == "cid_conflict"
     assert await found("Mei", "#nowhere", "hello", "c2") is None
+    program = extras.of_message("notice", {"ci.example/build": "7", "ci.example/a": "1"})
+    retried = extras.of_message("notice", {"ci.example/a": "1", "ci.example/build": "7"})
+    await chat.say("Mei", "#lobby", "built", cid="c3", extra=program)
+    assert isinstance(
+        await chat.store.find_by_cid(draft("Mei", "#lobby", "built", cid="c3", extra=retried)),
+        Appended,
+    )
+    assert await found("Mei", "#lobby", "built", "c3") == "cid_conflict"
     await chat.do("Mei", "#lobby", "delete", ref=entry.seq)
     again = await chat.store.find_by_cid(draft("Mei", "#lobby", "hello", cid="c1"))
     assert isinstance(again, Appended)
@@ -227,8 +236,12 @@ async def test_same_cid_from_two_devices_at_once_is_one_entry(chat: Chat) -> Non
         draft("Mei", "#lobby", "hello", cid="c1", ref=None),
         draft("Mei", "#lobby", "hello", kind="edit", cid="c1", ref=1),
         draft("Mei", "#nowhere", "hello", cid="c1", ref=1),
+        draft("Mei", "#lobby", "hello", cid="c1", ref=1, extra=extras.of_message("action", {})),
+        draft(
+            "Mei", "#lobby", "hello", cid="c1", ref=1, extra=extras.of_message("text", {"a/b": "c"})
+        ),
     ],
-    ids=["text", "conversation", "ref", "kind", "unknown conversation"],
+    ids=["text", "conversation", "ref", "kind", "unknown conversation", "form", "meta"],
 )
 async def test_same_cid_for_another_entry_is_a_conflict(chat: Chat, other: Draft) -> None:
     await chat.say("Eve", "#lobby", "to be replied to")
