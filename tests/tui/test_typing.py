@@ -10,7 +10,6 @@ from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.input.emoji import with_emoji
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.text.wrap import divided
 from gochat.tui.widgets.message_input import MessageInput
 
 pytestmark = pytest.mark.anyio
@@ -90,10 +89,3 @@ def test_names_of_emoji_are_not_found_within_words_or_code() -> None:
     assert with_emoji(":tada::heart:") == "🎉❤️"
     for text in ("10:x:30", "a:x:", "`:x:`", "```\n:x:\n```", ":nothing:", ": x :"):
         assert with_emoji(text) == text
-
-
-def test_texts_are_divided_at_lines_then_words_then_clusters() -> None:
-    assert divided("aaa bbb\nccc ddd eee", 8) == ["aaa bbb", "ccc ddd", "eee"]
-    assert divided("a" * 20, 8) == ["a" * 8, "a" * 8, "a" * 4]
-    assert divided("👩‍💻" * 3, 4) == ["👩‍💻"] * 3
-    assert divided("\n\nabc def\n\n", 4) == ["abc", "def"]

@@ -71,7 +71,7 @@ def test_messages_of_one_person_within_five_minutes_share_a_header() -> None:
     assert shown(model)[2:] == [
         " 12:00  mei",
         "        text 1",
-        "        text 2",
+        "     ·  text 2",
         " 12:04  text 3",
         "",
         " 12:10  mei",
@@ -196,9 +196,38 @@ def test_states_are_told_by_signs() -> None:
         "     …  text 2",
         "     ✗  text 3",
         "        not sent: too long  retry",
-        "        text 4 (edited)",
-        "        message deleted",
+        "     ·  text 4 (edited)",
+        "     ·  message deleted",
     ]
+
+
+def test_blocks_of_code_of_several_messages_have_an_edge_each() -> None:
+    model = log(message(1, "```py\nx = 1\ny = 2\n```"), message(2, "```\nls\n```"), width=40)
+    assert [row.rstrip() for row in shown(model)[2:]] == [
+        "   ╭─ py", "   │ x = 1", "   ╰ y = 2", " · ╭─", "   ╰ ls",
+    ]  # fmt: skip
+
+
+def test_lists_quotes_rules_and_tables_are_drawn() -> None:
+    text = "- one two three four\n> > said\n---\n|a|long|\n|-:|-|\n|100|b|"
+    assert shown(log(message(1, text), width=19))[2:] == [
+        "   • one two three", "     four", "   ▏ ▏ said", "   " + "─" * 15,
+        "     a │ long", "   ────┼─────", "   100 │ b",
+    ]  # fmt: skip
+
+
+def test_a_table_that_is_too_wide_is_wrapped() -> None:
+    model = log(message(1, "|a|b|\n|-|-|\n|one two|three four|"), width=19)
+    assert shown(model)[2:] == ["   a │ b", "   one two │ three", "     four"]
+
+
+def test_positions_of_rows_ascend() -> None:
+    text = "# t\n```py\nx\n```\n|a|b|\n|-|-|\n```\n```\n---\n- x\n> ```\n> y\n> z"
+    model = log(replace(message(1, text), edited=True))
+    node = model.get("m1")
+    assert node is not None
+    positions = [row.position for row in model.layout(node).rows]
+    assert positions == sorted(set(positions))
 
 
 def test_a_note_that_does_not_fit_has_a_row_of_its_own() -> None:
@@ -338,7 +367,8 @@ def test_older_ones_come_without_a_jump() -> None:
     model.window.scroll(3)
     before = shown(model)
     model.prepend(many(50))
-    assert shown(model) == before
+    assert shown(model)[1:] == before[1:]
+    assert (shown(model)[0], before[0]) == ("     ·  text 50", "        text 50")  # grouped now
     model.window.scroll(-4)
     assert "text 49" in texts(model)
 

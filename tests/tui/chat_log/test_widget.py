@@ -750,7 +750,7 @@ async def test_text_is_readable_on_every_theme(theme: str) -> None:
         for strip in it.strips:
             for segment in strip:
                 style = segment.style
-                if style is None or not segment.text.strip(" ─▎▏╭[]"):
+                if style is None or not segment.text.strip(" ─│┼▎▏╭╰[]"):
                     continue
                 assert style.color is not None
                 assert style.bgcolor is not None

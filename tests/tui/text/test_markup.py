@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.tui.text.markup import Document, LineKind, ascii_address, parse
+from gochat.tui.text.blocks import parse
+from gochat.tui.text.document import Document
+from gochat.tui.text.markup import ascii_address
 
 
 def _spans(document: Document) -> list[tuple[str, str]]:
@@ -54,7 +56,7 @@ def test_what_is_markup(text: str, plain: str, spans: list[tuple[str, str]]) -> 
         "[/] [click=app.quit]x[/] [red on blue]",
         "me@example.org",
         "@",
-        "# no heading",
+        "#no heading",
         ">_<",
         "[label](javascript:alert)",
         "ftp://x.org file:///etc/passwd",
@@ -115,34 +117,12 @@ def test_a_labelled_link_tells_where_it_leads() -> None:
     assert parse("[x.org](https://x.org/a)").plain == "x.org"
 
 
-def test_quotes_and_fences_are_lines_of_their_kind() -> None:
-    document = parse("> quoted\nsaid\n```py\nx = 1  # one\n\n```\nend")
-    kinds = [(document.plain[line.start : line.end], line.kind) for line in document.lines]
-    assert kinds == [
-        ("quoted", LineKind.QUOTE),
-        ("said", LineKind.TEXT),
-        ("x = 1  # one", LineKind.CODE),
-        ("", LineKind.CODE),
-        ("end", LineKind.TEXT),
-    ]
-    assert ("# one", "comment") in _spans(document)
-    assert ("1", "number") in _spans(document)
-
-
-def test_markup_within_code_is_code() -> None:
-    document = parse("```\n**x** @mei https://x.org\n```")
-    assert document.plain == "**x** @mei https://x.org"
-    assert document.spans == ()
-
-
-@pytest.mark.parametrize("text", ["```\nopen", "```\nopen\n```", "```\nopen```"])
-def test_a_fence_ends_with_its_mark_or_the_message(text: str) -> None:
-    document = parse(text)
-    assert document.plain == "open"
-    assert document.lines[0].kind is LineKind.CODE
-
-
 _PIECES = [
+    "|",
+    "-",
+    "# ",
+    "- ",
+    "\n|-|-|\n",
     "*",
     "**",
     "_",
@@ -195,7 +175,8 @@ def test_an_address_is_ascii_without_spaces_and_controls(text: str) -> None:
 @pytest.mark.parametrize(
     "unit",
     ["*", "**a", "_a_", "`", "``a`", "[", "[a](", "https://", "https://x.org)", "@a", "\\", "> ",
-     "~~", "***", "*a `", "(", "a)", "[a](https://", "```\n", "*a**b"],
+     "~~", "***", "*a `", "(", "a)", "[a](https://", "```\n", "*a**b", "|", "|-|\n",
+     "|-", "- ", "-", "# ", "1. "],
 )  # fmt: skip
 def test_time_is_linear_in_the_length(unit: str) -> None:
     def took(size: int) -> float:

@@ -10,7 +10,7 @@ import pytest
 from gochat.tui.chat_log import LogMessage, LogNotice
 from gochat.tui.chat_log.rows import Context, Geometry, layout_message
 from gochat.tui.model.entries import TimelineEntry
-from gochat.tui.text.markup import parse
+from gochat.tui.text.blocks import parse
 from gochat.tui.text.sanitise import sanitise
 from gochat.tui.widgets.log_items import log_item
 
@@ -32,7 +32,7 @@ def shown(message: LogMessage) -> list[tuple[str, str]]:
 def test_action_reads_as_what_its_sender_does_under_their_name() -> None:
     message = item(form="action")
     assert isinstance(message, LogMessage)
-    assert message.text == "* mei waves"
+    assert message.text == r"\* mei waves", "it is not an item of a list"
     pieces = shown(message)
     assert ("mei", "sender") in pieces, "so that nobody's text passes for another's action"
     assert ("* mei waves", "text") in pieces

@@ -23,7 +23,7 @@ from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands
 from gochat.tui.model.entries import TimelineEntry
-from gochat.tui.text.markup import parse
+from gochat.tui.text.blocks import parse
 from gochat.tui.text.sanitise import copyable, one_line, sanitise
 
 _EXCERPT = 200

@@ -15,8 +15,8 @@ from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.host.editor import edit_text
 from gochat.tui.input import commands
 from gochat.tui.input.completion import Sources
+from gochat.tui.text.dividing import divided
 from gochat.tui.text.sanitise import sanitise
-from gochat.tui.text.wrap import divided
 from gochat.tui.widgets.completer import Completer, CompletionPopup
 from gochat.tui.widgets.composer import Editing
 

@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 
 from gochat.tui.chat_log.index import ItemIndex, ItemNode, Run
 from gochat.tui.chat_log.items import Clock, LogItem, LogMessage, LogNotice
-from gochat.tui.chat_log.rows import Context, Geometry, Row, layout_message, layout_notice
+from gochat.tui.chat_log.row import Row
+from gochat.tui.chat_log.rows import Context, Geometry, layout_message, layout_notice
 from gochat.tui.chat_log.window import RowPosition, Window
-from gochat.tui.text.markup import Document, Line, LineKind, parse
+from gochat.tui.text.blocks import parse
+from gochat.tui.text.document import Document, plain_document
 from gochat.tui.text.sanitise import sanitise, sanitise_line
 
 #: Messages of one person within this time of each other stand under one header.
@@ -238,14 +240,18 @@ class LogModel:
         item = node.item
         if isinstance(item, LogMessage):
             document = (
-                _plain(DELETED) if item.deleted else parse(sanitise(item.text), item.mentions)
+                plain_document(DELETED)
+                if item.deleted
+                else parse(sanitise(item.text), item.mentions)
             )
             return Layout(
                 document, layout_message(item, document, self._context(node), self._geometry)
             )
         if not node.is_rendered:
-            return Layout(_plain(""), ())
-        document = _plain(_summary(node.run) if node.run is not None else sanitise(item.text))
+            return Layout(plain_document(""), ())
+        document = plain_document(
+            _summary(node.run) if node.run is not None else sanitise(item.text)
+        )
         return Layout(document, layout_notice(item, document, self._context(node), self._geometry))
 
     def _context(self, node: ItemNode) -> Context:
@@ -332,15 +338,6 @@ class LogModel:
         for neighbour in (first.previous, last.next):
             if neighbour is not None:
                 self._invalidate(neighbour)
-
-
-def _plain(text: str) -> Document:
-    lines: list[Line] = []
-    start = 0
-    for line in text.split("\n"):
-        lines.append(Line(start, start + len(line), LineKind.TEXT))
-        start += len(line) + 1
-    return Document(text, tuple(lines), ())
 
 
 def _goes_on(previous: ItemNode, node: ItemNode) -> bool:

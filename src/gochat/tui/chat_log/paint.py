@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from gochat.tui.chat_log.rows import BAR, HEADER, Piece, Row
+from gochat.tui.chat_log.row import BAR, HEADER, Piece, Row
 
 
 class Pinned(int):

@@ -39,9 +39,14 @@ ROLES: Final = (
     "removed",
     "below",
     "toolbar",
+    "title",
+    "heading",
+    "code-label",
 )
 #: Roles that are lines, not text: they may be fainter.
-LINES: Final = ("rule", "unread-rule", "quote-bar", "mention-bar", "selected-bar")
+LINES: Final = (
+    "rule", "unread-rule", "quote-bar", "mention-bar", "selected-bar", "code-edge",
+)  # fmt: skip
 BACKDROPS: Final = ("mention", "selected", "highlight")
 
 COMPONENT_CLASSES: Final = frozenset(f"chat-log--{name}" for name in (*ROLES, *LINES, *BACKDROPS))
@@ -70,6 +75,10 @@ ChatLog {
     & > .chat-log--name { color: $text-accent; text-style: bold; }
     & > .chat-log--link { color: $text-primary; text-style: underline; }
     & > .chat-log--code { background: $surface; color: $foreground; }
+    & > .chat-log--title { color: $text-primary; text-style: bold underline; }
+    & > .chat-log--heading { color: $text-primary; text-style: bold; }
+    & > .chat-log--code-label { color: $text-muted; }
+    & > .chat-log--code-edge { color: $foreground 40%; }
     & > .chat-log--quote { color: $text-muted; }
     & > .chat-log--quote-bar { color: $foreground 40%; }
     & > .chat-log--faint { color: $text-muted; }
@@ -103,7 +112,9 @@ _EMPHASIS: Final = {
 }
 #: Possible backgrounds where only the terminal knows its own: both extremes.
 _UNKNOWN: Final = (RGB(0, 0, 0), RGB(255, 255, 255))
-_ON_CODE: Final = frozenset({"keyword", "string", "number", "comment", "function", "removed"})
+_ON_CODE: Final = frozenset(
+    {"keyword", "string", "number", "comment", "function", "removed", "code-label"}
+)
 
 
 def new_palette(widget: Widget) -> Palette:
@@ -148,7 +159,17 @@ def _of_terminal(widget: Widget, base: Style) -> Palette:
     for role in (*ROLES, *LINES):
         style = widget.get_component_rich_style(f"chat-log--{role}")
         roles[role] = style.without_color + Style(color=style.color)
-    for role in ("rule", "quote-bar", "time", "faint", "quote", "reply", "pending", "notice"):
+    for role in (
+        "rule",
+        "quote-bar",
+        "time",
+        "faint",
+        "quote",
+        "reply",
+        "pending",
+        "notice",
+        "code-edge",
+    ):
         roles[role] += Style(dim=True)
     for role in ("below", "toolbar"):
         roles[role] = Style(reverse=True)

@@ -9,47 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.cells import cell_len
 
 from gochat.tui.chat_log.items import LogMessage, LogNotice
-from gochat.tui.text.markup import Document, Line, LineKind, Span, parse
+from gochat.tui.chat_log.row import (
+    BAR,
+    DAY,
+    GAP,
+    HEADER,
+    REACTIONS,
+    REPLY,
+    STATE,
+    UNREAD,
+    Piece,
+    Row,
+    edge_above,
+    text_at,
+)
+from gochat.tui.chat_log.text_rows import clipped, text_rows
+from gochat.tui.text.blocks import parse
+from gochat.tui.text.document import Document
 from gochat.tui.text.sanitise import sanitise, sanitise_line
-from gochat.tui.text.wrap import clusters, wrap
+from gochat.tui.text.wrap import wrap
 
 #: Below this width a column for the time costs more than it helps.
 COMPACT_BELOW: Final = 64
 #: Longer lines are hard to read: the eye doesn't find the next one.
 MAX_TEXT_WIDTH: Final = 120
 MIN_TEXT_WIDTH: Final = 8
-
-#: The parts of an item, top to bottom: the first number of a position.
-GAP, DAY, UNREAD, HEADER, REPLY, TEXT, REACTIONS, STATE = range(8)
-
-#: In the first column: of the selected message, of one that mentions the reader.
-BAR: Final = "▎"
-
-
-class Piece(NamedTuple):
-    """A part of a row. `roles` are names of the palette; `at` is where in the text it is."""
-
-    text: str
-    roles: str
-    at: int | None = None
-    link: str = ""
-    action: tuple[str, str] | None = None
-
-
-class Row(NamedTuple):
-    """A row: `position` is the same at every width, `at` to `stop` its text, frames at its ends."""
-
-    position: tuple[int, int]
-    pieces: tuple[Piece, ...]
-    at: int
-    stop: int
-    backdrop: str = ""
+#: In the gutter, where a message begins that has neither header nor time.
+BEGINS: Final = "·"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ def layout_notice(
             *gutter,
             Piece(document.plain[start:stop], "notice", start, action=("people", "")),
         )
-        rows.append(Row((TEXT, start), pieces, start, stop))
+        rows.append(Row(text_at(start), pieces, start, stop))
     return rows
 
 
@@ -207,7 +198,7 @@ class _MessageLayout:
             *_gutter(self._geometry, self._bar, "", "time"),
             Piece(lead, "reply"),
             Piece(name, "reply bold"),
-            Piece("  " + truncated(text, max(room, 1)), "reply"),
+            Piece("  " + clipped(text, max(room, 1)), "reply"),
         )
         return self._row((REPLY, 0), pieces, 0, 0)
 
@@ -217,12 +208,12 @@ class _MessageLayout:
             return "…", "time"
         if self._item.state == "failed":
             return "✗", "error"
-        if self._context.grouped and self._context.shows_time:
-            return self._context.clock, "time"
-        return "", "time"
+        if not self._context.grouped:
+            return "", "time"
+        is_told = self._context.shows_time and self._context.clock and not self._geometry.compact
+        return (self._context.clock if is_told else BEGINS), "time"
 
     def _text(self) -> Iterator[Row]:
-        plain = self._document.plain
         base = "text"
         if self._item.deleted:
             base = "deleted"
@@ -230,48 +221,21 @@ class _MessageLayout:
             base = "pending"
         elif self._item.dim:
             base = "notice"
-        spans = _SpanCutter(self._document.spans)
-        rows = [
-            (line, start, stop)
-            for line in self._document.lines
-            for start, stop in wrap(plain, line.start, line.end, self._room(line))
-        ]
-        for number, (line, start, stop) in enumerate(rows):
-            sign, role = self._sign() if number == 0 else ("", "time")
-            pieces = list(_gutter(self._geometry, self._bar, sign, role))
-            inner = base
-            if line.kind is LineKind.QUOTE:
-                pieces.append(Piece("▏ ", "quote-bar"))
-                inner = "quote"
-            elif line.kind is LineKind.CODE:
-                pieces.append(Piece(" ", "code"))
-                inner = "code"
-            pieces.extend(spans.cut(plain, start, stop, inner))
-            used = cell_len(plain[start:stop])
-            if line.kind is LineKind.CODE:
-                fill = self._geometry.text - used - 1
-                if fill > 0:
-                    pieces.append(Piece(" " * fill, "code"))
-                used = self._geometry.text
-            if number == len(rows) - 1 and self._item.edited and not self._item.deleted:
-                if used + len(_EDITED) <= self._geometry.text:
-                    pieces.append(Piece(_EDITED, "faint"))
-                else:
-                    yield self._row((TEXT, start), pieces, start, stop)
-                    gutter = _gutter(self._geometry, self._bar, "", "time")
-                    note = Piece(_EDITED.strip(), "faint")
-                    yield self._row((TEXT, stop + 1), (*gutter, note), stop, stop)
-                    break
-            yield self._row((TEXT, start), pieces, start, stop)
-
-    def _room(self, line: Line) -> int:
-        match line.kind:
-            case LineKind.QUOTE:
-                return self._geometry.text - 2
-            case LineKind.CODE:
-                return self._geometry.text - 2
-            case LineKind.TEXT:
-                return self._geometry.text
+        blank = _gutter(self._geometry, self._bar, "", "time")
+        gutter = _gutter(self._geometry, self._bar, *self._sign())
+        rows = list(text_rows(self._document, base, self._geometry.text))
+        is_edited = self._item.edited and not self._item.deleted
+        for number, row in enumerate(rows):
+            pieces, is_last = [*gutter, *row.pieces], number == len(rows) - 1
+            gutter = blank
+            if is_edited and is_last and row.used + len(_EDITED) <= self._geometry.text:
+                pieces.append(Piece(_EDITED, "faint"))
+                is_edited = False
+            yield self._row(row.position, pieces, row.at, row.stop)
+        if is_edited:
+            end = len(self._document.plain)
+            note = Piece(_EDITED.strip(), "faint")
+            yield self._row(edge_above(end + 1), (*blank, note), end, end)
 
     def _reactions(self) -> Iterator[Row]:
         end = len(self._document.plain)
@@ -282,7 +246,7 @@ class _MessageLayout:
             emoji = sanitise_line(reaction.emoji)
             # Brackets, not only a colour: which of them are the reader's must show without colours.
             text = f"[{emoji} {reaction.count}]" if reaction.me else f" {emoji} {reaction.count} "
-            text = truncated(text, self._geometry.text)
+            text = clipped(text, self._geometry.text)
             if used and used + 1 + cell_len(text) > self._geometry.text:
                 yield self._row((REACTIONS, number), (*gutter, *pieces), end, end)
                 pieces, used, number = [], 0, number + 1
@@ -303,7 +267,7 @@ class _MessageLayout:
         room = self._geometry.text - len(retry) - 2
         pieces = (
             *_gutter(self._geometry, self._bar, "", "time"),
-            Piece(truncated(text, max(room, 8)), "error"),
+            Piece(clipped(text, max(room, 8)), "error"),
             Piece("  ", "text"),
             Piece(retry, "button", action=("act", "retry")),
         )
@@ -311,47 +275,3 @@ class _MessageLayout:
 
 
 _EDITED: Final = " (edited)"
-
-
-class _SpanCutter:
-    """Cuts rows, asked for in order, into pieces that look the same throughout."""
-
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._spans = spans
-        self._next = 0
-        self._open: list[Span] = []
-
-    def cut(self, plain: str, start: int, stop: int, base: str) -> list[Piece]:
-        while self._next < len(self._spans) and self._spans[self._next].start < stop:
-            self._open.append(self._spans[self._next])
-            self._next += 1
-        self._open = [span for span in self._open if span.end > start]
-        if not self._open:
-            return [Piece(plain[start:stop], base, start)] if start < stop else []
-        edges = {start, stop}
-        for span in self._open:
-            edges.add(max(start, span.start))
-            edges.add(min(stop, span.end))
-        cuts = sorted(edges)
-        pieces: list[Piece] = []
-        for first, last in pairwise(cuts):
-            roles, link = [base], ""
-            for span in self._open:
-                if span.start <= first and span.end >= last:
-                    roles.append(span.role)
-                    link = span.link or link
-            pieces.append(Piece(plain[first:last], " ".join(roles), first, link))
-        return pieces
-
-
-def truncated(text: str, width: int) -> str:
-    """Return as much of `text` as fits into `width` cells, with an ellipsis if that isn't all."""
-    if cell_len(text) <= width:
-        return text
-    used, end = 0, 0
-    for cluster in clusters(text):
-        if used + cluster.cells > width - 1:
-            break
-        used += cluster.cells
-        end = cluster.end
-    return text[:end] + "…"

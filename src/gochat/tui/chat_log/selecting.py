@@ -10,7 +10,7 @@ from textual.selection import Selection
 
 from gochat.tui.chat_log.index import ORDER_ORIGIN, ItemNode
 from gochat.tui.chat_log.model import LogModel, TextPoint
-from gochat.tui.chat_log.rows import TEXT, Row
+from gochat.tui.chat_log.row import TEXT, Row
 from gochat.tui.chat_log.window import VisibleRow
 from gochat.tui.text.wrap import clusters, snap
 
@@ -169,7 +169,7 @@ class TextSelector:
         return TextPoint(node.order, len(self._model.text(node)))
 
     def _text_rows(self, node: ItemNode) -> list[Row]:
-        return [row for row in self._model.layout(node).rows if row.position[0] == TEXT]
+        return [row for row in self._model.layout(node).rows if row.has_text]
 
     def _other_row(self, node: ItemNode, point: TextPoint, *, down: bool) -> TextPoint:
         """Go to the row above or below, in the same column as far as it is that long."""

@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from gochat.tui.chat_log.items import LogItem, LogMessage
 from gochat.tui.chat_log.message_actions import offered
-from gochat.tui.chat_log.rows import HEADER, Row
+from gochat.tui.chat_log.row import HEADER, Row
 from gochat.tui.chat_log.window import VisibleRow
 
 _MARGIN: Final = 1

@@ -1,63 +1,22 @@
-"""The light Markdown of messages: bold, italic, strike, code, quotes, links, mentions.
+"""The light Markdown within a line: bold, italic, strike, code, links, mentions.
 
-A parser of its own, since a chat is not a document: a line is a line, ``snake_case`` and ``2*3*4``
-stay as they are, nothing nests deeper than emphasis, and time is linear in the length of the text,
-whatever it says. Rich's and Textual's markup mean nothing here. Input is sanitised text; output is
-the text as shown, without the signs, and what each range of it is.
+A parser of its own, since a chat is not a document: ``snake_case`` and ``2*3*4`` stay as they are,
+nothing nests deeper than emphasis, and time is linear in the length of the text, whatever it says.
+What is code, an address or a mention is decided in :mod:`gochat.protocol.text`, for the server,
+too; what lines are in :mod:`~gochat.tui.text.blocks`. Rich's and Textual's markup mean nothing
+here. Input is sanitised text; output is the text as shown, without the signs, and what each range
+of it is.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from gochat.protocol.text import FENCE, Token, TokenKind, ends_block, line_tokens, readings
-from gochat.tui.text.highlighting import highlight
-
-
-class LineKind(Enum):
-    """What a line of a message is."""
-
-    TEXT = "text"
-    QUOTE = "quote"
-    CODE = "code"
-
-
-class Line(NamedTuple):
-    """A range of `Document.plain` without its line break."""
-
-    start: int
-    end: int
-    kind: LineKind
-
-
-class Span(NamedTuple):
-    """A range of `Document.plain`, its role in the palette, and the address if it is a link."""
-
-    start: int
-    end: int
-    role: str
-    link: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A message as shown: `spans` may overlap, and are sorted by their start."""
-
-    plain: str
-    lines: tuple[Line, ...]
-    spans: tuple[Span, ...]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """The addresses of the links, in order, each once."""
-        return tuple(dict.fromkeys(span.link for span in self.spans if span.link))
-
+from gochat.protocol.text import Token, TokenKind, line_tokens, readings
+from gochat.tui.text.document import Span
 
 _EMPHASIS_SIGNS: Final = re.compile(r"\*+|_+|~+")
 #: What an address keeps as it is, printable ASCII; everything else is percent-encoded.
@@ -71,77 +30,6 @@ _EMPHASIS: Final = {
 }
 #: Of the DNS, in ASCII.
 _MAX_HOST: Final = 253
-
-
-def parse(text: str, mentioned: Collection[str] = ()) -> Document:
-    """Return the document that sanitised `text` describes.
-
-    Of what may be mentions, only those of `mentioned` are drawn as such: whom the server found.
-    """
-    builder = _Builder()
-    known = frozenset(map(_folded, mentioned))
-    lines = text.split("\n")
-    index = 0
-    while index < len(lines):
-        line = lines[index]
-        if fence := FENCE.fullmatch(line):
-            index = _code_block(builder, lines, index + 1, fence.group(1))
-        elif line.startswith("> ") or line == ">":
-            _inline(builder, line[2:], LineKind.QUOTE, known)
-            index += 1
-        else:
-            _inline(builder, line, LineKind.TEXT, known, is_first=index == 0)
-            index += 1
-    return builder.document()
-
-
-class _Builder:
-    """The document that grows."""
-
-    __slots__ = ("_length", "_lines", "_pieces", "_spans")
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._lines: list[Line] = []
-        self._spans: list[Span] = []
-        self._length = 0
-
-    @property
-    def next_start(self) -> int:
-        """Where the line that comes next begins."""
-        return self._length + (1 if self._lines else 0)
-
-    def add(self, line: str, kind: LineKind, spans: list[Span]) -> None:
-        """Add a line; its `spans` count from the start of the document."""
-        start = self.next_start
-        self._length = start + len(line)
-        self._pieces.append(line)
-        self._lines.append(Line(start, self._length, kind))
-        self._spans.extend(spans)
-
-    def document(self) -> Document:
-        self._spans.sort()
-        return Document("\n".join(self._pieces), tuple(self._lines), tuple(self._spans))
-
-
-def _code_block(builder: _Builder, lines: list[str], index: int, language: str) -> int:
-    """Add the lines of a fence up to its end, or the message's; return the index after it."""
-    code: list[str] = []
-    while index < len(lines):
-        line = lines[index]
-        index += 1
-        if ends_block(line):
-            if last := line.rstrip().rstrip("`").rstrip():
-                code.append(last)
-            break
-        code.append(line)
-    start = builder.next_start
-    body = "\n".join(code)
-    colours = highlight(body, language)
-    by_line = [Span(start + first, start + last, role) for first, last, role in colours]
-    for number, line in enumerate(code):
-        builder.add(line, LineKind.CODE, by_line if number == 0 else [])
-    return index
 
 
 class _Piece(NamedTuple):
@@ -160,16 +48,21 @@ class _Pair(NamedTuple):
     role: str
 
 
-def _inline(
-    builder: _Builder, line: str, kind: LineKind, known: frozenset[str], *, is_first: bool = False
-) -> None:
+def inline(
+    line: str, position: int, known: frozenset[str] = frozenset(), *, is_first: bool = False
+) -> tuple[str, list[Span]]:
+    """Return a line as it is shown, without the signs, and what is what in it.
+
+    The spans count from the start of the document, where the line is at `position`. Of what may be
+    mentions, those of `known` are drawn as such, which has names as `folded` returns them.
+    `is_first` if the message begins with this line.
+    """
     parser = _LineParser(line, known)
     parser.run(is_first=is_first)
     dropped = {index for pair in parser.pairs for index in (pair.first, pair.last)}
     starts: list[int] = []
     shown: list[str] = []
     spans: list[Span] = []
-    position = builder.next_start
     for index, piece in enumerate(parser.pieces):
         starts.append(position)
         if index in dropped:
@@ -179,7 +72,7 @@ def _inline(
         shown.append(piece.text)
         position += len(piece.text)
     spans.extend(Span(starts[pair.first], starts[pair.last], pair.role) for pair in parser.pairs)
-    builder.add("".join(shown), kind, spans)
+    return "".join(shown), spans
 
 
 class _LineParser:
@@ -240,7 +133,7 @@ class _LineParser:
 
     def _mention(self, token: Token) -> None:
         for name in readings(token.value):
-            if _folded(name) in self._known:
+            if folded(name) in self._known:
                 end = token.end - len(token.value) + len(name)
                 self._add(token.start, end, _Piece(self._line[token.start : end], "name"))
                 break
@@ -287,7 +180,8 @@ def _binds(sign: str, char: str) -> bool:
     return char.isalnum() if sign[0] == "_" else char.isalnum() and char.isascii()
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Return a name as it is compared with others."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 

@@ -73,20 +73,6 @@ def snap(text: str, index: int, *, up: bool) -> int:
     return index
 
 
-def divided(text: str, most: int) -> list[str]:
-    """Divide `text` into parts of at most `most` characters: at the ends of lines, else of words.
-
-    Only a word that is longer is broken, between clusters. No part is blank.
-    """
-    parts: list[str] = []
-    while len(text) > most:
-        cut = max(text.rfind("\n", 1, most + 1), 0) or max(text.rfind(" ", 1, most + 1), 0)
-        cut = cut or snap(text, most, up=False) or most
-        parts.append(text[:cut].rstrip())
-        text = text[cut:].removeprefix("\n" if text[cut] == "\n" else " ")
-    return [part for part in [*parts, text.rstrip()] if part.strip()]
-
-
 def wrap(text: str, start: int, end: int, width: int) -> list[tuple[int, int]]:
     """Break the line ``text[start:end]`` into rows of at most `width` cells (`MIN_WIDTH` at least).
 

@@ -28,7 +28,7 @@ def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNot
         key=entry.key,
         sender=entry.sender,
         # The header stays: anybody can type the line that an action reads as.
-        text=f"* {entry.sender} {entry.text}" if entry.form == "action" else entry.text,
+        text=f"\\* {entry.sender} {entry.text}" if entry.form == "action" else entry.text,
         time=at,
         own=entry.own,
         state=entry.state,
