@@ -10,13 +10,18 @@ from gochat import cli
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "run-as-a-service.md"
 
-#: The directives of systemd 249 that the unit uses; the newest is from 235.
+#: The directives of systemd 249 that the unit uses; the newest are from 247.
 KNOWN: Final = frozenset(
     {"Type", "WatchdogSec", "TimeoutStartSec", "ListenStream", "Backlog"}
     | {"Description", "After", "Wants", "StartLimitIntervalSec", "WantedBy"}
     | {"ExecStart", "ExecReload", "User", "StateDirectory", "StateDirectoryMode", "LimitNOFILE"}
     | {"Restart", "RestartSec", "RestartPreventExitStatus", "TimeoutStopSec", "NoNewPrivileges"}
     | {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictAddressFamilies"}
+    | {"UMask", "CapabilityBoundingSet", "ProtectProc", "ProcSubset", "ProtectKernelTunables"}
+    | {"ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock"}
+    | {"ProtectHostname", "PrivateUsers", "RemoveIPC", "RestrictNamespaces", "RestrictRealtime"}
+    | {"RestrictSUIDSGID", "LockPersonality", "MemoryDenyWriteExecute", "SystemCallArchitectures"}
+    | {"SystemCallFilter", "SystemCallErrorNumber"}
 )
 
 
