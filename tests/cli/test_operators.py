@@ -21,7 +21,7 @@ from processes import GOCHAT, serve
 from redis_process import RedisServer
 
 from gochat.cli import doctor, main
-from gochat.config import Config, Listen, Metrics, Tls
+from gochat.config import Auth, Config, Listen, Metrics, Tls
 
 FreePort = Callable[[], int]
 
@@ -148,6 +148,20 @@ def test_healthy_machine_has_no_errors(tmp_path: Path, capsys: pytest.CaptureFix
     code, out, _ = gochat(capsys, "doctor", "--set", store, "--set", "port=0", "--json")
     assert {finding["level"] for finding in json.loads(out)} <= {"ok", "warning"}
     assert list(tmp_path.iterdir()) == [], "it changes nothing"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_authentication_program_that_others_can_change_is_an_error(tmp_path: Path) -> None:
+    program = tmp_path / "ldap_login"
+    program.touch(mode=0o755)
+    auth = Auth(command=(str(program),))
+    assert examined(tmp_path, auth=auth)["auth.command"] == ("ok", f"{program} can be started")
+    program.chmod(0o775)
+    level, text = examined(tmp_path, auth=auth)["auth.command"]
+    assert (level, "others can change" in text) == ("error", True)
+    program.chmod(0o644)
+    level, text = examined(tmp_path, auth=auth)["auth.command"]
+    assert (level, "can't be executed" in text) == ("error", True)
 
 
 @contextmanager

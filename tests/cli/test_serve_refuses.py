@@ -37,6 +37,26 @@ def test_bad_configuration_is_reported_with_file_line_and_key(tmp_path: Path) ->
     assert f"{path}:4: limits.burst" in said
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("{here}/nowhere", "is not there"),
+        ("{here}", "is not a program"),
+        ("{here}/server.toml", "can't be executed"),
+        ("ldap_login", "is not an absolute path"),
+    ],
+)
+def test_missing_authentication_program_is_reported_with_file_line_and_key(
+    tmp_path: Path, program: str, reason: str
+) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text(f"port = 0\n[auth]\ncommand = ['{program.format(here=tmp_path)}']\n")
+    code, said = failing("--config", str(path), "--store=sqlite:///:memory:")
+    assert code == 2
+    assert f"{path}:3: auth.command: " in said
+    assert reason in said
+
+
 def test_port_in_use_is_a_temporary_failure(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         code, said = failing(

@@ -249,6 +249,14 @@ def test_wrong_listener_is_refused_with_line_and_key(
             "server.toml:2: limits.password_min: passwords of 100 to 50 characters: none fits",
         ),
         (
+            "[auth]\ncommand = ['ldap_login']",
+            "server.toml:2: auth.command: 'ldap_login' is not an absolute path",
+        ),
+        (
+            "[auth]\ncommand = ['/bin/true']\nlocal = true",
+            "server.toml:3: auth.local: with accounts of a directory, local ones must not be open",
+        ),
+        (
             "[registration]\nmode = 'invite'",
             "server.toml:2: registration.mode: to register by invitation there must be",
         ),

@@ -79,6 +79,7 @@ def another(key: Key) -> object:
     chosen: dict[str, object] = {
         "registration.mode": "closed",
         "registration.invites": ("a-code-of-mine",),
+        "auth.command": ("/bin/true",),
         "websocket_origins": ("https://chat.example.org",),
         "log_format": "json",
         "log_level": "warning",

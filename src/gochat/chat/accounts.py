@@ -1,6 +1,7 @@
 """Accounts: registration, and authentication by password.
 
-Passwords are hashed with argon2id, behind a queue (:mod:`gochat.chat.hashing`).
+Passwords are hashed with argon2id, behind a queue (:mod:`gochat.chat.hashing`), unless somebody
+else checks them (:mod:`gochat.chat.external`).
 
 Authentication takes time, during which the password may change. So its result has the *generation*
 of the account record that it was checked against (:class:`Identity`); a token keeps it, and is
@@ -12,19 +13,28 @@ revoked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import structlog
 import trio
 
-from gochat.chat import names, skeletons
-from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
+from gochat.chat import external, names, skeletons
+from gochat.chat.external import NO_PASSWORD, Directory, NoDirectory
+from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords, Verdict
 from gochat.chat.store import (
     Account,
     Store,
 )
+from gochat.chat.work_queue import Wait, wait_patiently
 from gochat.errors import ChatError, ErrorCode
+
+log = structlog.stdlib.get_logger()
+
+
+#: Characters of a password that is passed on: no directory knows longer ones.
+LONGEST_ELSEWHERE: Final = 1024
 
 
 class Identity(NamedTuple):
@@ -40,7 +50,7 @@ class Accounts:
 
     `clock` returns milliseconds since the Unix epoch. All methods may raise
     :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` where documented.
-    Methods that hash take a `wait` (see :meth:`~gochat.chat.hashing.HashingQueue.slot`).
+    Methods that hash take a `wait` (see :meth:`~gochat.chat.work_queue.WorkQueue.slot`).
     """
 
     def __init__(
@@ -50,10 +60,12 @@ class Accounts:
         *,
         passwords: Passwords | None = None,
         queue: HashingQueue | None = None,
+        directory: Directory | None = None,
         reserved_names: Iterable[str] = (),
     ) -> None:
         self._store = store
         self._clock = clock
+        self._directory = directory or NoDirectory()
         self._passwords = passwords or Passwords()
         self._queue = queue or HashingQueue()
         self._reserved = skeletons.of_all(reserved_names)
@@ -70,10 +82,7 @@ class Accounts:
             ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``. A name that is
                 reserved, or looks like another one, counts as taken.
         """
-        shown = names.check(name)
-        key = names.fold(name)
-        if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
-            raise skeletons.reserved(shown)
+        shown, key = self._check_new(name)
         self._passwords.check(password)
         if await self._store.account(key) is None:
             async with self._queue.slot(wait):
@@ -90,12 +99,23 @@ class Accounts:
             details={"name": shown, "rule": "taken"},
         )
 
-    async def log_in(self, name: str, password: str, wait: Wait = wait_patiently) -> Identity:
+    async def log_in(
+        self, name: str, password: str, wait: Wait = wait_patiently, *, address: str = ""
+    ) -> Identity:
         """Return the identity of the account with this name and password.
 
+        Where a directory knows them, the account is created if there is none. `address` is where
+        the login comes from.
+
         Raises:
-            ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
+            ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``;
+                of a directory also ``unavailable``, and ``name_taken`` for a name that no new
+                account can have.
         """
+        if self._directory.is_on and not await self._has_password(
+            names.possible_key(name.removeprefix("@"))
+        ):
+            return await self._log_in_elsewhere(name, password, wait, address)
         async with self._queue.slot(wait):
             account, verdict = await self._prove(name, password)
             if verdict is Verdict.OUTDATED:
@@ -112,8 +132,10 @@ class Accounts:
 
         Raises:
             ChatError: ``bad_credentials``, also if the password was changed meanwhile;
-                ``bad_password`` or ``busy``.
+                ``bad_password`` or ``busy``; ``not_permitted`` where it is not kept here.
         """
+        if self._directory.is_on and not await self._has_password(who.key):
+            raise external.kept_elsewhere()
         self._passwords.check(new, "new")
         async with self._queue.slot(wait):
             account, _ = await self._prove(who.name, old, "old")
@@ -122,6 +144,63 @@ class Accounts:
             if not await self._store.change_password(account, password_hash):
                 raise wrong_credentials("old")
         return who._replace(generation=account.generation + 1)
+
+    def _check_new(self, name: str) -> tuple[str, NameKey]:
+        """Return a new account's name as it is displayed, and its key.
+
+        Raises:
+            ChatError: ``bad_name``; ``name_taken`` if it is reserved.
+        """
+        shown = names.check(name)
+        if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
+            raise skeletons.reserved(shown)
+        return shown, names.fold(name)
+
+    # -- with a directory ---------------------------------------------------------------------
+
+    async def _has_password(self, key: NameKey | None) -> bool:
+        """Return whether the password of an account is kept here although there is a directory."""
+        if not self._directory.allows_local or key is None:
+            return False
+        account = await self._store.account(key)
+        return account is not None and account.password_hash != NO_PASSWORD
+
+    async def _log_in_elsewhere(
+        self, name: str, password: str, wait: Wait, address: str
+    ) -> Identity:
+        """Log in with a password that the directory checks."""
+        try:
+            key = names.fold_person(name)
+        except ChatError:  # nobody has such a name
+            raise wrong_credentials() from None
+        # A directory may take an empty password for a wish to be anonymous, and allow that (LDAP).
+        if not 0 < len(password) <= LONGEST_ELSEWHERE:
+            raise wrong_credentials()
+        # It gets the key, not what was typed: were it to tell Mei from mei, two people would get
+        # one account.
+        answer = await self._directory.check(key, password, address, wait)
+        if not answer.is_allowed:
+            raise wrong_credentials()
+        if answer.name is not None and names.possible_key(answer.name) != key:
+            log.warning("directory knows another name", account=key, name=answer.name[:64])
+            raise wrong_credentials()
+        account = await self._store.account(key)
+        if account is None:
+            account = await self._create(answer.name or name.removeprefix("@"), key)
+        return Identity(account.key, account.name, account.generation)
+
+    async def _create(self, name: str, key: NameKey) -> Account:
+        """Create the account of a person whom the directory knows, and return it."""
+        shown, _ = self._check_new(name)
+        account = Account(key=key, name=shown, password_hash=NO_PASSWORD, created=self._clock())
+        if await self._store.create_account(account):
+            log.info("account created", account=shown, by="auth.command")
+            return account
+        found = await self._store.account(key)  # by another login of the same person
+        assert found is not None
+        return found
+
+    # -- passwords that are kept here -----------------------------------------------------------
 
     async def _prove(
         self, name: str, password: str, field: str = "password"
@@ -134,7 +213,7 @@ class Accounts:
             account = await self._store.account(names.fold_person(name))
         except ChatError:  # no account can have such a name
             account = None
-        password_hash = account.password_hash if account is not None else None
+        password_hash = account.password_hash or None if account is not None else None
         verdict = await self._queue.run(self._passwords.verify, password_hash, password)
         if account is None or verdict is Verdict.WRONG:
             raise wrong_credentials(field)

@@ -20,15 +20,17 @@ def run(args: argparse.Namespace) -> int:
     With ``--json`` an error is in the object, too, and 2 is returned.
 
     Raises:
-        ConfigError: the configuration, or a certificate, can't be used.
+        ConfigError: the configuration, a certificate or the program of `auth` can't be used.
     """
     from gochat.cli import USAGE
     from gochat.config import KEYS, SECRET, load_config_and_sources
     from gochat.errors import ConfigError
+    from gochat.server.auth_command import require_program
     from gochat.server.certificate import Certificate
 
     try:
         config, sources = load_config_and_sources(args.config, settings=configured.settings(args))
+        require_program(config.auth, sources)
         certificate = Certificate(config.tls) if config.tls.cert else None
     except ConfigError as error:
         if not args.json:

@@ -82,6 +82,7 @@ def examine(config: Config) -> Iterator[Finding]:
     else:
         yield from _redis(config)
     yield from _certificate(config)
+    yield from _auth_command(config)
     for listen in config.listeners:
         yield from _listener(config, listen)
     if not config.metrics.port:
@@ -218,6 +219,26 @@ def _certificate(config: Config) -> Iterator[Finding]:
     if os.name == "posix" and mode & 0o007:
         text = f"everybody can read {config.tls.key} (mode {stat.S_IMODE(mode):o})"
         yield Finding("error", "certificate", text, f"chmod o= {config.tls.key}")
+
+
+def _auth_command(config: Config) -> Iterator[Finding]:
+    from gochat.errors import ConfigError
+    from gochat.server.auth_command import require_program
+
+    if not config.auth.command:
+        return
+    subject, program = "auth.command", Path(config.auth.command[0])
+    try:
+        require_program(config.auth, {})
+    except ConfigError as error:
+        yield Finding("error", subject, str(error).partition(": ")[2])
+        return
+    others = program.stat().st_mode & 0o022
+    if os.name == "posix" and others:
+        text = f"others can change {program}, and would see every password"
+        yield Finding("error", subject, text, f"chmod go-w {program}")
+    else:
+        yield Finding("ok", subject, f"{program} can be started")
 
 
 def _listener(config: Config, listen: Listen) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from gochat.errors import ConfigError
     from gochat.server import workers
     from gochat.server.app import serve
+    from gochat.server.auth_command import require_program
     from gochat.server.logs import configure_logs, log_start
     from gochat.server.systemd import Notifier, take_sockets
 
@@ -96,7 +97,12 @@ def run(args: argparse.Namespace) -> int:
     settings = configured.settings(args)
     if args.workers < 1:
         raise ConfigError("--workers: at least one process is needed to serve")
-    read = partial(load_config_and_sources, args.config, flags=flags, settings=settings)
+
+    def read() -> tuple[Config, Mapping[str, str]]:
+        config, sources = load_config_and_sources(args.config, flags=flags, settings=settings)
+        require_program(config.auth, sources)
+        return config, sources
+
     config, sources = read()
     worker = workers.number()
     configure_logs(config.log_format, config.log_level, worker=worker)

@@ -11,6 +11,7 @@ Each key is a field of :class:`Config`, with its bounds and its reason in its `M
 An invalid configuration prevents the start, so a misspelt limit does not go unnoticed.
 """
 
+from gochat.config.auth import Auth
 from gochat.config.checks import contradictions
 from gochat.config.limits import Limits
 from gochat.config.listen import Listen
@@ -38,6 +39,7 @@ __all__ = [
     "LISTEN_KEYS",
     "NEEDS_RESTART",
     "SECRET",
+    "Auth",
     "Config",
     "Key",
     "Limits",

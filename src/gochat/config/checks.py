@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Final, NamedTuple
 
 from gochat.config.listen import UNIX, Listen
@@ -62,6 +63,17 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             f"{limits.mailbox_bytes} bytes hold fewer than {FRAMES_IN_MAILBOX} frames of "
             f"{limits.frame_bytes} bytes: what waits for a client needs at least "
             f"{FRAMES_IN_MAILBOX * limits.frame_bytes}",
+        )
+    if config.auth.command and not PurePath(config.auth.command[0]).is_absolute():
+        yield Contradiction(
+            ("auth.command",),
+            f"{config.auth.command[0]!r} is not an absolute path, as /usr/local/bin/ldap_login is",
+        )
+    if config.auth.command and config.auth.local and config.registration.mode == "open":
+        yield Contradiction(
+            ("auth.local", "registration.mode", "auth.command"),
+            "with accounts of a directory, local ones must not be open to everybody, who could "
+            "register the names of others: set registration.mode to invite or closed",
         )
     if config.registration.mode == "invite" and not config.registration.invites:
         yield Contradiction(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
+from gochat.config.auth import Auth
 from gochat.config.limits import DAY, Limits, Seconds, within
 from gochat.config.listen import Listen, ProxyFrom
 
@@ -180,8 +181,16 @@ class Config(Struct, frozen=True, kw_only=True):
     listen: tuple[Listen, ...] = ()
     tls: Tls = Tls()
     registration: Registration = Registration()
+    auth: Auth = Auth()
     metrics: Metrics = Metrics()
     limits: Limits = Limits()
+
+    @property
+    def registration_mode(self) -> Literal["open", "invite", "closed"]:
+        """Who can register: nobody where accounts come from a directory only."""
+        if self.auth.command and not self.auth.local:
+            return "closed"
+        return self.registration.mode
 
     @property
     def listeners(self) -> tuple[Listen, ...]:
@@ -217,6 +226,7 @@ def default_store_path() -> Path:
 SECTIONS: Final[Mapping[str, type[Struct]]] = {
     "tls": Tls,
     "registration": Registration,
+    "auth": Auth,
     "metrics": Metrics,
     "limits": Limits,
 }

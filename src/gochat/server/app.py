@@ -11,6 +11,7 @@ The tree of tasks::
      │    ├── hub.deliver_presence
      │    ├── markers.run
      │    ├── revocations.run
+     │    ├── rechecks.run: whether the directory still knows who is online
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
@@ -183,6 +184,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         )
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
+        nursery.start_soon(services.rechecks.run)
         if store.node_bus is not None:
             await nursery.start(store.node_bus.run, PeerNodes(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, lambda: services.config.limits)

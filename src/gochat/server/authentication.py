@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from gochat.chat import names
+from gochat.chat import external, names
 from gochat.chat.accounts import Identity
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
@@ -60,7 +60,10 @@ class Authentication:
 
     async def register(self, session: Session, request: Register) -> None:
         """Create an account."""
-        registration, limiter = self._services.config.registration, self._services.registrations
+        config, limiter = self._services.config, self._services.registrations
+        registration = config.registration
+        if config.auth.command and not config.auth.local:
+            raise external.registered_elsewhere()
         if registration.mode == "closed":
             raise ChatError(ErrorCode.REGISTRATION_CLOSED, "registration is closed on this server")
         if registration.mode == "invite":
@@ -96,7 +99,9 @@ class Authentication:
             await session.while_there(partial(self._services.login_lines.wait, origin))
             logins.check(account, origin, trio.current_time())  # others may have tried meanwhile
         try:
-            who = await accounts.log_in(request.name, request.password, session.while_there)
+            who = await accounts.log_in(
+                request.name, request.password, session.while_there, address=session.address
+            )
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
                 now = trio.current_time()
@@ -104,6 +109,7 @@ class Authentication:
                 logins.failed(account, origin, now, is_known=is_known)
             raise
         logins.succeeded(account, origin)
+        self._services.rechecks.note(who.key)
         self._services.budgets.charge(session.address, who.key, ARRIVING)
         token = await tokens.issue(who, origin, device=request.device, is_login=True)
         self._services.revocations.tokens_revoked(who.key, token.replaced, TOO_MANY)

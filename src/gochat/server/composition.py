@@ -17,6 +17,7 @@ from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config, Limits
 from gochat.histogram import SECONDS, Histogram
+from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import Delivery
@@ -26,6 +27,7 @@ from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter, WriteLimiter, max_connections
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
+from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
@@ -42,14 +44,18 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         publish=store.node_bus.publish if store.node_bus is not None else lambda _: None,
     )
     hashing = HashingQueue(limits.hashing_queue)
+    journal = Journal(limits.connections_per_address)
+    auth_command = AuthCommand(config.auth, journal)
     accounts = Accounts(
         store,
         wall_clock,
         passwords=passwords(limits),
         queue=hashing,
+        directory=auth_command,
         reserved_names=config.registration.reserved_names,
     )
     tokens = Tokens(store, wall_clock, lifetime=_lifetime(limits))
+    revocations = Revocations(store, hub, tokens)
     return Services(
         config=config,
         store=store,
@@ -57,9 +63,11 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         delivery=delivery,
         hub=hub,
         accounts=accounts,
+        auth_command=auth_command,
         hashing=hashing,
         tokens=tokens,
-        revocations=Revocations(store, hub, tokens),
+        revocations=revocations,
+        rechecks=Rechecks(store, hub, revocations, auth_command),
         drafts=Drafts(store, directory, limits.text_chars),
         drafts_at_once=Drafts(UNASKED, directory.known, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
@@ -71,7 +79,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         login_lines=LoginLines(limits.login_interval, limits.login_line),
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
-        journal=Journal(limits.connections_per_address),
+        journal=journal,
         identity=ServerIdentity(config.key_file),
         append_seconds=Histogram(SECONDS),
     )
@@ -87,6 +95,7 @@ def configure(services: Services, config: Config, passwords: Passwords) -> None:
     services.config = config
     services.hub.limit_writes(limits.burst, limits.per_second)
     services.accounts.configure(passwords, registration.reserved_names)
+    services.auth_command.configure(config.auth)
     services.hashing.max_waiting = limits.hashing_queue
     services.tokens.lifetime = _lifetime(limits)
     for drafts in (services.drafts, services.drafts_at_once):

@@ -14,6 +14,7 @@ from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config
 from gochat.histogram import Histogram
+from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import Delivery
@@ -23,6 +24,7 @@ from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
+from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 
@@ -39,9 +41,11 @@ class Services:
     delivery: Delivery
     hub: Hub
     accounts: Accounts
+    auth_command: AuthCommand
     hashing: HashingQueue
     tokens: Tokens
     revocations: Revocations
+    rechecks: Rechecks
     drafts: Drafts
     #: For :func:`gochat.chat.at_once.at_once`.
     drafts_at_once: Drafts
