@@ -106,13 +106,18 @@ def feed(pilot: Pilot[None], data: str) -> None:
         pilot.app.post_message(event)
 
 
+def post_keys(pilot: Pilot[None], names: Sequence[str]) -> None:
+    """Press keys, all of them at once, and don't wait."""
+    for name in names:
+        event = events.Key(name, name if len(name) == 1 else None)
+        event.set_sender(pilot.app)
+        pilot.app.post_message(event)
+
+
 async def press_all(pilot: Pilot[None], names: Sequence[str]) -> None:
     """Press keys, all of them at once, and wait until they have had their effect."""
     app = pilot.app
     assert isinstance(app, GochatApp)
-    for name in names:
-        event = events.Key(name, name if len(name) == 1 else None)
-        event.set_sender(app)
-        app.post_message(event)
+    post_keys(pilot, names)
     await asyncio.sleep(0)
     await until(pilot, lambda: app.is_idle, "the keys")
