@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     NOT_LOGGED_IN = "not_logged_in"
     ALREADY_LOGGED_IN = "already_logged_in"
     BAD_CREDENTIALS = "bad_credentials"
+    ACCOUNT_DISABLED = "account_disabled"
     BAD_TOKEN = "bad_token"
     NAME_TAKEN = "name_taken"
     BAD_NAME = "bad_name"
@@ -82,7 +83,7 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.ALREADY_LOGGED_IN: frozenset({"name"}),
     ErrorCode.NAME_TAKEN: frozenset({"name", "rule"}),
     ErrorCode.BAD_NAME: frozenset({"rule", "max"}),
-    ErrorCode.BAD_PASSWORD: frozenset({"min", "max"}),
+    ErrorCode.BAD_PASSWORD: frozenset({"rule", "min", "max"}),
     ErrorCode.UNKNOWN_PERSON: frozenset({"name"}),
     ErrorCode.UNKNOWN_CONVERSATION: frozenset({"conv"}),
     ErrorCode.UNKNOWN_MESSAGE: frozenset({"conv", "seq"}),

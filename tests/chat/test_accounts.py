@@ -13,11 +13,11 @@ from patience import PATIENCE
 from storing import NOON, Clock
 from talking import World
 
+from gochat.chat.account import Account
 from gochat.chat.accounts import Accounts, Identity
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords
-from gochat.chat.store import Account
 from gochat.chat.tokens import Tokens
 from gochat.errors import ChatError, StoreUnavailable
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 from processes import serve
 
+from gochat.chat.account import Account
 from gochat.chat.names import fold
-from gochat.chat.store import Account
 from gochat.cli import main
 from gochat.storage import open_store
 

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import trio
+from admin_peer import administered, needs_linux
 from bare_wire import Wire, wire
 from msgspec import structs
 from peers import PASSWORD, config, running_server
@@ -314,6 +316,22 @@ async def refusal(one: Wire, msg_type: str, **fields: Any) -> dict[str, Any]:
     return error
 
 
+@needs_linux
+async def test_account_errors_say_what_to_do(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (server, admin), wire(server) as one:
+        await one.ask("hello")
+        code = (await admin.ask("account create", name="mei"))["code"]
+        error = await refusal(one, "login", name="mei", password=code)
+        assert (error["code"], error["args"]) == ("bad_password", {"rule": "one_time_code"})
+        assert (error["field"], f"{code} your new password" in error["text"]) == ("password", True)
+        short = await refusal(one, "login", name="mei", password=f"{code} short")
+        assert (short["code"], short["args"]) == ("bad_password", {"min": 8, "max": 128})
+        await admin.ask("account disable", name="mei")
+        error = await refusal(one, "login", name="mei", password=f"{code} {PASSWORD}")
+        assert (error["code"], error["field"]) == ("account_disabled", "name")
+        assert "args" not in error
+
+
 async def test_frame_errors_say_how_long_it_was() -> None:
     async with hello_at(config()) as one:
         await one.stream.send_all((70_000).to_bytes(4, "big"))
@@ -404,6 +422,6 @@ async def test_every_code_is_provoked_here() -> None:
     """Those in the table, and those that need a server of their own."""
     others = {
         "frame_empty", "frame_too_large", "registration_closed", "bad_invite", "rate_limited",
-        "busy", "unavailable", "server_full",
+        "busy", "unavailable", "server_full", "account_disabled",
     }  # fmt: skip
     assert {case.code for case in CASES} | others == set(ErrorCode)

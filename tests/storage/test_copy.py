@@ -19,6 +19,7 @@ import msgspec
 import pytest
 import redis
 import trio
+from msgspec.structs import replace
 from processes import GOCHAT
 from redis_deployments import ClusterOf3, Watched, wait_for
 from redis_process import RedisServer
@@ -26,6 +27,7 @@ from redis_rights import add_user, rules
 from storing import NOON, Chat, Clock, account, draft, key, make_token, person
 
 from gochat.chat import extras
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
@@ -63,6 +65,14 @@ async def fill(url: str, more: int = 0) -> None:
         await store.add_token(make_token("Bob", 4, expires=NOON))
         await store.add_token(make_token("Eve", 5, expires=2 * TODAY))
         await store.change_password(account("Eve"), "her new hash")
+        for before, after in (
+            (account("Bob"), {"role": "moderator", "bot": True}),
+            (account("Straße"), {"state": "disabled", "generation": 1}),
+        ):
+            await store.administration.change_account(before, replace(before, **after))
+        for act in ("role set", "account disable"):
+            entry = AuditEntry(at=clock.now, actor="uid 0", act=act, subject="who", reason="ü")
+            await store.administration.record(entry)
         await chat.append(*(draft("Bob", "#lobby", f"{n}", cid=f"c{n}") for n in range(more)))
         await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"], cid="hello")
         await chat.say("Mei", "#lobby", "to be taken back @Eve", mentions=["Eve"])
@@ -149,6 +159,7 @@ async def everything(url: str) -> dict[str, Any]:
             token_id = bytes([number]) * 16
             found[f"session {number}"] = await store.token(token_id, wall_clock())
         found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
+        found["acts"] = await store.administration.audit(before=None, limit=9)
         found["said"] = [
             isinstance(said, Appended) and (said.entry.seq, said.entry.text)
             for said in (
@@ -220,7 +231,7 @@ async def test_copy_of_a_copy_is_what_people_had(kinds: tuple[str, ...], place: 
     assert len(epochs) == len(kinds), "clients must not take one history for another"
     assert all(report.parts == reports[0].parts for report in reports)
     counts = {part.what: part.count for part in reports[0].parts}
-    assert (counts["accounts"], counts["sessions"]) == (5, 3)
+    assert (counts["accounts"], counts["sessions"], counts["acts"]) == (5, 3, 2)
     assert reports[0].kinds["edit"] == 3
 
 

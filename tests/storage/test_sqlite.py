@@ -85,7 +85,8 @@ class _Held:
 
 _APPEND_FOR_EVER = """
 import sys, trio
-from gochat.chat.store import Account, Draft
+from gochat.chat.account import Account
+from gochat.chat.store import Draft
 from gochat.server.logs import configure_logs
 from gochat.storage import open_store
 

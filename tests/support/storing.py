@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import trio
 
 from gochat.chat import conversations, names
+from gochat.chat.account import Account
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
-    Account,
     Appended,
     Batch,
     Draft,

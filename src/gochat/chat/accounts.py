@@ -18,13 +18,14 @@ from typing import Final, NamedTuple
 import structlog
 import trio
 
-from gochat.chat import external, names, skeletons
+from gochat.chat import external, names, one_time_codes, skeletons
+from gochat.chat.account import Account
 from gochat.chat.external import NO_PASSWORD, Directory, NoDirectory
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
+from gochat.chat.one_time_codes import KeptCode
 from gochat.chat.passwords import Passwords, Verdict
 from gochat.chat.store import (
-    Account,
     Store,
 )
 from gochat.chat.work_queue import Wait, wait_patiently
@@ -43,6 +44,13 @@ class Identity(NamedTuple):
     key: NameKey
     name: str
     generation: int = 0
+
+
+class IssuedCode(NamedTuple):
+    """A one-time code, and when it expires, in milliseconds since the Unix epoch."""
+
+    code: str
+    expires: int
 
 
 class Accounts:
@@ -75,29 +83,74 @@ class Accounts:
         self._passwords = passwords
         self._reserved = skeletons.of_all(reserved_names)
 
-    async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
+    async def register(
+        self,
+        name: str,
+        password: str,
+        wait: Wait = wait_patiently,
+        *,
+        is_reserved_too: bool = False,
+    ) -> str:
         """Create an account and return its displayed name.
 
         Raises:
             ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``. A name that is
-                reserved, or looks like another one, counts as taken.
+                reserved, or looks like another one, counts as taken; the former not if
+                `is_reserved_too`.
         """
-        shown, key = self._check_new(name)
+        shown, key = self._require_allowed(name, is_reserved_too=is_reserved_too)
         self._passwords.check(password)
-        if await self._store.account(key) is None:
-            async with self._queue.slot(wait):
-                password_hash = await self._queue.run(self._passwords.hash, password)
-            account = Account(
-                key=key, name=shown, password_hash=password_hash, created=self._clock()
-            )
-            if await self._store.create_account(account):
-                return shown
-        raise ChatError(
-            ErrorCode.NAME_TAKEN,
-            f"the name {shown!r} is taken",
-            field="name",
-            details={"name": shown, "rule": "taken"},
-        )
+        if await self._store.account(key) is not None:
+            raise taken(shown)
+        async with self._queue.slot(wait):
+            password_hash = await self._queue.run(self._passwords.hash, password)
+        return await self._create(key, shown, password_hash)
+
+    async def register_with_code(self, name: str, lifetime: int) -> tuple[str, IssuedCode]:
+        """Create an account without a password; return its displayed name and a one-time code.
+
+        `lifetime` is in milliseconds. Any name is allowed, reserved ones, too. Raises as
+        :meth:`register` does.
+        """
+        if self._directory.is_on and not self._directory.allows_local:
+            raise external.registered_elsewhere()
+        shown, key = self._require_allowed(name, is_reserved_too=True)
+        issued = IssuedCode(one_time_codes.make(), self._clock() + lifetime)
+        return await self._create(key, shown, one_time_codes.hashed(*issued)), issued
+
+    async def reset_password(self, account: Account, lifetime: int) -> IssuedCode:
+        """Put a one-time code, for `lifetime` milliseconds, in the place of an account's password.
+
+        That revokes all tokens.
+
+        Raises:
+            ChatError: ``busy`` if the account has changed meanwhile; ``not_permitted`` if its
+                password is not kept here.
+        """
+        if self._directory.is_on and not await self._has_password(account.key):
+            raise external.reset_elsewhere(account.name)
+        issued = IssuedCode(one_time_codes.make(), self._clock() + lifetime)
+        if not await self._store.change_password(account, one_time_codes.hashed(*issued)):
+            raise has_changed(account.name)
+        return issued
+
+    def _require_allowed(self, name: str, *, is_reserved_too: bool = False) -> tuple[str, NameKey]:
+        """Return a new account's name as it is displayed, and its key.
+
+        Raises:
+            ChatError: ``bad_name``; ``name_taken`` if it is reserved.
+        """
+        shown = names.check(name)
+        is_reserved = not self._reserved.isdisjoint(skeletons.skeletons(shown))
+        if is_reserved and not is_reserved_too:
+            raise skeletons.reserved(shown)
+        return shown, names.fold(name)
+
+    async def _create(self, key: NameKey, shown: str, password_hash: str) -> str:
+        account = Account(key=key, name=shown, password_hash=password_hash, created=self._clock())
+        if not await self._store.create_account(account):
+            raise taken(shown)
+        return shown
 
     async def log_in(
         self, name: str, password: str, wait: Wait = wait_patiently, *, address: str = ""
@@ -105,22 +158,56 @@ class Accounts:
         """Return the identity of the account with this name and password.
 
         Where a directory knows them, the account is created if there is none. `address` is where
-        the login comes from.
+        the login comes from. With a one-time code and a new password, set that first. Of concurrent
+        logins with one code one succeeds.
 
         Raises:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``;
-                of a directory also ``unavailable``, and ``name_taken`` for a name that no new
-                account can have.
+                with the right password ``account_disabled``; with the right code
+                ``bad_credentials`` if it has expired, or ``bad_password`` without a new password,
+                or with one of a wrong length; of a directory also ``unavailable``, and
+                ``name_taken`` for a name that no new account can have.
         """
         if self._directory.is_on and not await self._has_password(
             names.possible_key(name.removeprefix("@"))
         ):
             return await self._log_in_elsewhere(name, password, wait, address)
         async with self._queue.slot(wait):
-            account, verdict = await self._prove(name, password)
+            account = await self._find(name)
+            code = None if account is None else one_time_codes.kept(account.password_hash)
+            if account is not None and code is not None:
+                return await self._redeem(account, code, password)
+            account, verdict = await self._prove(account, password)
             if verdict is Verdict.OUTDATED:
                 await self._rehash(account, password)
         return Identity(account.key, account.name, account.generation)
+
+    async def _redeem(self, account: Account, code: KeptCode, password: str) -> Identity:
+        """Log in with a one-time code. Needs a slot. A wrong one takes as long as a password."""
+        given = one_time_codes.given(password)
+        if given is None or not given.is_that(code):
+            await self._queue.run(self._passwords.verify, None, password)
+            raise wrong_credentials()
+        if code.expires <= self._clock():
+            raise ChatError(
+                ErrorCode.BAD_CREDENTIALS,
+                "this one-time code has expired: ask whoever runs the server for a new one",
+                field="password",
+            )
+        _require_active(account)
+        if not given.password:
+            raise ChatError(
+                ErrorCode.BAD_PASSWORD,
+                "this is a one-time code: log in with the code, a space, and the password that you "
+                f"want from now on, as in {given.code} your new password",
+                field="password",
+                details={"rule": "one_time_code"},
+            )
+        self._passwords.check(given.password)
+        password_hash = await self._queue.run(self._passwords.hash, given.password)
+        if not await self._store.change_password(account, password_hash):
+            raise wrong_credentials()
+        return Identity(account.key, account.name, account.generation + 1)
 
     async def change_password(
         self, who: Identity, old: str, new: str, wait: Wait = wait_patiently
@@ -132,29 +219,19 @@ class Accounts:
 
         Raises:
             ChatError: ``bad_credentials``, also if the password was changed meanwhile;
-                ``bad_password`` or ``busy``; ``not_permitted`` where it is not kept here.
+                ``bad_password``, ``busy`` or ``account_disabled``; ``not_permitted`` where it is
+                not kept here.
         """
         if self._directory.is_on and not await self._has_password(who.key):
             raise external.kept_elsewhere()
         self._passwords.check(new, "new")
         async with self._queue.slot(wait):
-            account, _ = await self._prove(who.name, old, "old")
+            account, _ = await self._prove(await self._find(who.name), old, "old")
             password_hash = await self._queue.run(self._passwords.hash, new)
         with trio.CancelScope(shield=True):  # the old password's sessions must end
             if not await self._store.change_password(account, password_hash):
                 raise wrong_credentials("old")
         return who._replace(generation=account.generation + 1)
-
-    def _check_new(self, name: str) -> tuple[str, NameKey]:
-        """Return a new account's name as it is displayed, and its key.
-
-        Raises:
-            ChatError: ``bad_name``; ``name_taken`` if it is reserved.
-        """
-        shown = names.check(name)
-        if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
-            raise skeletons.reserved(shown)
-        return shown, names.fold(name)
 
     # -- with a directory ---------------------------------------------------------------------
 
@@ -186,12 +263,13 @@ class Accounts:
             raise wrong_credentials()
         account = await self._store.account(key)
         if account is None:
-            account = await self._create(answer.name or name.removeprefix("@"), key)
+            account = await self._create_elsewhere(answer.name or name.removeprefix("@"), key)
+        _require_active(account)
         return Identity(account.key, account.name, account.generation)
 
-    async def _create(self, name: str, key: NameKey) -> Account:
+    async def _create_elsewhere(self, name: str, key: NameKey) -> Account:
         """Create the account of a person whom the directory knows, and return it."""
-        shown, _ = self._check_new(name)
+        shown, _ = self._require_allowed(name)
         account = Account(key=key, name=shown, password_hash=NO_PASSWORD, created=self._clock())
         if await self._store.create_account(account):
             log.info("account created", account=shown, by="auth.command")
@@ -202,27 +280,59 @@ class Accounts:
 
     # -- passwords that are kept here -----------------------------------------------------------
 
+    async def _find(self, name: str) -> Account | None:
+        try:
+            return await self._store.account(names.fold_person(name))
+        except ChatError:  # no account can have such a name
+            return None
+
     async def _prove(
-        self, name: str, password: str, field: str = "password"
+        self, account: Account | None, password: str, field: str = "password"
     ) -> tuple[Account, Verdict]:
-        """Return the account with this name and password, as it was before the slow hashing.
+        """Require that an account has this password; `account` is as it was before the hashing.
 
         `field` has the password in the request. Needs a slot.
         """
-        try:
-            account = await self._store.account(names.fold_person(name))
-        except ChatError:  # no account can have such a name
-            account = None
         password_hash = account.password_hash or None if account is not None else None
         verdict = await self._queue.run(self._passwords.verify, password_hash, password)
         if account is None or verdict is Verdict.WRONG:
             raise wrong_credentials(field)
+        _require_active(account)
         return account, verdict
 
     async def _rehash(self, account: Account, password: str) -> None:
         """Hash a password again, with the current algorithm and parameters. Needs a slot."""
         password_hash = await self._queue.run(self._passwords.hash, password)
         await self._store.rehash_password(account, password_hash)
+
+
+def has_changed(name: str) -> ChatError:
+    """Return the error for an account that somebody else has changed at the same moment."""
+    return ChatError(
+        ErrorCode.BUSY,
+        f"the account of {name} was changed at the same moment: look at it, and try again",
+        retry_after=1.0,
+        details={"rule": "conflict"},
+    )
+
+
+def _require_active(account: Account) -> None:
+    if account.state != "active":
+        raise ChatError(
+            ErrorCode.ACCOUNT_DISABLED,
+            "this account is disabled: ask whoever runs the server",
+            field="name",
+        )
+
+
+def taken(shown: str) -> ChatError:
+    """Return the error for a name that somebody has."""
+    return ChatError(
+        ErrorCode.NAME_TAKEN,
+        f"the name {shown!r} is taken",
+        field="name",
+        details={"name": shown, "rule": "taken"},
+    )
 
 
 def wrong_credentials(field: str = "password") -> ChatError:

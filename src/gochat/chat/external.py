@@ -65,6 +65,16 @@ def kept_elsewhere() -> ChatError:
     )
 
 
+def reset_elsewhere(name: str) -> ChatError:
+    """Return the error for resetting a password that is not kept here."""
+    return ChatError(
+        ErrorCode.NOT_PERMITTED,
+        f"this server doesn't keep the password of {name}: reset it in your organisation's "
+        "directory",
+        details={"rule": "directory"},
+    )
+
+
 def registered_elsewhere() -> ChatError:
     """Return the error for registering where accounts come from a directory."""
     return ChatError(

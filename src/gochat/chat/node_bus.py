@@ -93,13 +93,15 @@ class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     They are those that use one of these `tokens`, by their ids; or, if there are none, those whose
     password or token is of a generation before `generation`.
 
-    If it has a `receipt`, a node acknowledges it once these sessions have ended there.
+    If it has a `receipt`, a node acknowledges it once these sessions have ended there. `text` says
+    why they end, to whom it may concern.
     """
 
     person: NameKey
     generation: int = 0
     tokens: tuple[bytes, ...] = ()
     receipt: str = ""
+    text: str = ""
 
 
 class InUse(_NodeEvent, frozen=True, array_like=True, tag=True):

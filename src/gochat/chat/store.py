@@ -43,6 +43,8 @@ import trio
 from msgspec import Struct
 
 from gochat.chat import extras
+from gochat.chat.account import Account
+from gochat.chat.administration import Administration
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.emoji import normalise
 from gochat.chat.facts import INSIDE, Facts, Role
@@ -81,19 +83,6 @@ MAX_DEVICES: Final = 24
 MAX_PROGRAMS: Final = 8
 #: In bytes.
 TOKEN_ID_SIZE: Final = 16
-
-
-class Account(Struct, frozen=True, kw_only=True):
-    """A registered account.
-
-    `name` is the form that is displayed; `generation` counts the changes of its password.
-    """
-
-    key: NameKey
-    name: str
-    password_hash: str
-    created: int
-    generation: int = 0
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -292,6 +281,11 @@ class Store(Protocol):
     @property
     def health(self) -> StoreHealth:
         """Whether the store answers; every method updates it."""
+        ...
+
+    @property
+    def administration(self) -> Administration:
+        """What only those use who administer the server."""
         ...
 
     @property

@@ -28,12 +28,13 @@ COMMANDS: Final = {
     "status": "how a running server is: people, connections, store, delays",
     "check-config": "see whether a server would start with its configuration",
     "doctor": "look for what keeps a server on this machine from running well",
+    "admin": "steer a running server: accounts",
     "db": "back up, check, restore and copy the store",
 }
 
 #: The extras of the package that a command needs; a client alone needs none.
 EXTRAS: Final = {"chat": "server,tui", "tui": "tui"} | dict.fromkeys(
-    ("serve", "db", "status", "check-config", "doctor"), "server"
+    ("serve", "db", "admin", "status", "check-config", "doctor"), "server"
 )
 
 OK: Final = 0

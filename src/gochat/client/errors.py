@@ -127,6 +127,7 @@ class OutboxFull(GochatError):
 CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.NOT_LOGGED_IN: AuthenticationError,
     ErrorCode.BAD_CREDENTIALS: AuthenticationError,
+    ErrorCode.ACCOUNT_DISABLED: AuthenticationError,
     ErrorCode.BAD_TOKEN: AuthenticationError,
     ErrorCode.NOT_PERMITTED: NotPermitted,
     ErrorCode.REGISTRATION_CLOSED: NotPermitted,

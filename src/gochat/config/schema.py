@@ -87,6 +87,21 @@ class Metrics(Struct, frozen=True, kw_only=True):
     ] = 0
 
 
+class Admin(Struct, frozen=True, kw_only=True):
+    """Where `gochat admin` reaches the server."""
+
+    socket: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description="Path of the unix socket for `gochat admin` (Linux). Only root and the "
+            "server's own user can use it; nobody else may write in its directory. Empty: beside "
+            "the SQLite file, named as that with `.admin`, or, with Redis, `redis.admin` in the "
+            "user's data directory. Of several `--workers` the first one has it.",
+        ),
+    ] = ""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration. `Config()` is a server for this machine only."""
 
@@ -183,6 +198,7 @@ class Config(Struct, frozen=True, kw_only=True):
     registration: Registration = Registration()
     auth: Auth = Auth()
     metrics: Metrics = Metrics()
+    admin: Admin = Admin()
     limits: Limits = Limits()
 
     @property
@@ -228,6 +244,7 @@ SECTIONS: Final[Mapping[str, type[Struct]]] = {
     "registration": Registration,
     "auth": Auth,
     "metrics": Metrics,
+    "admin": Admin,
     "limits": Limits,
 }
 
@@ -237,7 +254,7 @@ SECRET: Final = frozenset({"store", "registration.invites"})
 #: Keys that a running server can't change: what it listens on and where it keeps everything, what
 #: clients were told for as long as they are connected, and what its supervisor goes by.
 NEEDS_RESTART: Final = frozenset(
-    {"host", "port", "proxy_from", "listen", "metrics.host", "metrics.port"}
+    {"host", "port", "proxy_from", "listen", "metrics.host", "metrics.port", "admin.socket"}
     | {"store", "store_wait", "key_file", "limits.frame_bytes", "limits.drain_timeout"}
 )
 

@@ -15,6 +15,7 @@ The tree of tasks::
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
+     ├── AdminSocket.run, if there is one: for `gochat admin`
      ├── Monitor.run, if `metrics.port` is set: how the server is, by HTTP
      ├── one session per connection
      └── accepting, for each listener: cancelled first when the server stops
@@ -37,6 +38,8 @@ import trio
 from gochat.config import Config
 from gochat.errors import StoreCorrupt
 from gochat.server import deadlines, journal, workers
+from gochat.server.admin import admin_socket
+from gochat.server.admin.admin_socket import AdminSocket
 from gochat.server.certificate import Certificate
 from gochat.server.composition import compose
 from gochat.server.delivery import open_delivery
@@ -96,6 +99,9 @@ async def serve(
             open_entrances(config, handed_over, is_worker=is_worker)
         )
         stack.enter_context(server.published())
+        administered = stack.enter_context(admin_socket.opened(config))
+        if administered is not None:
+            nursery.start_soon(AdminSocket(server.services).run, administered)
         readiness = Readiness(server.services.store)
         directory = directory_of(config.store_url)
         if directory is not None:

@@ -101,7 +101,7 @@ async def _listeners(
     if listen.unix:
         if not hasattr(socket, "AF_UNIX"):
             raise ConfigError(f"can't listen on {listen.unix}: this system has no unix sockets")
-        bound = enter(_unix_socket(Path(listen.unix), int(listen.unix_mode, 8)))
+        bound = enter(unix_socket(Path(listen.unix), int(listen.unix_mode, 8)))
         return [trio.SocketListener(trio.socket.from_stdlib_socket(bound))]
     host = None if listen.host == "*" else listen.host
     try:
@@ -113,8 +113,15 @@ async def _listeners(
 
 
 @contextlib.contextmanager
-def _unix_socket(path: Path, mode: int) -> Iterator[socket.socket]:
-    """Listen on a unix socket with this mode. Removes it at the end, unless it is another's."""
+def unix_socket(path: Path, mode: int, key: str = "unix in [[listen]]") -> Iterator[socket.socket]:
+    """Listen on a unix socket with this mode. Removes it at the end, unless it is another's.
+
+    `key` is what configures it.
+
+    Raises:
+        AddressUnavailable: that is not possible now.
+        ConfigError: that is not possible at all.
+    """
     try:
         _remove_stale(path)
         with contextlib.ExitStack() as stack:
@@ -129,7 +136,7 @@ def _unix_socket(path: Path, mode: int) -> Iterator[socket.socket]:
             bound.listen(BACKLOG)
             stack.pop_all()
     except OSError as error:
-        raise _cannot_listen(path, error) from error
+        raise _cannot_listen(path, error, key) from error
     try:
         yield bound
     finally:
@@ -155,11 +162,11 @@ def _remove_stale(path: Path) -> None:
             raise OSError(errno.EADDRINUSE, "a server is running there already")
 
 
-def _cannot_listen(path: Path, error: OSError) -> AddressUnavailable | ConfigError:
+def _cannot_listen(path: Path, error: OSError, key: str) -> AddressUnavailable | ConfigError:
     what = f"can't listen on {path}: {error.strerror or error}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EEXIST, errno.ENOTDIR):
         return ConfigError(
-            f"{what}: unix in [[listen]] needs a directory that exists and in which this user can "
+            f"{what}: {key} needs a directory that exists and in which this user can "
             "write, as /run/gochat with RuntimeDirectory=gochat in the service"
         )
     return AddressUnavailable(what)

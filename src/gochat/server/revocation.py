@@ -50,6 +50,7 @@ END_WITHIN: Final = 15.0
 
 CHANGED: Final = "the password was changed: log in again"
 ENDED: Final = "the session was ended: log in again"
+DISABLED: Final = "this account is disabled: ask whoever runs the server"
 
 
 class _Ending:
@@ -82,8 +83,8 @@ class Revocations:
         Closes the local sessions and notifies the other nodes before anything is awaited. Return
         True when the sessions have ended, False if that is not known in time.
         """
-        revoked = Revoked(person, generation, receipt=secrets.token_hex(8))
-        return await self._end_everywhere(by, revoked, CHANGED)
+        revoked = Revoked(person, generation, receipt=_receipt(), text=CHANGED)
+        return await self._end_everywhere(revoked, by)
 
     async def sessions_ended(self, by: Session, person: NameKey, tokens: Collection[bytes]) -> bool:
         """End all connections but `by` that use one of these tokens, after `by` revoked them.
@@ -92,12 +93,23 @@ class Revocations:
         """
         if not tokens:
             return True
-        revoked = Revoked(person, tokens=tuple(tokens), receipt=secrets.token_hex(8))
-        return await self._end_everywhere(by, revoked, ENDED)
+        revoked = Revoked(person, tokens=tuple(tokens), receipt=_receipt(), text=ENDED)
+        return await self._end_everywhere(revoked, by)
 
-    async def _end_everywhere(self, by: Session, revoked: Revoked, text: str) -> bool:
+    async def ended_by_operator(
+        self, person: NameKey, text: str, *, generation: int = 0, tokens: Collection[bytes] = ()
+    ) -> bool:
+        """End sessions for whoever administers the server; `text` is what they are sent.
+
+        They are those with one of these tokens, or without any, those of an older generation. As
+        :meth:`password_changed`.
+        """
+        revoked = Revoked(person, generation, tuple(tokens), _receipt(), text)
+        return await self._end_everywhere(revoked)
+
+    async def _end_everywhere(self, revoked: Revoked, by: Session | None = None) -> bool:
         here = trio.Event()
-        self._end(revoked, text, here.set, besides=by)
+        self._end(revoked, here.set, besides=by)
         is_confirmed = False
 
         async def wait() -> None:
@@ -107,8 +119,13 @@ class Revocations:
                 await here.wait()
             is_confirmed = elsewhere and here.is_set()
 
-        await by.while_there(wait)
-        if not is_confirmed:
+        if by is None:
+            await wait()
+        else:
+            await by.while_there(wait)
+        if not is_confirmed and by is None:
+            log.warning("revocation not confirmed", generation=revoked.generation)
+        elif not is_confirmed and by is not None:
             more = by.journal.admit("revocation not confirmed")
             if more is not None:
                 by.log.warning("revocation not confirmed", generation=revoked.generation, **more)
@@ -117,8 +134,8 @@ class Revocations:
     def tokens_revoked(self, person: NameKey, tokens: Collection[bytes], text: str) -> None:
         """End all connections that use these tokens: those here at once, those elsewhere soon."""
         if tokens:
-            revoked = Revoked(person, tokens=tuple(tokens))
-            self._end(revoked, text, _nothing)
+            revoked = Revoked(person, tokens=tuple(tokens), text=text)
+            self._end(revoked, _nothing)
             self._hub.publish(revoked)
 
     def receive(self, revoked: Revoked) -> None:
@@ -128,7 +145,7 @@ class Revocations:
             if revoked.receipt:
                 self._hub.publish(Acknowledged(revoked.receipt))
 
-        self._end(revoked, ENDED if revoked.tokens else CHANGED, acknowledge)
+        self._end(revoked, acknowledge)
 
     def tokens_in_use(self, person: NameKey) -> tuple[bytes, ...]:
         """Return the ids of the tokens that connections of a person at this node use."""
@@ -166,7 +183,7 @@ class Revocations:
         token = login.token
         if token is None or await self._store.token(token.id, 0) is not None:
             return
-        self._end(Revoked(login.identity.key, tokens=(token.id,)), ENDED, _nothing)
+        self._end(Revoked(login.identity.key, tokens=(token.id,), text=ENDED), _nothing)
         raise ChatError(ErrorCode.NOT_LOGGED_IN, ENDED)
 
     async def run(self) -> NoReturn:
@@ -218,17 +235,18 @@ class Revocations:
             is_valid = await self._store.token(token_id, 0) is not None
         if is_valid:
             return
-        self.tokens_revoked(person, [token_id], ENDED)
         account = await self._store.account(person)
+        is_disabled = account is not None and account.state != "active"
+        self.tokens_revoked(person, [token_id], DISABLED if is_disabled else ENDED)
         if account is not None:
-            revoked = Revoked(person, account.generation)
-            self._end(revoked, CHANGED, _nothing)
+            text = DISABLED if is_disabled else CHANGED
+            revoked = Revoked(person, account.generation, text=text)
+            self._end(revoked, _nothing)
             self._hub.publish(revoked)
 
     def _end(
         self,
         revoked: Revoked,
-        text: str,
         done: Callable[[], None],
         *,
         besides: Session | None = None,
@@ -247,13 +265,17 @@ class Revocations:
         ending = _Ending(meant, done)
         for login in meant:
             self._endings.setdefault(login, []).append(ending)
-            login.session.close(ByeReason.SESSION_REVOKED, text)
+            login.session.close(ByeReason.SESSION_REVOKED, revoked.text)
 
 
 def _is_meant(login: ActiveLogin, revoked: Revoked) -> bool:
     if revoked.tokens:
         return login.token is not None and login.token.id in revoked.tokens
     return login.identity.generation < revoked.generation
+
+
+def _receipt() -> str:
+    return secrets.token_hex(8)
 
 
 def _nothing() -> None:

@@ -9,7 +9,8 @@ import trio
 from msgspec.structs import replace
 from storing import NOON, Chat, account, make_token, person
 
-from gochat.chat.store import Account, Store
+from gochat.chat.account import Account
+from gochat.chat.store import Store
 from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio

@@ -26,9 +26,9 @@ from gochat.chat.store import Appended, Draft, Submission, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
 from gochat.server import delivery
-from gochat.storage import redis as redis_storage
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
+from gochat.storage.redis.parts import Parts
 from gochat.storage.sqlite import SqliteStore, checkpoints, pace, search
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.log import Log
@@ -94,7 +94,7 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
 
 
 def _around_redis(bomb: Bomb) -> None:
-    send, settled = wire.Wire.send, redis_storage._Parts.settled
+    send, settled = wire.Wire.send, Parts.settled
 
     def send_and_die(self: wire.Wire, commands: Iterable[wire.Arguments]) -> None:
         send(self, commands)
@@ -107,7 +107,7 @@ def _around_redis(bomb: Bomb) -> None:
         settled(self)
 
     wire.Wire.send = send_and_die  # type: ignore[method-assign] # that is what this is for
-    redis_storage._Parts.settled = settle_and_die  # type: ignore[method-assign] # likewise
+    Parts.settled = settle_and_die  # type: ignore[method-assign] # likewise
 
 
 def _around_sqlite(bomb: Bomb) -> None:

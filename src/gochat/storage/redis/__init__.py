@@ -18,18 +18,18 @@ and topology.py knows which server has which part of it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
 import trio
 
+from gochat.chat.account import Account
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
-    Account,
     Appended,
     Batch,
     Draft,
@@ -47,28 +47,24 @@ from gochat.protocol.messages import Conversation, Invitation, Level, Member, Me
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
-from gochat.storage.redis import migration, trim
+from gochat.storage.redis import trim
+from gochat.storage.redis.administration import AdministrationOperations, RedisAdministration
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.invitations import Invitations
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link import durability, starting, topology
-from gochat.storage.redis.link.deployment import Deployment
-from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.pipeline import (
     PipelineWorker,
-    WorkerConnections,
     open_pipeline_worker,
 )
-from gochat.storage.redis.link.url import Location, parse_url
+from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Broken, Refused
 from gochat.storage.redis.log import Log, Pending
-from gochat.storage.redis.names import Names
 from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
+from gochat.storage.redis.parts import connect
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher, parse_cursor
-from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
 from gochat.storage.redis.tokens import TokenOperations
@@ -116,6 +112,9 @@ class RedisStore:
         self._indexer = indexer
         self._clock = clock or wall_clock
         self._nursery = nursery
+        self.administration = RedisAdministration(
+            AdministrationOperations(keys, people), people, writer, lambda: self._reader
+        )
 
     @property
     def unindexed(self) -> int:
@@ -306,67 +305,12 @@ class RedisStore:
         return min(self._readers, key=lambda worker: worker.waiting)
 
 
-class _Parts:
-    """What is created before anything runs, in a worker thread, because it connects to Redis."""
-
-    def __init__(
-        self, location: Location, partitions: int, clock: Callable[[], int] | None
-    ) -> None:
-        options = location.options
-        self.options: Final = options
-        self.keys: Final = Keys(options.prefix, partitions)
-        self.topology: Final = topology.find(location, self.keys.partitions)
-        self.names: Final = Names(self.keys)
-        self.epoch_tracker: Final = EpochTracker(self.keys, self.lost)
-        self.reading: Final = Reading(self.keys, self.epoch_tracker, self.names)
-        self.log: Final = Log(
-            self.keys, self.topology, self.epoch_tracker, self.names, self.reading, options, clock
-        )
-        self.engine: Final = Index(self.keys, self.topology, location.database)
-        self.indexer: Final = Indexer(self.keys, self.reading, self.engine)
-        self.feed: Feed | None = None
-        connections = self.connections()
-        try:
-            # A cluster has several servers, usually with many partitions each.
-            wires = {connections.wire(n): None for n in range(partitions)}
-            durability.log_losses(wires)
-            starting.warn_if_open_to_anybody(location, wires, self.keys.meta)
-        finally:
-            connections.close()
-
-    def connections(self) -> WorkerConnections:
-        return WorkerConnections(self.topology, self.epoch_tracker, self.options.timeout)
-
-    def lost(self, partition: int) -> None:
-        """Drop all cached data, which may be outdated. Call from any thread."""
-        self.names.forget()
-        self.reading.forget()
-        self.log.forget()
-        if self.feed is not None:
-            self.feed.interrupt(partition)
-
-    def settled(self) -> None:
-        """Deliver the entries that this node has appended."""
-        appended = self.log.appended
-        assert self.feed is not None
-        placed = [appended.popleft() for _ in range(len(appended))]
-        self.feed.order.offer(placed)
-        self.indexer.note(one.entry.conversation for one in placed)
-
-
-def _connect(location: Location, clock: Callable[[], int] | None) -> _Parts:
-    partitions = starting.find_partitions(location)
-    with closing(Deployment(location, partitions)) as deployment:
-        migration.claim_existing(deployment)
-    return _Parts(location, partitions, clock)
-
-
 @asynccontextmanager
 async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
     location = parse_url(url)
     try:
-        parts = await trio.to_thread.run_sync(_connect, location, clock)
+        parts = await trio.to_thread.run_sync(connect, location, clock)
     except (Broken, Refused) as error:
         raise StoreUnavailable(str(error)) from error
     partitions = range(parts.keys.partitions)

@@ -41,6 +41,7 @@ conversation are in one partition, and so are all keys of a person.
 ``h:PERSON``         hash   their session tokens, by their ids
 ``t:ID``             string whose hash has the session token with this id; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
+``audit``            list   the audit log: id, NUL, entry; only in partition 0
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people online at a node; expires; in partition 0
 ``notices``          stream what nodes publish; only in partition 0
@@ -104,6 +105,7 @@ class Keys:
         self._prefixes: Final = tuple(f"{prefix}:{{{n}}}:" for n in range(partitions))
         self.meta: Final = self._prefixes[0] + "meta"
         self.nodes: Final = self._prefixes[0] + "nodes"
+        self.audit: Final = self._prefixes[0] + "audit"
         self.node_events: Final = self._prefixes[0] + "notices"
         self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
         #: Prefix of the keys of all blocks of a partition.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
+import msgspec
+
+from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.skeletons import looks_taken
-from gochat.chat.store import Account
 from gochat.protocol.messages import Level
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
@@ -19,6 +21,44 @@ from gochat.storage.redis.reading import Reading
 
 #: Accounts queried in one step.
 CHUNK: Final = 500
+
+#: The fields of an account's hash from which :func:`decode_account` makes it. Those from `role` on
+#: are missing in accounts from before there were roles.
+ACCOUNT_FIELDS: Final = ("name", "hash", "created", "generation", "role", "bot", "state")
+
+
+def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
+    """Return an account from its fields; None if there is none."""
+    name, password_hash, created, generation, role, bot, state = row
+    if name is None or password_hash is None:
+        return None
+    return msgspec.convert(
+        {
+            "key": key,
+            "name": name.decode(),
+            "password_hash": password_hash.decode(),
+            "created": int(created or 0),
+            "generation": int(generation or 0),
+            "role": (role or b"member").decode(),
+            "bot": bot == b"1",
+            "state": (state or b"active").decode(),
+        },
+        Account,
+    )
+
+
+def encode_account(account: Account) -> tuple[str | int, ...]:
+    """Return an account's fields and their values, in turns."""
+    fields = ("role", "bot", "state", "generation")
+    standing = (word for pair in zip(fields, _standing(account), strict=True) for word in pair)
+    return (
+        *("name", account.name, "hash", account.password_hash, "created", account.created),
+        *standing,
+    )
+
+
+def _standing(account: Account) -> tuple[str | int, ...]:
+    return account.role, int(account.bot), account.state, account.generation
 
 
 class PeopleOperations:
@@ -68,6 +108,7 @@ class PeopleOperations:
                 int(read or 0),
                 int(texts or 0),
                 account.generation,
+                *_standing(account)[:3],
             )
         ]
         if not is_new:
@@ -76,18 +117,22 @@ class PeopleOperations:
 
     def account(self, key: NameKey) -> Operation[Account | None]:
         """Find an account."""
-        ((name, password_hash, created, generation),) = yield [
-            self._about(key, "HMGET", "name", "hash", "created", "generation")
+        (found,) = yield from self.accounts([key])
+        return found
+
+    def accounts(self, keys: Sequence[NameKey]) -> Operation[list[Account | None]]:
+        """Find accounts."""
+        replies = yield [self._about(key, "HMGET", *ACCOUNT_FIELDS) for key in keys]
+        return [decode_account(key, row) for key, row in zip(keys, replies, strict=True)]
+
+    def change_account(self, before: Account, after: Account) -> Operation[bool]:
+        """Set role, bot, state and generation, if they are still those that were proved."""
+        keys = self._of_generation(before.key)
+        both = (*_standing(before), *_standing(after))
+        (is_set,) = yield [
+            call(self._keys.partition(before.key), scripts.ACCOUNT_CHANGE, keys, *both)
         ]
-        if name is None:
-            return None
-        return Account(
-            key=key,
-            name=name.decode(),
-            password_hash=password_hash.decode(),
-            created=int(created),
-            generation=int(generation or 0),
-        )
+        return bool(is_set)
 
     def display_names(self, keys: Collection[NameKey]) -> Operation[dict[NameKey, str]]:
         """Find the display names of those keys that have accounts."""
@@ -113,15 +158,16 @@ class PeopleOperations:
 
     def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Operation[bool]:
         partition = self._keys.partition(proved.key)
-        keys = (
-            self._keys.person(proved.key, key_kinds.ACCOUNT),
-            self._keys.person(proved.key, key_kinds.ADDRESSES),
-            self._keys.person(proved.key, key_kinds.TOKENS),
-        )
+        keys = self._of_generation(proved.key)
         (is_set,) = yield [
             call(partition, scripts.PASSWORD, keys, proved.generation, before, after, count)
         ]
         return bool(is_set)
+
+    def _of_generation(self, person: NameKey) -> tuple[str, ...]:
+        """Return the keys of an account, and of what ends with its generation."""
+        kinds = (key_kinds.ACCOUNT, key_kinds.ADDRESSES, key_kinds.TOKENS)
+        return tuple(self._keys.person(person, kind) for kind in kinds)
 
     # -- markers --------------------------------------------------------------------------------
 

@@ -50,6 +50,8 @@ LAG: Final = _read("lag")
 INDEX: Final = _read("index")
 CLAIM: Final = _read("claim")
 RELEASE: Final = _read("release")
+ACCOUNT_CHANGE: Final = _read("account_change")
+AUDIT: Final = _read("audit")
 TOKEN_ADD: Final = _read("token_add")
 TOKEN_RENEW: Final = _read("token_renew")
 
@@ -69,5 +71,5 @@ ALL: Final = (
         EXTEND,
         LAG,
     ),
-    *(INDEX, CLAIM, RELEASE, TOKEN_ADD, TOKEN_RENEW),
+    *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),
 )

@@ -21,18 +21,16 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Seque
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
-import structlog
 import trio
 
+from gochat.chat.account import Account
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
-    Account,
     Appended,
     Batch,
     Draft,
@@ -50,7 +48,8 @@ from gochat.protocol.messages import Conversation, Invitation, Level, Member, Me
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
-from gochat.storage.sqlite import database, files, history, lock, people, tokens
+from gochat.storage.sqlite import accounts, database, files, history, people, reserving, tokens
+from gochat.storage.sqlite.administration import SqliteAdministration
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
@@ -61,8 +60,6 @@ from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Write, Writer, open_writer
-
-log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
@@ -100,6 +97,7 @@ class SqliteStore:
         self._clock = clock
         self._reading = trio.CapacityLimiter(READERS)
         self._searching = trio.CapacityLimiter(SEARCHERS)
+        self.administration = SqliteAdministration(writer, log, reader, self._read)
 
     @property
     def unindexed(self) -> int:
@@ -121,7 +119,7 @@ class SqliteStore:
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.write(
-            partial(people.change_password, self._log, proved, password_hash)
+            partial(accounts.change_password, self._log, proved, password_hash)
         )
 
     async def rehash_password(self, proved: Account, password_hash: str) -> bool:
@@ -349,27 +347,6 @@ class _Parts:
             raise
 
 
-@contextmanager
-def _reserved(path: Path) -> Iterator[FileIdentity]:
-    """Lock a database, creating it if it is missing; yield the identity of its file.
-
-    Nothing is created beside a file that is not a gochat database.
-    """
-    if path.exists():
-        files.remove_unfinished_names(path)
-        files.require_one_name(path)
-        if not lock.is_known(path):  # not while this process may have it open (lock.py)
-            database.inspect(path)
-    else:
-        files.make_directory(path)
-    with lock.exclusive(path):
-        if not path.exists():
-            database.create(path)
-            log.warning("store created", path=str(path))
-        with lock.itself(path) as held:
-            yield held
-
-
 @asynccontextmanager
 async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
@@ -379,7 +356,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
         location = replace(location, path=files.real(location.path))
     with ExitStack() as stack:
         if location.path is not None:
-            held = stack.enter_context(_reserved(location.path))
+            held = stack.enter_context(reserving.reserved(location.path))
         followers = Followers()
         integrity, health = Integrity(followers.fail), StoreHealth()
         # In memory all connections are one, which the loop would have to wait for.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Account
 from gochat.protocol.messages import Level
-from gochat.storage.sqlite import skeletons
+from gochat.storage.sqlite import accounts, skeletons
 from gochat.storage.sqlite.log import Log
 
 #: Bytes that trying to write takes up for a moment: some pages, as the longest message does.
@@ -21,11 +21,7 @@ def create_account(log: Log, account: Account) -> bool:
     if log.db.execute(query, (account.key,)).fetchone() is not None:
         return False
     skeletons.claim(log.db, account.key, account.name)
-    log.db.execute(
-        "INSERT INTO account (key, name, password_hash, created, generation)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (account.key, account.name, account.password_hash, account.created, account.generation),
-    )
+    log.db.execute(accounts.INSERT, accounts.to_row(account))
     log.db.execute(
         "INSERT INTO participant (person, conversation, role, since, read)"
         " SELECT ?, id, 'member', ?, ? FROM conversation WHERE key = ?",
@@ -33,19 +29,6 @@ def create_account(log: Log, account: Account) -> bool:
     )
     log.db.execute("UPDATE conversation SET members = members + 1 WHERE key = ?", (LOBBY_KEY,))
     return True
-
-
-def change_password(log: Log, proved: Account, password_hash: str) -> bool:
-    """See :meth:`gochat.chat.store.Store.change_password`."""
-    changed = log.db.execute(
-        "UPDATE account SET password_hash = ?, generation = generation + 1"
-        " WHERE key = ? AND generation = ?",
-        (password_hash, proved.key, proved.generation),
-    ).rowcount
-    if changed:
-        log.db.execute("DELETE FROM token WHERE account = ?", (proved.key,))
-        log.db.execute("DELETE FROM login WHERE account = ?", (proved.key,))
-    return changed > 0
 
 
 def rehash_password(log: Log, proved: Account, password_hash: str) -> bool:

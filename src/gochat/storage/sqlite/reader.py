@@ -5,17 +5,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, TypeVar
 
 from gochat.chat import conversations
+from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.facts import INSIDE
 from gochat.chat.history import as_seen
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
     MAX_COUNTED,
-    Account,
     Appended,
     Draft,
     Page,
@@ -34,7 +34,7 @@ from gochat.protocol.messages import (
     Message,
     Room,
 )
-from gochat.storage.sqlite import tokens
+from gochat.storage.sqlite import accounts, tokens
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -48,6 +48,8 @@ from gochat.storage.sqlite.entries import (
     shared,
     with_reactions,
 )
+
+T = TypeVar("T")
 
 #: Other people's entries that counting unread messages examines. Only some count, since reactions
 #: and edits are entries, too.
@@ -74,16 +76,12 @@ class Reader:
 
     def account(self, key: NameKey) -> Account | None:
         """See :meth:`gochat.chat.store.Store.account`."""
+        return self.ask(lambda db: accounts.account(db, key))
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answer a question that is stated elsewhere."""
         with self._connections.snapshot() as db:
-            row = db.execute(
-                "SELECT name, password_hash, created, generation FROM account WHERE key = ?", (key,)
-            ).fetchone()
-        if row is None:
-            return None
-        name, password_hash, created, generation = row
-        return Account(
-            key=key, name=name, password_hash=password_hash, created=created, generation=generation
-        )
+            return question(db)
 
     def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """See :meth:`gochat.chat.store.Store.display_names`."""

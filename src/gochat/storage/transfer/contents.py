@@ -18,6 +18,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from gochat.chat.account import Account
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
@@ -32,13 +34,9 @@ GROUP: Final = 100
 class AccountRecord(Struct, array_like=True, frozen=True):
     """An account, with its owner's marker and level in the lobby, where everybody is a member."""
 
-    key: NameKey
-    name: str
-    password_hash: str
-    created: int
+    account: Account
     read: int
     level: Level
-    generation: int = 0
 
 
 class ConversationRecord(Struct, array_like=True, frozen=True):
@@ -137,6 +135,10 @@ class Source(Protocol):
         """Yield all accounts, in pieces of at most :data:`MANY`."""
         ...
 
+    def audit(self) -> Iterator[Sequence[AuditEntry]]:
+        """Yield the audit log, the oldest first, in pieces of at most :data:`MANY`."""
+        ...
+
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
         """Yield the sessions that have not expired, in pieces of at most :data:`MANY`."""
         ...
@@ -167,6 +169,10 @@ class Target(Protocol):
 
     def put_people(self, people: Sequence[AccountRecord]) -> None:
         """Set accounts. All conversations must be copied already."""
+        ...
+
+    def put_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries to the audit log; those that are there already stay."""
         ...
 
     def forget_tokens(self) -> None:

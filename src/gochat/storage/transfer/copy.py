@@ -2,7 +2,7 @@
 
 A copy contains accounts with their password hashes, sessions, rooms with topic, access, members,
 operators and invitations, all conversations with every entry as it reads now (seq, time, sender,
-kind, text, ref, cid, edits, deletions, reactions), read markers and levels.
+kind, text, ref, cid, edits, deletions, reactions), read markers and levels, and the audit log.
 
 **The source must be idle.** A running server would accept messages that the copy never gets, so the
 copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
@@ -197,6 +197,8 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
         target.put_people(people)
         done += len(people)
         progress(COPYING, done, total.all)
+    for acts in source.audit():
+        target.put_audit(acts)
     target.forget_tokens()
     for tokens in source.tokens(now):
         target.put_tokens(tokens, now)
@@ -299,6 +301,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
     for what, all_here, all_there in (
         ("accounts", source.people(), copied.people()),
         ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
+        ("acts", source.audit(), copied.audit()),
     ):
         part = _summed(what, all_here)
         if part != _summed(what, all_there):

@@ -13,15 +13,18 @@ from typing import TypeVar
 
 import msgspec
 
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.redis import keys as key_kinds
+from gochat.storage.redis.audit import decode_audit
 from gochat.storage.redis.keys import COPY_OF, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Arguments, Reply
+from gochat.storage.redis.people import ACCOUNT_FIELDS, decode_account
 from gochat.storage.redis.records import Record, decode_record, decode_row
 from gochat.storage.redis.tokens import decode_token
 from gochat.storage.transfer.contents import (
@@ -240,7 +243,7 @@ class RedisSource:
                 *("LIMIT", 0, MANY),
             ):
                 people = [NameKey(key.decode()) for key in keys]
-                fields = ("name", "hash", "created", "read", "generation")
+                fields = (*ACCOUNT_FIELDS, "read")
                 *accounts, in_lobby = self._redis.ask(
                     [
                         *(
@@ -260,19 +263,21 @@ class RedisSource:
                 start = f"({people[-1]}"
 
     def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> AccountRecord:
-        name, password_hash, created, read, generation = account
-        if name is None:
+        *fields, read = account
+        kept = decode_account(key, fields)
+        if kept is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
         row = None if packed is None else self._trusted(decode_row, packed)
-        return AccountRecord(
-            key,
-            name.decode(),
-            password_hash.decode(),
-            int(created),
-            int(read or 0) if row is None else row.read,
-            "all" if row is None else row.level,
-            int(generation or 0),
-        )
+        if row is None:
+            return AccountRecord(kept, int(read or 0), "all")
+        return AccountRecord(kept, row.read, row.level)
+
+    def audit(self) -> Iterator[Sequence[AuditEntry]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        start = 0
+        while some := self._redis.ask_one(0, "LRANGE", self._keys.audit, start, start + MANY - 1):
+            yield [self._trusted(decode_audit, element) for element in some]
+            start += MANY
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

@@ -13,17 +13,20 @@ from contextlib import contextmanager
 import msgspec
 
 from gochat.chat import conversations, names
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
+from gochat.storage.redis.audit import decode_audit, encode_audit
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Arguments
 from gochat.storage.redis.migration import claim_existing
+from gochat.storage.redis.people import encode_account
 from gochat.storage.redis.records import ParticipantRow, Record, decode_record
 from gochat.storage.redis.tokens import encode_token, lifetime
 from gochat.storage.transfer.contents import (
@@ -308,23 +311,31 @@ class RedisTarget:
         )
         commands: list[tuple[int, Arguments]] = []
         for who in people:
-            partition = self._keys.partition(who.key)
-            row = ParticipantRow(who.name, "", 0, who.read, texts[who.read], who.level)
+            key, name = who.account.key, who.account.name
+            partition = self._keys.partition(key)
+            row = ParticipantRow(name, "", 0, who.read, texts[who.read], who.level)
             commands += [
                 (
                     partition,
                     (
-                        *("HSET", self._keys.person(who.key, key_kinds.ACCOUNT)),
-                        *("name", who.name, "hash", who.password_hash, "created", who.created),
+                        *("HSET", self._keys.person(key, key_kinds.ACCOUNT)),
+                        *encode_account(who.account),
                         *("read", who.read, "texts", texts[who.read]),
-                        *("generation", who.generation),
                     ),
                 ),
-                (partition, ("ZADD", self._keys.common(partition, "people"), 0, who.key)),
-                (there, ("HSET", rows, who.key, _encode(row))),
-                *((there, _forget_read(key, who.name, who.read)) for key in unread),
+                (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),
+                (there, ("HSET", rows, key, _encode(row))),
+                *((there, _forget_read(one, name, who.read)) for one in unread),
             ]
         self._redis.ask(commands)
+
+    def put_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        newest = self._redis.ask_one(0, "LINDEX", self._keys.audit, -1)
+        last = 0 if newest is None else decode_audit(newest).id
+        new = [encode_audit(entry) for entry in entries if entry.id > last]
+        if new:
+            self._redis.ask_one(0, "RPUSH", self._keys.audit, *new)
 
     def forget_tokens(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

@@ -10,12 +10,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.protocol.messages import HistorySetting
-from gochat.storage.sqlite import database, files, history, lock, tokens
+from gochat.protocol.messages import HistorySetting, Level
+from gochat.storage.sqlite import accounts, audit, database, files, history, lock, tokens
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
@@ -173,15 +174,22 @@ class SqliteSource:
     def people(self) -> Iterator[Sequence[AccountRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         last = NameKey("")
-        while rows := self._db.execute(
-            "SELECT a.key, a.name, a.password_hash, a.created, coalesce(p.read, 0),"
-            " coalesce(p.level, 'all'), a.generation FROM account a"
-            " LEFT JOIN participant p ON p.person = a.key AND p.conversation = ?"
-            " WHERE a.key > ? ORDER BY a.key LIMIT ?",
-            (self._id(LOBBY_KEY), last, MANY),
-        ).fetchall():
-            yield [AccountRecord(*row) for row in rows]
-            last = rows[-1][0]
+        lobby = self._id(LOBBY_KEY)
+        while found := accounts.accounts(self._db, last, MANY)[0]:
+            yield [AccountRecord(one, *self._marker(one.key, lobby)) for one in found]
+            last = found[-1].key
+
+    def _marker(self, person: NameKey, conversation: int) -> tuple[int, Level]:
+        query = "SELECT read, level FROM participant WHERE person = ? AND conversation = ?"
+        row = self._db.execute(query, (person, conversation)).fetchone()
+        return (0, "all") if row is None else row
+
+    def audit(self) -> Iterator[Sequence[AuditEntry]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        last = 0
+        while found := audit.after(self._db, last, MANY):
+            yield found
+            last = found[-1].id
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

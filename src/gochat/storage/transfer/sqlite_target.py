@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from gochat.chat import conversations, names
+from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import database, files, history, lock, search, skeletons
+from gochat.storage.sqlite import accounts, audit, database, files, history, lock, search, skeletons
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.tokens import INSERT, to_row
@@ -233,21 +234,22 @@ class SqliteTarget:
             (lobby,) = db.execute(
                 "SELECT id FROM conversation WHERE key = ?", (LOBBY_KEY,)
             ).fetchone()
-            db.executemany(
-                "INSERT OR REPLACE INTO account (key, name, password_hash, created, generation)"
-                " VALUES (?, ?, ?, ?, ?)",
-                [
-                    (who.key, who.name, who.password_hash, who.created, who.generation)
-                    for who in people
-                ],
-            )
+            db.executemany(accounts.REPLACE, [accounts.to_row(who.account) for who in people])
             db.executemany(
                 _PARTICIPANT,
                 [
-                    (who.key, lobby, "member", None, who.created, who.read, who.level, 0, None)
+                    (
+                        *(who.account.key, lobby, "member", None, who.account.created),
+                        *(who.read, who.level, 0, None),
+                    )
                     for who in people
                 ],
             )
+
+    def put_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            audit.put(db, entries)
 
     def forget_tokens(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

@@ -1,0 +1,64 @@
+"""The part of the store that only those use who administer the server: see :class:`Administration`.
+
+What applies to all methods of a store (:mod:`gochat.chat.store`) applies here, too.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from gochat.chat.account import Account
+from gochat.chat.names import NameKey
+
+#: The newest entries of the audit log that are kept. With an act every five minutes, day and night,
+#: that is a year; in Redis, it is some 20 MB.
+AUDIT_KEPT: Final = 100_000
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """An act of somebody who administers the server.
+
+    `id` counts them, from 1. `at` is when, `actor` who did it, `act` what, `subject` to whom or
+    what, `detail` how exactly, and `reason` why, as the actor said. All are texts for people.
+    """
+
+    id: int = 0
+    at: int
+    actor: str
+    act: str
+    subject: str = ""
+    detail: str = ""
+    reason: str = ""
+
+
+class Administration(Protocol):
+    """Accounts as a whole, and the audit log."""
+
+    async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+        """Return a page of all accounts, by key, and whether there are more."""
+        ...
+
+    async def change_account(self, before: Account, after: Account) -> bool:
+        """Set role, bot, state and generation of an account, in one step; return whether it did.
+
+        Only if it still has those of `before`: of concurrent changes one succeeds. With another
+        generation, no token of an earlier one is valid from then on, whenever it is added, and the
+        addresses that the account has logged in from are forgotten.
+        """
+        ...
+
+    async def record(self, entry: AuditEntry) -> int:
+        """Append an entry to the audit log, and return its id; that of `entry` is ignored.
+
+        Nothing ever changes it. Only the newest :data:`AUDIT_KEPT` entries are kept.
+        """
+        ...
+
+    async def audit(self, *, before: int | None, limit: int) -> tuple[list[AuditEntry], bool]:
+        """Return a page of the audit log, the newest first, and whether there are older ones.
+
+        It has entries with ids less than `before`, or without that the newest.
+        """
+        ...

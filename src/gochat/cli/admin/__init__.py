@@ -1,0 +1,169 @@
+"""``gochat admin``: steer a running server, over its admin socket.
+
+The commands are those of the server's table (:data:`gochat.server.admin.commands.COMMANDS`), from
+which their arguments are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gochat.cli.admin import connection, output
+from gochat.errors import NOT_NOW, ConfigError
+from gochat.server.admin.command import SECRET, Command
+from gochat.server.admin.commands import COMMANDS
+from gochat.server.admin.place import socket_path
+from gochat.server.admin.wire import Request
+
+#: What the words are about that several commands begin with.
+GROUPS: Final[Mapping[str, str]] = {
+    "account": "list, make and lock accounts",
+    "role": "who moderates and who administers",
+    "bot": "which accounts are programs'",
+}
+#: Codes of errors that may pass.
+_MAY_PASS: Final = frozenset(NOT_NOW)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands and their flags."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    groups: dict[str, Any] = {}
+    for name, command in COMMANDS.items():
+        group, _, word = name.rpartition(" ")
+        if group and group not in groups:
+            one = actions.add_parser(group, help=GROUPS[group], allow_abbrev=False)
+            groups[group] = one.add_subparsers(required=True, metavar="ACTION")
+        its = groups.get(group, actions).add_parser(
+            word, help=command.summary, description=_sentence(command.summary), allow_abbrev=False
+        )
+        for field in _fields(command):
+            field.add_to(its)
+        if command.acts:
+            its.add_argument("--reason", default="", help="why, for the audit log")
+        _add_common(its)
+        its.set_defaults(carry_out=_send, admin_command=name)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out an action; return 0, or an exit code if the server refuses it.
+
+    With ``--json`` a refusal is in the object, too.
+
+    Raises:
+        ConfigError: the configuration is wrong, or this user may not use the socket.
+        ConnectionLost: no server answers there.
+    """
+    code: int = args.carry_out(args)
+    return code
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        type=Path,
+        help="the server's admin socket (default: as configured)",
+    )
+    parser.add_argument(
+        "--config", metavar="PATH", type=Path, help="the server's configuration file (TOML)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, also on errors")
+
+
+def _send(args: argparse.Namespace) -> int:
+    from gochat.cli import FAILED, USAGE
+
+    command = COMMANDS[args.admin_command]
+    arguments = {
+        field.name: value for field in _fields(command) if (value := field.value(args)) is not None
+    }
+    request = Request(
+        command=args.admin_command, arguments=arguments, reason=getattr(args, "reason", "")
+    )
+    reply = connection.ask(_socket(args), request)
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(reply)))
+    elif reply.ok:
+        output.show(reply.result)
+    if reply.error is None:
+        return 0
+    print(f"gochat: {output.printable(reply.error.text)}", file=sys.stderr)
+    return FAILED if reply.error.code in _MAY_PASS else USAGE
+
+
+def _socket(args: argparse.Namespace) -> Path:
+    from gochat.config import load_config
+
+    if args.socket is not None:
+        return Path(args.socket)
+    path = socket_path(load_config(args.config))
+    if path is None:
+        raise ConfigError("a server with its store in memory has no admin socket: set admin.socket")
+    return path
+
+
+class _Field:
+    """An argument of a command, as the command line takes it."""
+
+    def __init__(self, name: str, type_: Any, default: object) -> None:
+        self.name: Final = name
+        metas = [one for one in get_args(type_)[1:] if isinstance(one, Meta)]
+        self._bare = get_args(type_)[0] if metas else type_
+        self._help = next((m.description for m in metas if m.description), "")
+        self._is_secret = any(m.extra == SECRET for m in metas)
+        self._default = default
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        options: dict[str, Any] = {"help": self._help}
+        choices = next((get_args(one) for one in self._kinds if get_origin(one) is Literal), None)
+        if choices:
+            options["choices"] = choices
+        elif int in self._kinds:
+            options["type"] = int
+        flag = f"--{self.name.replace('_', '-')}"
+        if self._is_secret:
+            parser.add_argument(f"{flag}-stdin", action="store_true", help=self._help)
+        elif self._default is msgspec.NODEFAULT:
+            parser.add_argument(
+                self.name, metavar=None if choices else self.name.upper(), **options
+            )
+        elif self._bare is bool:
+            parser.add_argument(flag, action="store_true", help=self._help)
+        else:
+            parser.add_argument(flag, dest=self.name, default=None, **options)
+
+    def value(self, args: argparse.Namespace) -> object:
+        """Return its value, or None if it is not given."""
+        if not self._is_secret:
+            return getattr(args, self.name)
+        if not getattr(args, f"{self.name}_stdin"):
+            return None
+        return sys.stdin.readline().rstrip("\r\n")
+
+    @property
+    def _kinds(self) -> tuple[Any, ...]:
+        return (
+            (self._bare, *get_args(self._bare))
+            if get_origin(self._bare) is not Literal
+            else (self._bare,)
+        )
+
+
+def _fields(command: Command) -> Iterator[_Field]:
+    struct: type[Struct] = command.arguments
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        yield _Field(field.name, hints[field.name], field.default)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."

@@ -1,0 +1,65 @@
+"""Results of ``gochat admin``, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gochat.server.admin.command import TIMES
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print a result: a line for each value, and tables for lists of objects."""
+    result = {key: value for key, value in result.items() if value is not None}
+    plain = {key: value for key, value in result.items() if not _is_table(value)}
+    width = max(map(len, plain), default=0)
+    for key, value in plain.items():
+        if key == "next" and not value:
+            continue
+        print(f"{_label(key):<{width}}  {_text(key, value)}".rstrip())
+    for key, value in result.items():
+        if _is_table(value):
+            _show_table(key, value)
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _show_table(key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(rows[0])
+    cells = [[_text(column, row[column]) for column in columns] for row in rows]
+    widths = [
+        max(len(one) for one in column)
+        for column in zip([_label(column) for column in columns], *cells, strict=True)
+    ]
+    print(f"{_label(key)}:")
+    for line in ([_label(column) for column in columns], *cells):
+        text = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        print(f"  {text}".rstrip())
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _text(key: str, value: Any) -> str:
+    if key in TIMES:
+        if not value:
+            return "-"
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(printable, map(str, value))) or "-"
+        case None | "":
+            return "-"
+        case _:
+            return printable(str(value))

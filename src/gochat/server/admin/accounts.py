@@ -1,0 +1,178 @@
+"""The commands that show accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from gochat.chat import names, one_time_codes
+from gochat.chat.account import Account
+from gochat.chat.conversations import is_private
+from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
+from gochat.errors import ChatError, ErrorCode
+from gochat.server.admin.command import Arguments, Call, Command
+from gochat.storage.common.clock import wall_clock
+
+#: Accounts looked at for one page of a list: with a filter few of them may be in it.
+MAX_LOOKED_AT: Final = 5000
+#: Accounts read at once.
+PIECE: Final = 500
+
+Name = Annotated[str, Meta(max_length=200, description="the account")]
+
+
+class OfAccount(Arguments, frozen=True, kw_only=True):
+    """The account that a command is about."""
+
+    name: Name
+
+
+class Page(Arguments, frozen=True, kw_only=True):
+    """Which accounts to list, by name."""
+
+    after: Annotated[
+        str, Meta(max_length=200, description="begin after this name, the `next` of a page")
+    ] = ""
+    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 100)")] = 100
+    role: Annotated[
+        Literal["member", "moderator", "admin"] | None, Meta(description="only with this role")
+    ] = None
+    state: Annotated[
+        Literal["active", "disabled"] | None, Meta(description="only those that are this")
+    ] = None
+    bots: Annotated[bool, Meta(description="only bots")] = False
+    matching: Annotated[
+        str, Meta(max_length=200, description="only with this text in the name")
+    ] = ""
+
+    def includes(self, account: Account) -> bool:
+        """Return whether an account is one of those."""
+        return (
+            self.role in (None, account.role)
+            and self.state in (None, account.state)
+            and (account.bot or not self.bots)
+            and self.matching.casefold() in account.name.casefold()
+        )
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """An account in a list. `password` is ``set``, or ``code``: one that waits to be used."""
+
+    name: str
+    role: ServerRole
+    bot: bool
+    state: str
+    password: str
+    created: int
+
+    @classmethod
+    def of(cls, account: Account) -> Standing:
+        """Return what a list shows of an account."""
+        is_code = one_time_codes.kept(account.password_hash) is not None
+        return cls(
+            name=account.name,
+            role=account.role,
+            bot=account.bot,
+            state=account.state,
+            password="code" if is_code else "set",
+            created=account.created,
+        )
+
+
+class ShownAccounts(Struct, frozen=True, kw_only=True):
+    """A page of accounts; `next` is empty on the last one."""
+
+    accounts: tuple[Standing, ...]
+    next: str
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """A session of an account: a device, or a program if it has `scopes`."""
+
+    id: str
+    device: str
+    address: str
+    created: int
+    seen: int
+    expires: int
+    online: bool
+    scopes: tuple[str, ...]
+
+
+class ShownAccount(Standing, frozen=True, kw_only=True):
+    """All that an operator is shown of an account. Private conversations are not."""
+
+    seen: int
+    online: bool
+    rooms: tuple[str, ...]
+    sessions: tuple[Device, ...]
+
+
+async def require_account(call: Call, name: str) -> Account:
+    """Return the account of this name.
+
+    Raises:
+        ChatError: ``unknown_person``, or the name is not a valid one.
+    """
+    account = await call.services.store.account(names.fold_person(name))
+    if account is None:
+        raise ChatError(ErrorCode.UNKNOWN_PERSON, f"there is no account {name!r}")
+    return account
+
+
+async def list_all(call: Call, page: Page) -> ShownAccounts:
+    """List accounts."""
+    found: list[Account] = []
+    after, has_more, looked_at = NameKey(page.after and names.known(page.after)), True, 0
+    while has_more and len(found) < page.limit and looked_at < MAX_LOOKED_AT:
+        some, has_more = await call.services.store.administration.accounts(after=after, limit=PIECE)
+        for place, account in enumerate(some, start=1):
+            after = account.key
+            looked_at += 1
+            if page.includes(account):
+                found.append(account)
+                if len(found) == page.limit:
+                    has_more = has_more or place < len(some)
+                    break
+    return ShownAccounts(accounts=tuple(map(Standing.of, found)), next=after if has_more else "")
+
+
+async def show(call: Call, of: OfAccount) -> ShownAccount:
+    """Show one account."""
+    account, store = await require_account(call, of.name), call.services.store
+    in_use = set(call.services.revocations.tokens_in_use(account.key))
+    if store.node_bus is not None:
+        in_use |= await store.node_bus.tokens_in_use(account.key)
+    tokens = await store.tokens(account.key, wall_clock())
+    conversations = await store.conversation_keys(account.key)
+    return ShownAccount(
+        **asdict(Standing.of(account)),
+        seen=max((token.seen for token in tokens), default=0),
+        online=call.services.hub.roster.get(account.key) is not None,
+        rooms=tuple(sorted(key for key in conversations if not is_private(key))),
+        sessions=tuple(
+            Device(
+                id=token.id.hex(),
+                device=token.device,
+                address=token.address,
+                created=token.created,
+                seen=token.seen,
+                expires=token.expires,
+                online=token.id in in_use,
+                scopes=token.scopes,
+            )
+            for token in tokens
+        ),
+    )
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "account list": Command(Page, "moderator", list_all, "list the accounts, by name"),
+    "account show": Command(
+        OfAccount, "moderator", show, "show an account: its sessions, rooms, when it was last seen"
+    ),
+}

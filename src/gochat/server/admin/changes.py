@@ -1,0 +1,250 @@
+"""The commands that change accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from gochat.chat import names
+from gochat.chat.account import Account, AccountState
+from gochat.chat.accounts import has_changed, taken
+from gochat.chat.server_roles import ServerRole, require_over
+from gochat.errors import StoreUnavailable
+from gochat.server.admin.accounts import Name, OfAccount, Standing, require_account
+from gochat.server.admin.command import SECRET, Arguments, Call, Command
+from gochat.server.revocation import DISABLED, ENDED
+from gochat.storage.common.clock import wall_clock
+
+#: Milliseconds.
+_HOUR: Final = 3600 * 1000
+#: Tries to change an account that others are changing.
+TRIES: Final = 3
+RESET: Final = "the password was reset: ask whoever runs the server for a code"
+
+Hours = Annotated[
+    int, Meta(ge=1, le=30 * 24, description="for how many hours the code is valid (default: 24)")
+]
+
+
+class NewAccount(Arguments, frozen=True, kw_only=True):
+    """An account to make."""
+
+    name: Annotated[str, Meta(max_length=200, description="its name; reserved ones, too")]
+    password: Annotated[
+        str | None,
+        Meta(
+            extra=SECRET,
+            description="take its password from a line on standard input, instead of making a code",
+        ),
+    ] = None
+    hours: Hours = 24
+
+
+class Reset(OfAccount, frozen=True, kw_only=True):
+    """An account whose owner has forgotten the password."""
+
+    hours: Hours = 24
+
+
+class NewRole(Arguments, frozen=True, kw_only=True):
+    """An account, and its new role."""
+
+    name: Name
+    role: Annotated[ServerRole, Meta(description="its role from now on")]
+
+
+class Created(Struct, frozen=True, kw_only=True):
+    """A new account; `code` is empty if it has a password."""
+
+    name: str
+    code: str = ""
+    expires: int = 0
+
+
+class Issued(Created, frozen=True, kw_only=True):
+    """A one-time code. `sessions_ended`: it is confirmed that all sessions have ended."""
+
+    sessions_ended: bool
+
+
+class Changed(Standing, frozen=True, kw_only=True):
+    """An account as it is now. `sessions_ended`: it is confirmed that its sessions have ended.
+
+    That is null where none had to.
+    """
+
+    sessions_ended: bool | None = None
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How many sessions were revoked, and whether it is confirmed that they have ended."""
+
+    name: str
+    sessions: int
+    sessions_ended: bool
+
+
+async def create(call: Call, new: NewAccount) -> Created:
+    """Create an account, with a password or a one-time code."""
+    accounts, shown = call.services.accounts, names.check(new.name)
+    if await call.services.store.account(names.fold(new.name)) is not None:
+        raise taken(shown)
+    await call.record(shown, "with a password" if new.password is not None else "with a code")
+    if new.password is not None:
+        return Created(name=await accounts.register(new.name, new.password, is_reserved_too=True))
+    name, issued = await accounts.register_with_code(new.name, new.hours * _HOUR)
+    return Created(name=name, code=issued.code, expires=issued.expires)
+
+
+async def disable(call: Call, of: OfAccount) -> Changed:
+    """Disable an account, and end its sessions."""
+    return await _set_state(call, of.name, "disabled")
+
+
+async def enable(call: Call, of: OfAccount) -> Changed:
+    """Enable an account again."""
+    return await _set_state(call, of.name, "active")
+
+
+async def _set_state(call: Call, name: str, state: AccountState) -> Changed:
+    def alter(account: Account) -> Account:
+        if account.state == state:
+            return account
+        return replace(account, state=state, generation=account.generation + 1)
+
+    before, after = await change(call, name, alter)
+    if before == after or state == "active":
+        return _changed(after)
+    return _changed(after, sessions_ended=await _end_older(call, after, DISABLED))
+
+
+async def set_role(call: Call, new: NewRole) -> Changed:
+    """Set the role of an account."""
+    require_over(call.actor, new.role)
+    return await _alter(call, new.name, lambda account: replace(account, role=new.role))
+
+
+async def bot_on(call: Call, of: OfAccount) -> Changed:
+    """Mark an account as a bot."""
+    return await _alter(call, of.name, lambda account: replace(account, bot=True))
+
+
+async def bot_off(call: Call, of: OfAccount) -> Changed:
+    """Mark an account as a person's."""
+    return await _alter(call, of.name, lambda account: replace(account, bot=False))
+
+
+async def _alter(call: Call, name: str, alter: Callable[[Account], Account]) -> Changed:
+    _, after = await change(call, name, alter)
+    return _changed(after)
+
+
+async def reset_password(call: Call, reset: Reset) -> Issued:
+    """Put a one-time code in the place of a password, and end the sessions."""
+    account = await require_account(call, reset.name)
+    require_over(call.actor, account.role)
+    await call.record(account.name, f"for {reset.hours} hours")
+    try:
+        issued = await call.services.accounts.reset_password(account, reset.hours * _HOUR)
+    except StoreUnavailable:
+        call.services.revocations.doubt()  # the change may have been committed
+        raise
+    after = replace(account, generation=account.generation + 1)
+    is_confirmed = await _end_older(call, after, RESET)
+    return Issued(
+        name=account.name, code=issued.code, expires=issued.expires, sessions_ended=is_confirmed
+    )
+
+
+async def end_sessions(call: Call, of: OfAccount) -> Ended:
+    """End all sessions of an account."""
+    account, services = await require_account(call, of.name), call.services
+    require_over(call.actor, account.role)
+    await call.record(account.name)
+    valid = {token.id for token in await services.store.tokens(account.key, wall_clock())}
+    try:
+        tokens = await services.store.revoke_other_tokens(account.key, b"")
+    except StoreUnavailable:
+        services.revocations.doubt()
+        raise
+    is_confirmed = not tokens or await services.revocations.ended_by_operator(
+        account.key, ENDED, tokens=tokens
+    )
+    return Ended(
+        name=account.name,
+        sessions=len(valid.intersection(tokens)),
+        sessions_ended=is_confirmed,
+    )
+
+
+async def change(
+    call: Call, name: str, alter: Callable[[Account], Account]
+) -> tuple[Account, Account]:
+    """Record a change of an account, and make it; return the account before and after it.
+
+    One that changes nothing is not recorded.
+
+    Raises:
+        ChatError: ``unknown_person``, ``not_permitted``; or ``busy`` if others change it, too.
+    """
+    services = call.services
+    for attempt in range(TRIES):
+        before = await require_account(call, name)
+        require_over(call.actor, before.role)
+        after = alter(before)
+        if after == before:
+            return before, after
+        if not attempt:
+            has_role = before.role != after.role
+            await call.record(before.name, f"{before.role} to {after.role}" if has_role else "")
+        try:
+            if await services.store.administration.change_account(before, after):
+                return before, after
+        except StoreUnavailable:
+            services.revocations.doubt()  # it may have been committed
+            raise
+    raise has_changed(name)
+
+
+async def _end_older(call: Call, account: Account, text: str) -> bool:
+    return await call.services.revocations.ended_by_operator(
+        account.key, text, generation=account.generation
+    )
+
+
+def _changed(account: Account, *, sessions_ended: bool | None = None) -> Changed:
+    standing = {field: getattr(Standing.of(account), field) for field in Standing.__struct_fields__}
+    return Changed(**standing, sessions_ended=sessions_ended)
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "account create": Command(
+        NewAccount,
+        "admin",
+        create,
+        "make an account, with a password or a one-time code",
+        acts=True,
+    ),
+    "account disable": Command(
+        OfAccount, "admin", disable, "lock an account: its sessions end, nobody logs in", acts=True
+    ),
+    "account enable": Command(OfAccount, "admin", enable, "let it be used again", acts=True),
+    "account reset-password": Command(
+        Reset,
+        "admin",
+        reset_password,
+        "replace a forgotten password by a one-time code; the sessions end",
+        acts=True,
+    ),
+    "account end-sessions": Command(
+        OfAccount, "admin", end_sessions, "end all sessions of an account", acts=True
+    ),
+    "role set": Command(
+        NewRole, "owner", set_role, "make an account a member, moderator or admin", acts=True
+    ),
+    "bot on": Command(OfAccount, "admin", bot_on, "mark an account as a program's", acts=True),
+    "bot off": Command(OfAccount, "admin", bot_off, "mark it as a person's again", acts=True),
+}

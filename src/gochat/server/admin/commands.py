@@ -1,0 +1,16 @@
+"""All commands of the admin socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gochat.server.admin import accounts, audit, changes
+from gochat.server.admin.command import Command
+
+#: By their names, in the order of the help.
+COMMANDS: Final[Mapping[str, Command]] = {
+    **accounts.COMMANDS,
+    **changes.COMMANDS,
+    **audit.COMMANDS,
+}

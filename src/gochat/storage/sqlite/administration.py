@@ -1,0 +1,51 @@
+"""The part of the store for those who administer the server."""
+
+# ruff: noqa: D102 -- the protocol documents the methods, once
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+from gochat.chat.account import Account
+from gochat.chat.administration import AuditEntry
+from gochat.chat.names import NameKey
+from gochat.storage.sqlite import accounts, audit
+from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.reader import Reader
+from gochat.storage.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Answers a question in a thread."""
+
+    def __call__(self, question: Callable[[], T]) -> Awaitable[T]: ...
+
+
+class SqliteAdministration:
+    """An :class:`~gochat.chat.administration.Administration` in SQLite."""
+
+    def __init__(self, writer: Writer, log: Log, reader: Reader, read: Read) -> None:
+        self._writer = writer
+        self._log = log
+        self._reader = reader
+        self._read = read
+
+    async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+        return await self._ask(lambda db: accounts.accounts(db, after, limit))
+
+    async def change_account(self, before: Account, after: Account) -> bool:
+        return await self._writer.write(partial(accounts.change, self._log, before, after))
+
+    async def record(self, entry: AuditEntry) -> int:
+        return await self._writer.write(partial(audit.record, self._log, entry))
+
+    async def audit(self, *, before: int | None, limit: int) -> tuple[list[AuditEntry], bool]:
+        return await self._ask(lambda db: audit.page(db, before, limit))
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._read(lambda: self._reader.ask(question))

@@ -1,0 +1,154 @@
+"""`gochat admin`, as it is run: what it prints, its exit codes, and what it can't do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from admin_peer import needs_linux
+from processes import GOCHAT, serve
+
+from gochat.cli import FAILED, USAGE, main
+from gochat.cli.admin import connection
+
+pytestmark = needs_linux
+
+NOBODY = 65534
+
+
+class Operator:
+    """Runs commands in this process, on the server at a socket."""
+
+    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._socket = ["--socket", str(path)]
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        """Return the exit code and what was printed."""
+        self._capsys.readouterr()
+        code = main(["admin", *words, *self._socket])
+        printed = self._capsys.readouterr()
+        return code, printed.out, printed.err
+
+
+def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One server, and everything that an operator does there in a day."""
+    with serve(tmp_path / "chat.db"):
+        admin = Operator(tmp_path / "chat.db.admin", capsys)
+        code, out, err = admin("account", "create", "Mei", "--reason", "new colleague")
+        assert (code, err) == (0, "")
+        assert [line.split()[0] for line in out.splitlines()] == ["name", "code", "expires"]
+        done = subprocess.run(
+            [
+                *(*GOCHAT, "admin", "account", "create", "Bob", "--password-stdin", "--json"),
+                *("--socket", str(tmp_path / "chat.db.admin")),
+            ],
+            input="correct horse\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout)["result"] == {"name": "Bob", "code": "", "expires": 0}
+        assert admin("role", "set", "bob", "moderator")[0] == 0
+        assert admin("account", "disable", "mei")[0] == 0
+        _, out, _ = admin("account", "list")
+        assert [line.split()[:5] for line in out.splitlines()[2:]] == [
+            ["Bob", "moderator", "no", "active", "set"],
+            ["Mei", "member", "no", "disabled", "code"],
+        ]
+        _, out, _ = admin("account", "list", "--state", "disabled", "--json")
+        assert [one["name"] for one in json.loads(out)["result"]["accounts"]] == ["Mei"]
+        _, out, _ = admin("audit", "--limit", "2")
+        assert "member to moderator" in out
+        assert out.splitlines()[-1].split() == ["next", "3"] or "next  3" in out
+        _, out, _ = admin("audit", "--before", "2")
+        assert "new colleague" in out
+
+        code, out, err = admin("account", "show", "nobody")
+        assert (code, out, err) == (USAGE, "", "gochat: there is no account 'nobody'\n")
+        code, out, err = admin("account", "show", "nobody", "--json")
+        assert (code, json.loads(out)["error"]["code"]) == (USAGE, "unknown_person")
+        assert "Traceback" not in err
+        for words in (["account"], ["account", "burn"], ["role", "set", "bob", "king"], []):
+            assert main(["admin", *words]) == USAGE
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_no_server_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = Operator(tmp_path / "admin", capsys)("account", "list")
+    assert code == FAILED
+    assert err.startswith(f"gochat: no server answers at {tmp_path / 'admin'}")
+    (tmp_path / "admin").write_text("no socket")
+    assert Operator(tmp_path / "admin", capsys)("account", "list")[0] == FAILED
+
+
+def test_socket_is_found_by_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(f"[admin]\nsocket = '{tmp_path}/here'\n")
+    assert main(["admin", "audit", "--config", str(file)]) == FAILED
+    assert f"no server answers at {tmp_path}/here" in capsys.readouterr().err
+    file.write_text("store = 'sqlite:///:memory:'\n")
+    assert main(["admin", "audit", "--config", str(file)]) == USAGE
+    assert "set admin.socket" in capsys.readouterr().err
+
+
+@contextmanager
+def answering(path: Path, answer: bytes) -> Iterator[None]:
+    """Answer one request at a socket with these bytes."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            connected, _ = listening.accept()
+            with connected, suppress(OSError):  # the other side has left
+                connected.recv(1000)
+                connected.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"", b"x", b"{}\n", b"[" * 9000 + b"\n", b"\xff\n"])
+def test_answer_of_something_else_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes
+) -> None:
+    with answering(tmp_path / "admin", answer):
+        code, out, err = Operator(tmp_path / "admin", capsys)("account", "list")
+    assert (code, out) == (FAILED, "")
+    assert err.startswith("gochat: ")
+    assert "Traceback" not in err
+
+
+def test_text_of_the_server_does_not_command_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = {"ok": True, "result": {"name": "\x1b]0;x\x07"}}
+    with answering(tmp_path / "admin", json.dumps(reply).encode() + b"\n"):
+        _, out, _ = Operator(tmp_path / "admin", capsys)("account", "show", "mei")
+    assert "\x1b" not in out
+    assert "\\x1b" in out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_nothing_is_sent_to_the_socket_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if this user were not root, and the one who listens were somebody else."""
+    monkeypatch.setattr(connection, "peer_uid", lambda _: NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with answering(tmp_path / "admin", b""):
+        code, _, err = Operator(tmp_path / "admin", capsys)("account", "list")
+    assert code == USAGE
+    assert "nothing was sent" in err
