@@ -252,7 +252,7 @@ SECTIONS: Final[Mapping[str, type[Struct]]] = {
 #: Keys whose values nobody is shown: they may hold a password.
 SECRET: Final = frozenset({"store", "registration.invites"})
 #: Keys that a running server can't change: what it listens on and where it keeps everything, what
-#: clients were told for as long as they are connected, and what its supervisor goes by.
+#: clients have learned for as long as they are connected, and what its supervisor goes by.
 NEEDS_RESTART: Final = frozenset(
     {"host", "port", "proxy_from", "listen", "metrics.host", "metrics.port", "admin.socket"}
     | {"store", "store_wait", "key_file", "limits.frame_bytes", "limits.drain_timeout"}

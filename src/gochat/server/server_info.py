@@ -1,4 +1,4 @@
-"""What a server tells about itself: see the requests `Hello` and `Login`."""
+"""What a server says about itself: see the requests `Hello` and `Login`."""
 
 from __future__ import annotations
 

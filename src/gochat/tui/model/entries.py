@@ -88,7 +88,7 @@ def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
 
 
 def described(entry: LogEntry) -> tuple[EntryKind, str]:
-    """Return the kind of an entry, and what is to be told beside who did it."""
+    """Return the kind of an entry, and what there is to say beside who did it."""
     match entry:
         case Message():
             return "text", entry.text
