@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 from textual import events, on, work
-from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.geometry import Offset
@@ -33,6 +32,7 @@ from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses, themes
 from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.profile.state import StateDirectory
+from gochat.tui.profile.themed_app import ThemedApp
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen
 from gochat.tui.text.sanitise import one_line
@@ -44,7 +44,7 @@ FRAME: Final = 1 / 30
 _DRAFTS_INTERVAL: Final = 5.0
 
 
-class GochatApp(App[None]):
+class GochatApp(ThemedApp):
     """The chat in a terminal.
 
     `server` is the address to offer, or None for the one used last. `open_client` opens a
@@ -86,8 +86,6 @@ class GochatApp(App[None]):
         self._notifier = Notifier(self._write, clock)
         self._collector = IdleCollector()
         self._type_ahead = TypeAhead(self, super().on_event)
-        for theme in themes.OWN:
-            self.register_theme(theme)
         # Before it runs, or all the styles would be applied a second time.
         wanted = self.preferences.settings.theme
         self.theme = wanted if wanted in self.available_themes else themes.DARK.name

@@ -113,8 +113,8 @@ class RoomForm(Form[NewRoom]):
     def fields(self) -> ComposeResult:
         """Yield the fields."""
         yield Field("room", "Name", self._name_text)
-        yield Field("topic", "Topic (what it is about; can be empty)")
-        yield Checkbox("Private: only who is invited can join", id="private", compact=True)
+        yield Field("topic", "Topic (can be empty)")
+        yield Checkbox("Private: by invitation only", id="private", compact=True)
 
     def read(self) -> NewRoom | None:
         """Return the room."""

@@ -16,9 +16,12 @@ from gochat.tui.dialogs.panel import Panel
 from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.text_field import TextField
 
-#: Rows that are shown at most, and what stands around them.
-_MOST_ROWS: Final = 18
+#: Rows that stand around the list: its title, the field, the keys, and what is left of the chat.
 _AROUND: Final = 12
+#: The same on a low terminal, where nothing of the chat is left.
+_AROUND_LOW: Final = 7
+#: A terminal that is lower is low.
+_LOW: Final = 24
 
 
 class Picker(Panel[str]):
@@ -73,7 +76,8 @@ class Picker(Panel[str]):
     def on_resize(self, event: events.Resize) -> None:
         """Leave room for what stands around the list."""
         if self.rows.styles.is_auto_height:
-            self.rows.styles.max_height = max(3, min(_MOST_ROWS, event.size.height - _AROUND))
+            around = _AROUND_LOW if event.size.height < _LOW else _AROUND
+            self.rows.styles.max_height = max(3, event.size.height - around)
 
     # -- what a kind of picker defines ------------------------------------------------------------
 

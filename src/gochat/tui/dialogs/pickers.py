@@ -11,6 +11,7 @@ from gochat.client import Member, Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import emoji, fuzzy
 from gochat.tui.model.presentation import count
+from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow
 
@@ -102,7 +103,7 @@ class MemberPicker(Picker):
 
 
 def _in_order(members: Sequence[Member]) -> dict[str, Member]:
-    order = sorted(members, key=lambda m: (not m.operator, not m.online, m.name.casefold()))
+    order = sorted(members, key=lambda m: (not m.operator, not m.online, natural(m.name)))
     return {member.name: member for member in order}
 
 

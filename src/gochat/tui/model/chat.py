@@ -51,6 +51,7 @@ from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
+from gochat.tui.text.names import natural
 
 #: Seconds after which a person no longer counts as typing, without a new event.
 TYPING_LAPSE: Final = 6.0
@@ -125,7 +126,7 @@ class ChatModel:
         """Return the conversations in the order of the list: lobby, rooms, people; by name."""
         return sorted(
             self.conversations.values(),
-            key=lambda c: (not c.is_room, c.conv != LOBBY, c.name.casefold()),
+            key=lambda c: (not c.is_room, c.conv != LOBBY, natural(c.name)),
         )
 
     @property

@@ -12,13 +12,14 @@ from itertools import islice
 from typing import Final
 
 from gochat.protocol.messages import Person, Presence
+from gochat.tui.text.names import natural
 
 #: Far more than anybody looks through. A server that names more fills the memory.
 MAX_PEOPLE: Final = 100_000
 
 
 class Roster:
-    """The people who are online, by name without regard to case."""
+    """The people who are online, by name: without regard to case, and numbers by their size."""
 
     def __init__(self) -> None:
         self._people: dict[str, Person] = {}
@@ -43,8 +44,9 @@ class Roster:
         needle = query.strip().lstrip("@").casefold()
         if not needle:
             return self.names()
-        first = [name for key, name in self._order if key.startswith(needle)]
-        others = [name for key, name in self._order if key.find(needle) > 0]
+        names = [(name.casefold(), name) for _, name in self._order]
+        first = [name for key, name in names if key.startswith(needle)]
+        others = [name for key, name in names if key.find(needle) > 0]
         return first + others
 
     def replace(self, people: Iterable[Person]) -> None:
@@ -79,4 +81,4 @@ class Roster:
 
 
 def _sort_key(name: str) -> tuple[str, str]:
-    return name.casefold(), name
+    return natural(name), name

@@ -1,8 +1,7 @@
 """The two themes of the app's own. Textual's are there as well.
 
 Calm: one neutral, in three steps for the side pane, the log and what is typed in; one colour for
-what is chosen; colour beyond that only for what needs attention. Every text is readable on its
-ground: tests/tui/test_themes.py measures the contrast.
+what is chosen; colour beyond that only for what needs attention.
 """
 
 from __future__ import annotations

@@ -68,12 +68,17 @@ def _of_hue(number: int, backgrounds: tuple[RGB, ...]) -> RGB:
     return readable(number / HUES, saturation, backgrounds)
 
 
-def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) -> RGB:
+def readable(
+    hue_share: float,
+    saturation: float,
+    backgrounds: tuple[RGB, ...],
+    least: float = MIN_CONTRAST,
+) -> RGB:
     """Return a colour of this hue (0–1) and saturation (0–1) that is readable on `backgrounds`.
 
     It is as light as it may be on light backgrounds, and as dark as it may be on dark ones, which
     is where hues look most different, within a middle range. Where no colour reaches
-    `MIN_CONTRAST` on all backgrounds, it is what comes nearest.
+    the contrast `least` on all backgrounds, it is what comes nearest.
     """
     dark = _are_dark(backgrounds)
     first = _LIGHTEST_START if dark else _DARKEST_START
@@ -86,7 +91,7 @@ def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) 
     for lightness in order:
         colour = _of_hls(hue_share, lightness, saturation)
         lowest = min(contrast(colour, background) for background in backgrounds)
-        if lowest >= MIN_CONTRAST:
+        if lowest >= least:
             return colour
         if lowest > best_contrast:
             best, best_contrast = colour, lowest

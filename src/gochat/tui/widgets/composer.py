@@ -12,8 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from gochat.tui.text.names import shortened
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.message_input import MessageInput
+
+#: Columns that the name of the conversation has at least.
+_LEAST_PROMPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,12 @@ class Composer(Vertical):
         """Write to `conv`, where `draft` was begun."""
         self.conv, self.mode = conv, None
         self.input.change_conversation(conv, draft)
-        self._prompt.update(f"{one_line(conv)} ›")
+        self._show_prompt()
         self._show_note()
+
+    def _show_prompt(self) -> None:
+        room = max(_LEAST_PROMPT, self.size.width * 2 // 5 - 5)
+        self._prompt.update(f"{shortened(one_line(self.conv), room)} ›")
 
     def show_typists(self, text: str) -> None:
         """Show who else is typing."""
@@ -176,7 +184,8 @@ class Composer(Vertical):
             note.update(line, layout=False)
 
     def on_resize(self) -> None:
-        """The line has another width."""
+        """The lines have another width."""
+        self._show_prompt()
         self._show_note()
 
     @on(MessageInput.Typed)

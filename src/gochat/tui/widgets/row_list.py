@@ -16,12 +16,17 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from gochat.tui.text.names import ELLIPSIS, cut
+
 _NOTHING: Final = Content("")
 
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """How one row looks: `left` gives way to `right`. One that is not `enabled` is a heading."""
+    """How one row looks: `left` gives way to `right`. One that is not `enabled` is a heading.
+
+    `left` begins with a name; two spaces part it from what is said of it, which gives way first.
+    """
 
     left: Content
     right: Content = _NOTHING
@@ -180,7 +185,9 @@ class RowList(ScrollView, can_focus=True):
             name = "row-list--hover"
         style = self.get_visual_style(name)
         room = max(0, width - row.right.cell_length - (1 if row.right else 0))
-        line = row.left.truncate(room, ellipsis=True)
+        line = fitted(row.left, room)
+        if name == "row-list--hover":
+            line = line.stylize("underline", len(line.plain) - len(line.plain.lstrip()))
         if row.right:
             gap = max(0, width - line.cell_length - row.right.cell_length)
             line = Content.assemble(line, " " * gap, row.right)
@@ -264,3 +271,22 @@ class RowList(ScrollView, can_focus=True):
         if (index := self._at(event)) is not None:
             self.cursor = index
             self.action_choose()
+
+
+def fitted(line: Content, width: int) -> Content:
+    """Return a line that begins with a name in at most `width` cells.
+
+    What is said of the name, after two spaces, is cut at its end, the name itself in its middle.
+    """
+    if line.cell_length <= width:
+        return line
+    plain = line.plain
+    indent = len(plain) - len(plain.lstrip())
+    end = plain.find("  ", indent)
+    name = line if end < 0 else line[:end]
+    if name.cell_length + 3 < width:
+        return line.truncate(width, ellipsis=True)
+    if name.cell_length <= width:
+        return name
+    first, last = cut(name.plain, max(width, 1))
+    return Content.assemble(name[:first], ELLIPSIS, name[last:])
