@@ -55,6 +55,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     NOT_A_MEMBER = "not_a_member"
     NOT_PERMITTED = "not_permitted"
+    BANNED = "banned"
+    BLOCKED = "blocked"
     ROOM_EXISTS = "room_exists"
     TEXT_EMPTY = "text_empty"
     TEXT_TOO_LONG = "text_too_long"
@@ -89,6 +91,8 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.UNKNOWN_MESSAGE: frozenset({"conv", "seq"}),
     ErrorCode.NOT_A_MEMBER: frozenset({"conv", "name"}),
     ErrorCode.NOT_PERMITTED: frozenset({"rule", "scope"}),
+    ErrorCode.BLOCKED: frozenset({"name", "rule"}),
+    ErrorCode.BANNED: frozenset({"conv", "until", "reason"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
     ErrorCode.TOO_MANY: frozenset({"rule", "max"}),

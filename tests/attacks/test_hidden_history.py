@@ -18,6 +18,10 @@ from worst_inputs import REQUESTS
 
 from gochat.protocol.messages import (
     Away,
+    Ban,
+    Bans,
+    Block,
+    Blocks,
     ChangePassword,
     CreateRoom,
     CreateToken,
@@ -57,6 +61,8 @@ from gochat.protocol.messages import (
     SetTopic,
     Sync,
     Typing,
+    Unban,
+    Unblock,
     Who,
 )
 
@@ -188,6 +194,12 @@ class Scene:
                 SetHistory(room=DEN, history="shown"),
                 SetHistory(room=DEN, history="hidden"),
             ],
+            Ban: [Ban(room=DEN, name="bob")],
+            Unban: [Unban(room=DEN, name="bob")],
+            Bans: [Bans(room=DEN)],
+            Block: [Block(name="eve")],
+            Unblock: [Unblock(name="eve")],
+            Blocks: [Blocks()],
             Rooms: [Rooms()],
             Members: [Members(room=DEN)],
             Sessions: [Sessions()],

@@ -22,6 +22,7 @@ from redis_process import RedisServer
 
 from gochat.chat import drafts
 from gochat.protocol.messages import (
+    Ban,
     CreateRoom,
     History,
     HistoryPage,
@@ -172,6 +173,38 @@ async def join_after_the_invitation_was_withdrawn(people: Cast, room: str) -> bo
     return "join" in kinds and "kick" in kinds and kinds.index("join") > kinds.index("kick")
 
 
+async def join_after_the_ban(people: Cast, room: str) -> bool:
+    mei, bob, _ = people
+    await create(mei, room)
+    await together((mei, Ban(room=room, name="bob")), (bob, Join(room=room)))
+    # If the join came first, the ban removed a member.
+    kinds = [entry.kind for entry in await entries(mei, room)]
+    is_late = "join" in kinds and kinds.index("join") > kinds.index("ban")
+    return is_late or "bob" in await members(mei, room)
+
+
+async def invite_after_the_ban(people: Cast, room: str) -> bool:
+    mei, bob, eve = people
+    await create(mei, room, eve)
+    await together((mei, Ban(room=room, name="bob")), (eve, Invite(room=room, name="bob")))
+    kinds = [entry.kind for entry in await entries(mei, room)]
+    is_late = "invite" in kinds and kinds.index("invite") > kinds.index("ban")
+    await bob.ask(Join(room=room), Payload)
+    return is_late or "bob" in await members(mei, room)
+
+
+async def write_after_the_ban(people: Cast, room: str) -> bool:
+    mei, bob, _ = people
+    await create(mei, room, bob)
+    burst = [Send(to=room, text=str(number)) for number in range(BURST)]
+    await bob.send(*burst)
+    await mei.ask(Ban(room=room, name="bob"), Sent)
+    await bob.ask(Join(room=room), Payload)
+    log = await entries(mei, room)
+    ban = next(entry.seq for entry in log if entry.kind == "ban")
+    return any(entry.from_ == "bob" and entry.seq > ban for entry in log)
+
+
 async def write_after_the_kick(people: Cast, room: str) -> bool:
     mei, bob, _ = people
     await create(mei, room, bob)
@@ -233,6 +266,9 @@ RACES: Final[list[Callable[[Cast, str], Awaitable[bool]]]] = [
     leave_alone_while_others_join,
     join_what_becomes_private,
     join_after_the_invitation_was_withdrawn,
+    join_after_the_ban,
+    invite_after_the_ban,
+    write_after_the_ban,
     write_after_the_kick,
     read_after_the_kick,
     react_beyond_the_bound,

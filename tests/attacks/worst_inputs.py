@@ -20,6 +20,10 @@ from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import (
     Away,
+    Ban,
+    Bans,
+    Block,
+    Blocks,
     ChangePassword,
     CreateRoom,
     CreateToken,
@@ -54,6 +58,8 @@ from gochat.protocol.messages import (
     SetTopic,
     Sync,
     Typing,
+    Unban,
+    Unblock,
     Who,
 )
 
@@ -95,6 +101,12 @@ VALID: Final[Mapping[type, Any]] = {
         SetOperator(room=ROOM, name=NAME),
         SetAccess(room=ROOM, private=False),
         SetHistory(room=ROOM, history="shown"),
+        Ban(room=ROOM, name=NAME),
+        Unban(room=ROOM, name=NAME),
+        Bans(room=ROOM),
+        Block(name=NAME),
+        Unblock(name=NAME),
+        Blocks(),
         Rooms(),
         Members(room=ROOM),
         Hello(),

@@ -40,10 +40,10 @@ class Decisions:
     """Decides and appends as scripted, and records each step."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.rooms: list[Collection[ConversationKey]] = []
+        self.rooms: list[Collection[ConversationKey] | None] = []
         self.outcomes = list(outcomes)
 
-    async def decide(self, rooms: Collection[ConversationKey]) -> Sequence[Draft]:
+    async def decide(self, rooms: Collection[ConversationKey] | None) -> Sequence[Draft]:
         self.rooms.append(rooms)
         return [draft("Mei", GARDEN, "a"), draft("Mei", GARDEN, "b")]
 
@@ -57,7 +57,7 @@ async def test_request_is_decided_again_without_cached_facts() -> None:
     decisions = Decisions(FactsChanged(), refusal)
     rooms = {key(GARDEN, "Mei")}
     assert await settle(decisions.decide, decisions.append, rooms=rooms) is refusal
-    assert decisions.rooms == [rooms, ()]
+    assert decisions.rooms == [rooms, None]
 
 
 async def test_request_is_given_up_after_three_decisions() -> None:
@@ -95,8 +95,8 @@ async def late(
     for other, theirs in meanwhile:
         await world.ask(other, theirs)
 
-    async def decide(thought: Collection[ConversationKey]) -> Sequence[Draft]:
-        return decided if thought else await world.draft(who, request, ())
+    async def decide(thought: Collection[ConversationKey] | None) -> Sequence[Draft]:
+        return decided if thought else await world.draft(who, request, asks=True)
 
     try:
         outcome = await settle(decide, world.store.append, rooms=rooms)

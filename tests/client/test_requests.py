@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -76,6 +77,13 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
         (lambda c: c.leave("#garden"), wire.Leave(room="#garden"), SENT, WHERE),
         (lambda c: c.invite("#g", "bob"), wire.Invite(room="#g", name="bob"), SENT, WHERE),
         (lambda c: c.kick("#g", "bob"), wire.Kick(room="#g", name="bob"), SENT, WHERE),
+        (
+            lambda c: c.ban("#g", "bob", duration=timedelta(hours=1), reason="spam"),
+            wire.Ban(room="#g", name="bob", seconds=3600, reason="spam"),
+            SENT,
+            WHERE,
+        ),
+        (lambda c: c.unban("#g", "bob"), wire.Unban(room="#g", name="bob"), SENT, WHERE),
         (lambda c: c.decline("#g"), wire.Decline(room="#g"), wire.Ok(), None),
         (
             lambda c: c.set_topic("#g", "t"),

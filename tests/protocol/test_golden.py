@@ -144,6 +144,15 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"room":"#garden","private":false,"history":"hidden"}',
     ),
     (
+        m.Ban(room="#garden", name="bob", seconds=3600, reason="spam"),
+        '{"room":"#garden","name":"bob","seconds":3600,"reason":"spam"}',
+    ),
+    (m.Block(name="bob"), '{"name":"bob"}'),
+    (m.Unblock(name="bob"), '{"name":"bob"}'),
+    (m.Blocks(after="bob"), '{"after":"bob"}'),
+    (m.Unban(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
+    (m.Bans(room="#garden", after="bob"), '{"room":"#garden","after":"bob"}'),
+    (
         m.SetHistory(room="#garden", history="shown"),
         '{"room":"#garden","history":"shown"}',
     ),
@@ -284,6 +293,16 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             '"total":1}'
         ),
     ),
+    (
+        m.BanList(
+            room="#garden",
+            bans=(m.RoomBan(name="bob", by="mei", ts=5, until=9, reason="spam"),),
+        ),
+        '{"room":"#garden","bans":[{"name":"bob","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
+    ),
+    (m.BlockList(names=("bob",), more=True), '{"names":["bob"],"more":true}'),
+    (m.Blocked(name="bob"), '{"name":"bob"}'),
+    (m.Unblocked(name="bob"), '{"name":"bob"}'),
     (ENTRY, ENTRY_DATA),
     (
         m.Presence(online=(m.Person(name="mei"),), offline=("bob",)),

@@ -113,6 +113,9 @@ CASES = [
             ("room", request("set_operator", room="#den", name="bob")),
             ("room", request("set_access", room="#den", private=False)),
             ("room", request("set_history", room="#den", history="shown")),
+            ("room", request("ban", room="#den", name="bob")),
+            ("room", request("unban", room="#den", name="bob")),
+            ("room", request("bans", room="#den")),
         ]
     ),
     *(
@@ -231,6 +234,35 @@ CASES = [
     bad_room("room", "room", "members", room="#lobby"),
     bad_room("emoji", "emoji", "react", to="#lobby", seq=1, emoji="x"),
     bad_room("oneself", "name", "kick", room="#garden", name="mei"),
+    *(
+        Refused("blocked", one, {"name": "eve", "rule": "theirs"}, at)
+        for at, one in [
+            ("to", request("send", to="@eve", text="hi")),
+            ("to", request("edit", to="@eve", seq=1, text="hi")),
+            ("to", request("react", to="@eve", seq=1, emoji="👍")),
+            ("name", request("invite", room="#den", name="eve")),
+        ]
+    ),
+    Refused(
+        "blocked",
+        request("send", to="@mei", text="hi"),
+        {"name": "mei", "rule": "own"},
+        "to",
+        "eve",
+    ),
+    Refused(
+        "banned",
+        request("join", room="#closed"),
+        {"conv": "#closed", "reason": "spam"},
+        "room",
+        "eve",
+    ),
+    Refused(
+        "not_permitted",
+        request("invite", room="#closed", name="eve"),
+        {"rule": "banned"},
+        "name",
+    ),
     bad_room("last_operator", "name", "set_operator", room="#den", name="mei", on=False),
     bad_room("public", "room", "set_history", room="#garden", history="shown"),
     bad_room("missing", "history", "set_access", room="#den", private=False),
@@ -253,10 +285,17 @@ async def people(*caps: str) -> AsyncIterator[dict[str, Wire]]:
             (mei, request("create_room", room="#garden")),
             (mei, request("create_room", room="#den", private=True)),
             (bob, request("join", room="#garden")),
+            (mei, request("create_room", room="#closed")),
+            (mei, request("send", to="@eve", text="hi")),
+            (mei, request("ban", room="#closed", name="eve", reason="spam")),
             (mei, request("send", to="#lobby", text="hi", cid="once")),
             *((mei, request("react", to="#lobby", seq=1, emoji=emoji)) for emoji in "👍👎🎉🦜🌱"),
         ]:
             assert (await sender.ask(msg_type, **fields, request_id="0"))[0] == "sent"
+        replies = [(await those["eve"].ask("block", name="mei"))[0]]
+        if caps:
+            replies.append((await those["eve"].reply())[0])  # after the event
+        assert replies[-1] == "ok"
         those[""] = await stack.enter_async_context(wire(server))
         if caps:
             await those[""].ask("hello")

@@ -17,6 +17,7 @@ from peers import Peer, RunningServer, config, running_server
 from redis_process import RedisServer
 
 from gochat.protocol.messages import (
+    Ban,
     CreateRoom,
     Delete,
     Edit,
@@ -35,6 +36,7 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Unban,
 )
 
 pytestmark = pytest.mark.trio
@@ -97,6 +99,8 @@ async def test_every_kind_of_entry_comes_before_its_acknowledgement(
         written += [await write(bob, SetOperator(room="#club", name="mei"))]
         await write(mei, SetAccess(room="#club", private=False, history="hidden"))
         await write(mei, Kick(room="#club", name="Bob"))
+        await write(mei, Ban(room="#club", name="Bob", seconds=60, reason="spam"))
+        await write(mei, Unban(room="#club", name="Bob"))
         await write(mei, Leave(room="#club"))
         assert written[0].mentions == ("Mei", "bob")
         assert [(m.kind, m.text) for m in written[2:]] == [

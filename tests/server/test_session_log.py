@@ -28,6 +28,8 @@ from gochat.config import Registration
 from gochat.errors import ErrorCode, StoreUnavailable
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
+    Ban,
+    Block,
     Bye,
     ByeReason,
     ChangePassword,
@@ -41,6 +43,7 @@ from gochat.protocol.messages import (
     LoggedOut,
     Login,
     Logout,
+    Ok,
     PasswordChanged,
     Ping,
     Pong,
@@ -55,6 +58,7 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Unban,
     Who,
 )
 from gochat.server.journal import ACTS, REFUSALS, Journal, keep
@@ -112,6 +116,9 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
         await peer.at_end()  # frame_too_large
     async with server.peer("mei") as mei, server.peer("bob") as bob:
         await mei.ask(CreateRoom(room="#room"), Sent)
+        await mei.ask(CreateRoom(room="#closed"), Sent)
+        await mei.ask(Ban(room="#closed", name="bob"), Sent)
+        await mei.ask(Block(name="bob"), Ok)
         sent = await mei.ask(Send(to="#lobby", text="hello", cid="c"), Sent)
         for wrong in (
             Login(name="mei", password=PASSWORD),  # already_logged_in
@@ -127,6 +134,8 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
             Search(query="hello", cursor="x"),  # bad_cursor
             History(conv="#lobby", before=1, after=1),  # bad_request
             Send(to="#lobby", text="hello", n=2),  # out_of_order
+            Join(room="#closed"),  # banned
+            Send(to="@mei", text="hello"),  # blocked
         ):
             await bob.ask(wrong, Error)
         for emoji in "😀😁😂😃😄":
@@ -366,10 +375,12 @@ async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> N
         await mei.ask(SetHistory(room="#tea", history="hidden"), Sent)
         await mei.ask(SetAccess(room="#tea", private=False, history="hidden"), Sent)
         await mei.ask(Kick(room="#tea", name="bob"), Sent)
+        await mei.ask(Ban(room="#tea", name="bob", seconds=60, reason="private"), Sent)
+        await mei.ask(Unban(room="#tea", name="bob"), Sent)
         await mei.ask(ChangePassword(old="wrong horse", new="another horse"), Error)
         await mei.ask(ChangePassword(old=PASSWORD, new="another horse"), PasswordChanged)
         hers = [line for line in logs if line.get("name") == "mei"]
-    assert [line["event"] for line in hers][:11] == [
+    assert [line["event"] for line in hers][:13] == [
         "logged in",
         "room created",
         "room operator changed",
@@ -379,6 +390,8 @@ async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> N
         "room history changed",
         "room access changed",
         "member kicked",
+        "person banned",
+        "ban lifted",
         "password change refused",
         "password changed",
     ]

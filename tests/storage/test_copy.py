@@ -108,6 +108,9 @@ async def fill(url: str, more: int = 0) -> None:
             await chat.do("Bob", room, "join")
         await chat.do("Eve", "#Attic", "access", "public")
         await chat.do("Mei", "#Attic", "join")
+        await chat.do("Eve", "#Cellar", "ban", subject="Straße", extra=extras.of_reason("no"))
+        await store.set_blocked(person("Eve"), person("Straße"), on=True)
+        await store.set_blocked(person("Eve"), person("Bob"), on=True)
         await chat.do("Mei", "#Empty", "create", "public")
         await chat.do("Mei", "#Empty", "leave")
         clock.now += 1000
@@ -140,6 +143,13 @@ async def everything(url: str) -> dict[str, Any]:
                 for c in theirs
             ]
             found[f"{who}: rooms"] = await store.rooms(me, after="", limit=100)
+            found[f"{who}: blocks"] = (
+                await store.blocked(me),
+                [set(await store.blockers(me, person(other))) for other in PEOPLE],
+            )
+            found[f"{who}: bans"] = [
+                (await chat.room(who, room)).ban for room in ("#Garden", "#Cellar")
+            ]
             found[f"{who}: invitations"] = await store.invitations(me)
             found[f"{who}: keys"] = await store.conversation_keys(me)
             for one in theirs:

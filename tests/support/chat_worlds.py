@@ -221,6 +221,8 @@ class LiveWorld:
             "leave": lambda: bot.leave(to),
             "invite": lambda: bot.invite(to, text),
             "kick": lambda: bot.kick(to, text),
+            "ban": lambda: bot.ban(to, text),
+            "unban": lambda: bot.unban(to, text),
             "topic": lambda: bot.set_topic(to, text),
             "operator": lambda: bot.set_operator(to, text),
             "member": lambda: bot.set_operator(to, text, on=False),

@@ -13,6 +13,7 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
+from gochat.chat.moderation import Moderation
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Appended, Draft, Store, Unchanged
 from gochat.errors import ChatError
@@ -27,19 +28,27 @@ class World(Chat):
         self.directory = Directory(store)
         self.drafts = Drafts(store, self.directory)
         self.rooms = RoomDrafts(store, self.directory)
+        self.moderation = Moderation(store, self.directory)
 
     async def draft(
-        self, who: str, request: Any, rooms: Collection[ConversationKey] | None = None
+        self,
+        who: str,
+        request: Any,
+        rooms: Collection[ConversationKey] | None = None,
+        *,
+        asks: bool = False,
     ) -> list[Draft]:
         """Return the drafts of a request; `rooms` are those that the person is assumed to be in, by
-        default those that they are in."""
+        default those that they are in. With `asks` nothing is assumed."""
         identity = Identity(names.fold(who), who)
         kind = type(request).__name__
         if kind in ("Send", "Edit", "Delete", "React"):
             make = getattr(self.drafts, kind.lower())
-            rooms = await self.rooms_of(who) if rooms is None else rooms
+            if rooms is None and not asks:
+                rooms = await self.rooms_of(who)
             return [await make(identity, rooms, request)]
-        make = getattr(self.rooms, _ROOM_REQUESTS[kind])
+        where = self.moderation if kind in ("Ban", "Unban") else self.rooms
+        make = getattr(where, _ROOM_REQUESTS[kind])
         drafts: list[Draft] = await make(identity, request)
         return drafts
 
@@ -81,4 +90,6 @@ _ROOM_REQUESTS = {
     "SetOperator": "set_operator",
     "SetAccess": "set_access",
     "SetHistory": "set_history",
+    "Ban": "ban",
+    "Unban": "unban",
 }

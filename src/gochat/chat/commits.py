@@ -27,16 +27,16 @@ Decision: TypeAlias = Sequence[Draft] | Appended | ChatError
 
 
 async def settle(
-    decide: Callable[[Collection[ConversationKey]], Awaitable[Decision]],
+    decide: Callable[[Collection[ConversationKey] | None], Awaitable[Decision]],
     append: Callable[[Sequence[Draft]], Awaitable[Sequence[Outcome]]],
     *,
-    rooms: Collection[ConversationKey] = (),
+    rooms: Collection[ConversationKey] | None = None,
     tries: int = MAX_TRIES,
 ) -> Outcome:
     """Append the drafts that `decide` returns, and return the outcome of the last one.
 
     `decide` gets the rooms that the person is in as far as this node knows: at first `rooms`, then
-    none, so that it asks the store. :exc:`~gochat.errors.FactsChanged` is returned only after the
+    None, so that it asks the store. :exc:`~gochat.errors.FactsChanged` is returned only after the
     last try.
 
     Raises:
@@ -51,4 +51,4 @@ async def settle(
         tries -= 1
         if tries < 1 or not isinstance(outcome, FactsChanged):
             return outcome
-        rooms = ()
+        rooms = None

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import structs
 
-from gochat.chat import conversations, extras, names
+from gochat.chat import blocks, conversations, extras, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
@@ -42,6 +42,7 @@ MAX_MENTIONS: Final = 10
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
+_IS_OPEN: Final = Facts(is_open=True)
 
 #: Makes a `cid` that no process has made before: 72 random bits, and a number.
 _PROCESS: Final = secrets.token_urlsafe(9)
@@ -68,7 +69,7 @@ class Drafts:
 
     `rooms`, where it is a parameter, are the rooms that the person is in according to this node,
     which may be behind the store. The append compares that. All other rooms are looked up in the
-    store.
+    store. With None, everything is: what the append compared, and found otherwise, is then refused.
     """
 
     def __init__(self, store: Store, directory: Directory, max_text: int = MAX_TEXT) -> None:
@@ -78,7 +79,7 @@ class Drafts:
         self.max_text = max_text
 
     async def address(
-        self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
+        self, who: Identity, rooms: Collection[ConversationKey] | None, to: str, field: str = "to"
     ) -> Destination:
         """Return the conversation that `to`, from the request's `field`, means for this person.
 
@@ -98,7 +99,7 @@ class Drafts:
         name = await self._directory.room(key, who.key)
         if name is None:
             raise conversations.unknown(to, field)
-        if key != LOBBY_KEY and key not in rooms:
+        if key != LOBBY_KEY and (rooms is None or key not in rooms):
             room = await self._store.room(key, who.key)
             if room is None or room.is_hidden:
                 raise conversations.unknown(to, field)
@@ -106,16 +107,21 @@ class Drafts:
                 raise not_inside(name, field)
         return Destination(key, name)
 
-    async def send(self, who: Identity, rooms: Collection[ConversationKey], request: Send) -> Draft:
+    async def send(
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: Send
+    ) -> Draft:
         """Draft a message, which may reply to another one."""
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         if request.reply_to is not None:
             await self._said(who, address, request.reply_to, "reply_to")
+        facts = await self._open(who, rooms, address)
         mentioned = await self._mentioned(address.key, request.text)
-        return draft_of(request, who, address, _inside(address), mentioned=mentioned)
+        return draft_of(request, who, address, facts, mentioned=mentioned)
 
-    async def edit(self, who: Identity, rooms: Collection[ConversationKey], request: Edit) -> Draft:
+    async def edit(
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: Edit
+    ) -> Draft:
         """Draft a new text for one's own message."""
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
@@ -127,11 +133,12 @@ class Drafts:
                 field="seq",
                 details={"rule": "author"},
             )
+        facts = await self._open(who, rooms, address)
         mentioned = await self._mentioned(address.key, request.text)
-        return draft_of(request, who, address, _inside(address), mentioned=mentioned)
+        return draft_of(request, who, address, facts, mentioned=mentioned)
 
     async def delete(
-        self, who: Identity, rooms: Collection[ConversationKey], request: Delete
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: Delete
     ) -> Draft:
         """Draft the deletion of one's own message, or as an operator of any message in the room."""
         address = await self.address(who, rooms, request.to)
@@ -150,7 +157,7 @@ class Drafts:
         return draft_of(request, who, address, facts)
 
     async def react(
-        self, who: Identity, rooms: Collection[ConversationKey], request: React
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: React
     ) -> Draft:
         """Draft a reaction to a message, or its removal."""
         emoji = normalise(request.emoji)
@@ -166,7 +173,7 @@ class Drafts:
             raise _not_an_emoji()
         elif emoji not in there:
             emoji = next((one for one in there if normalise(one) == emoji), emoji)
-        facts = _inside(address)
+        facts = await self._open(who, rooms, address)
         if request.on:
             if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
                 raise ChatError(
@@ -188,6 +195,20 @@ class Drafts:
                 facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
             )
         return draft_of(request, who, address, facts, text=emoji)
+
+    async def _open(
+        self, who: Identity, rooms: Collection[ConversationKey] | None, address: Destination
+    ) -> Facts | None:
+        """Return the facts that writing to an address depends on."""
+        if not conversations.is_private(address.key):
+            return _inside(address)
+        if rooms is None:
+            peer = conversations.peer(address.key, who.key)
+            blockers = await self._store.blockers(who.key, peer)
+            refused = blocks.refusal(blockers, who, peer, address.shown[1:], "to")
+            if refused is not None:
+                raise refused
+        return _IS_OPEN
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():

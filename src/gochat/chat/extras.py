@@ -1,4 +1,4 @@
-"""What an entry may have besides its text: a form, metadata, and a reason.
+"""What an entry may have besides its text: a form, metadata, a reason, and for how long.
 
 A store keeps all of it as one string, which is empty for most entries; only this module looks
 inside. Taking a message back erases its form and metadata with the text; an edit leaves them.
@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from gochat.chat.refusals import check_length
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Delete, Form, Kick, Leave, Message, Payload, Send
+from gochat.protocol.messages import Ban, Delete, Form, Kick, Leave, Message, Payload, Send
 
 #: In bytes of UTF-8, all keys and values together.
 MAX_META: Final = 1024
@@ -30,6 +30,7 @@ class _Extras(Struct, frozen=True, omit_defaults=True):
     form: Form = "text"
     meta: dict[str, str] = {}
     reason: str = ""
+    seconds: int = 0
 
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -47,6 +48,8 @@ def of(request: Payload) -> str:
             return of_message(request.form, request.meta)
         case Delete() | Kick() | Leave():
             return of_reason(request.reason)
+        case Ban():
+            return of_reason(request.reason, request.seconds or 0)
         case _:
             return ""
 
@@ -77,14 +80,26 @@ def of_message(form: Form, meta: Mapping[str, str]) -> str:
     return _encode(_Extras(form, dict(meta))).decode()
 
 
-def of_reason(reason: str) -> str:
-    """Return what a store keeps of a reason.
+def of_reason(reason: str, seconds: int = 0) -> str:
+    """Return what a store keeps of a reason, and of for how long it is.
 
     Raises:
         ChatError: ``text_too_long``.
     """
     check_length(reason, MAX_REASON, "a reason", "reason")
-    return _encode(_Extras(reason=reason)).decode() if reason else ""
+    if not reason and not seconds:
+        return ""
+    return _encode(_Extras(reason=reason, seconds=seconds)).decode()
+
+
+def lifetime(extra: str) -> int:
+    """Return for how many seconds what an entry says holds; 0: until it is taken back."""
+    return _decode(extra).seconds if extra else 0
+
+
+def reason(extra: str) -> str:
+    """Return the reason in what a store keeps."""
+    return _decode(extra).reason if extra else ""
 
 
 def of_entry(entry: Message) -> str:
@@ -99,11 +114,13 @@ def extended(entry: Message, extra: str | None) -> Message:
     if not extra:
         return entry
     kept = _decode(extra)
-    return structs.replace(entry, form=kept.form, meta=kept.meta, reason=kept.reason)
+    return structs.replace(
+        entry, form=kept.form, meta=kept.meta, reason=kept.reason, seconds=kept.seconds
+    )
 
 
 def plain(entry: Message) -> Message:
     """Return an entry as minimal clients get it."""
-    if entry.form == "text" and not entry.meta and not entry.reason and entry.conv is None:
+    if entry.form == "text" and not (entry.meta or entry.reason or entry.seconds or entry.conv):
         return entry
-    return structs.replace(entry, form="text", meta={}, reason="", conv=None)
+    return structs.replace(entry, form="text", meta={}, reason="", seconds=0, conv=None)

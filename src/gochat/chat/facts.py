@@ -13,8 +13,8 @@ from msgspec import Struct
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import HistorySetting
 
-#: A person's role in a room.
-Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
+#: A person's role in a room. Who is banned is neither in it nor invited.
+Role: TypeAlias = Literal["nobody", "banned", "invited", "member", "operator"]
 #: The roles of those who are in it.
 INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
 
@@ -40,6 +40,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     topic: str | None = None
     #: Nobody besides the sender is in the room.
     is_alone: bool = False
+    #: The conversation lets the sender write an entry of the draft's kind now: in a private one,
+    #: neither of the two blocks the other (:mod:`gochat.chat.blocks`).
+    is_open: bool = False
     #: The message `ref` has at most this many different emoji besides the draft's own.
     other_emoji: int | None = None
     #: The sender has given it at most this many besides that one.

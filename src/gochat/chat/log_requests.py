@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias, assert_never
 
 from gochat.protocol.messages import (
+    Ban,
     CreateRoom,
     Decline,
     Delete,
@@ -20,12 +21,14 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Unban,
 )
 
 #: The requests that change rooms.
 RoomRequest: TypeAlias = (
     CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
+    | Ban | Unban
 )  # fmt: skip
 LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
 
@@ -64,5 +67,9 @@ def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
             return "access", "private" if private else "public", None
         case SetHistory(history=history):
             return "history", history, None
+        case Ban(name=name):
+            return "ban", name, None
+        case Unban(name=name):
+            return "unban", name, None
         case _:
             assert_never(request)

@@ -80,6 +80,15 @@ class MarkerMoved(_NodeEvent, frozen=True, array_like=True, tag=True):
     event: Marked
 
 
+class BlockSet(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A person blocks somebody, whose name is shown as `name`, or no longer does: for their
+    sessions at other nodes."""
+
+    person: NameKey
+    name: str
+    on: bool
+
+
 class LoginSeen(_NodeEvent, frozen=True, array_like=True, tag=True):
     """A person has logged in from a new address: for their sessions at other nodes."""
 
@@ -126,7 +135,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 NodeEvent: TypeAlias = (
-    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen
+    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet
     | Revoked | InUse | Acknowledged | Missed
 )  # fmt: skip
 

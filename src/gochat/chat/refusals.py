@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import RoomBan
 
 
 def check_length(text: str, most: int, what: str, field: str) -> None:
@@ -35,6 +38,34 @@ def not_inside(room: str, field: str) -> ChatError:
         field=field,
         details={"conv": room},
     )
+
+
+def banned(room: str, ban: RoomBan) -> ChatError:
+    """Return the error for joining a room from which one is banned."""
+    until = f" until {datetime.fromtimestamp(ban.until / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    reason = f": {ban.reason}" if ban.reason else ""
+    details: dict[str, str | int] = {"conv": room}
+    if ban.until:
+        details["until"] = ban.until
+    if ban.reason:
+        details["reason"] = ban.reason
+    return ChatError(
+        ErrorCode.BANNED,
+        f"you are banned from {room}{until if ban.until else ''}{reason}",
+        field="room",
+        details=details,
+    )
+
+
+def blocked(name: str, rule: str, field: str) -> ChatError:
+    """Return the error for writing to or inviting a person whom one blocks (`rule` ``own``), or
+    who blocks one (``theirs``)."""
+    text = (
+        f"you block {name}: unblock them first"
+        if rule == "own"
+        else f"{name} takes no messages, mentions or invitations from you"
+    )
+    return ChatError(ErrorCode.BLOCKED, text, field=field, details={"name": name, "rule": rule})
 
 
 def room_exists(room: str) -> ChatError:

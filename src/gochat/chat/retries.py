@@ -25,7 +25,7 @@ from gochat.chat.drafts import Destination, draft_of
 from gochat.chat.log_requests import LogRequest, RoomRequest
 from gochat.chat.store import Appended, Draft, Store
 from gochat.errors import ChatError
-from gochat.protocol.messages import Invite, Kick, SetOperator
+from gochat.protocol.messages import Ban, Invite, Kick, SetOperator, Unban
 
 
 class Retries:
@@ -53,7 +53,7 @@ class Retries:
         address = request.room if isinstance(request, RoomRequest) else request.to
         to = Destination(conversations.key(address, who.key), address)
         text = None
-        if isinstance(request, Invite | Kick | SetOperator):
+        if isinstance(request, Invite | Kick | SetOperator | Ban | Unban):
             person = names.fold_person(request.name)
             text = (await self._directory.people((person,))).get(person)
         return draft_of(request, who, to, None, text=text)

@@ -19,12 +19,12 @@ from typing import Final
 
 from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, draft_of, make_draft
-from gochat.chat.facts import INSIDE, Facts, Role
+from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
-from gochat.chat.refusals import check_length, not_inside, room_exists
+from gochat.chat.refusals import banned, blocked, check_length, room_exists
+from gochat.chat.room_access import RoomAccess, operators_only
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
@@ -50,7 +50,7 @@ _PAGE: Final = 1000
 _OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
 
 
-class RoomDrafts:
+class RoomDrafts(RoomAccess):
     """Makes the drafts that change rooms. The last draft of a list is the requested change.
 
     A list is empty where nothing is to be changed, because it is so already.
@@ -59,8 +59,7 @@ class RoomDrafts:
     def __init__(
         self, store: Store, directory: Directory, reserved_names: Iterable[str] = ()
     ) -> None:
-        self._store = store
-        self._directory = directory
+        super().__init__(store, directory)
         self.reserve(reserved_names)
 
     def reserve(self, names: Iterable[str]) -> None:
@@ -93,6 +92,8 @@ class RoomDrafts:
         room = await self._room(who, request.room)
         if room.is_inside:
             return []
+        if room.ban is not None:
+            raise banned(room.name, room.ban)
         if room.private and room.members == 0:  # an invitation from before they lapsed
             raise ChatError(
                 ErrorCode.NOT_PERMITTED,
@@ -135,7 +136,7 @@ class RoomDrafts:
         """Invite a person: any member may to a public room, only an operator to a private one."""
         room = await self._own_room(who, request.room)
         if room.private and room.role != "operator":
-            raise _operators_only("invite to a private room")
+            raise operators_only("invite to a private room")
         key, name = await self._somebody(request.name)
         other = await self._store.room(room.key, key)
         if other is not None and other.is_inside:
@@ -147,6 +148,15 @@ class RoomDrafts:
             )
         if other is not None and other.role == "invited":
             return []
+        if other is not None and other.role == "banned":
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED,
+                f"{name} is banned from {room.name}: lift the ban first",
+                field="name",
+                details={"rule": "banned"},
+            )
+        if key in await self._store.blockers(who.key, key):
+            raise blocked(name, "theirs", "name")
         if len(await self._store.invitations(key)) >= MAX_INVITATIONS:
             raise ChatError(
                 ErrorCode.TOO_MANY,
@@ -163,7 +173,7 @@ class RoomDrafts:
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
         """Remove another person, or withdraw an invitation."""
-        room = await self._own_room(who, request.room, operators_only="remove people")
+        room = await self._own_room(who, request.room, to="remove people")
         key, name, role = await self._member(room, request.name, or_invited=True)
         if key == who.key:
             raise ChatError(
@@ -188,7 +198,7 @@ class RoomDrafts:
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """Set the topic, which may be empty."""
         _check_topic(request.topic)
-        room = await self._own_room(who, request.room, operators_only="set the topic")
+        room = await self._own_room(who, request.room, to="set the topic")
         if request.topic == room.topic:
             return []
         facts = Facts(sender=("operator",), topic=room.topic)
@@ -196,7 +206,7 @@ class RoomDrafts:
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
         """Make a member an operator, or an operator a member."""
-        room = await self._own_room(who, request.room, operators_only="choose operators")
+        room = await self._own_room(who, request.room, to="choose operators")
         key, name, role = await self._member(room, request.name)
         if (role == "operator") == request.on:
             return []
@@ -220,7 +230,7 @@ class RoomDrafts:
         An operator who makes it public must say whether those who join can read earlier messages:
         what was hidden stays hidden, what was shown may be hidden first.
         """
-        room = await self._own_room(who, request.room, operators_only="change who may join")
+        room = await self._own_room(who, request.room, to="change who may join")
         if request.private or not room.private:
             if request.history is not None:
                 raise _wrong_history(
@@ -254,9 +264,7 @@ class RoomDrafts:
 
     async def set_history(self, who: Identity, request: SetHistory) -> list[Draft]:
         """Show earlier messages to those who join from now on, or hide them."""
-        room = await self._own_room(
-            who, request.room, operators_only="choose what those who join read"
-        )
+        room = await self._own_room(who, request.room, to="choose what those who join read")
         if not room.private:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
@@ -268,56 +276,6 @@ class RoomDrafts:
             return []
         facts = Facts(sender=("operator",), private=True, history=room.history)
         return [draft_of(request, who, Destination.of(room), facts)]
-
-    # -- requirements -----------------------------------------------------------------------
-
-    async def _room(self, who: Identity, address: str) -> RoomState:
-        if not address.startswith("#"):
-            raise conversations.unknown(address, "room")
-        key = conversations.key(address, who.key, "room")
-        if key == LOBBY_KEY:
-            raise ChatError(
-                ErrorCode.NOT_PERMITTED,
-                "#lobby is everybody's: it stays as it is",
-                field="room",
-                details={"rule": "lobby"},
-            )
-        room = await self._store.room(key, who.key)
-        if room is None or room.is_hidden:
-            raise conversations.unknown(address, "room")
-        return room
-
-    async def _own_room(
-        self, who: Identity, address: str, *, operators_only: str | None = None
-    ) -> RoomState:
-        room = await self._room(who, address)
-        if not room.is_inside:
-            raise not_inside(room.name, "room")
-        if operators_only is not None and room.role != "operator":
-            raise _operators_only(operators_only)
-        return room
-
-    async def _somebody(self, name: str) -> tuple[NameKey, str]:
-        try:
-            key = names.fold_person(name)
-            return key, (await self._directory.people((key,)))[key]
-        except (ChatError, KeyError):
-            raise conversations.nobody(name.removeprefix("@"), "name") from None
-
-    async def _member(
-        self, room: RoomState, name: str, *, or_invited: bool = False
-    ) -> tuple[NameKey, str, Role]:
-        key, shown = await self._somebody(name)
-        theirs = await self._store.room(room.key, key)
-        role: Role = "nobody" if theirs is None else theirs.standing
-        if role not in INSIDE and not (or_invited and role == "invited"):
-            raise ChatError(
-                ErrorCode.NOT_A_MEMBER,
-                f"{shown} is not in {room.name}",
-                field="name",
-                details={"conv": room.name, "name": shown},
-            )
-        return key, shown, role
 
     async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
         """Return another operator, or else the member of longest standing.
@@ -345,12 +303,3 @@ def _check_topic(topic: str) -> None:
 
 def _wrong_history(rule: str, text: str) -> ChatError:
     return ChatError(ErrorCode.BAD_REQUEST, text, field="history", details={"rule": rule})
-
-
-def _operators_only(what: str) -> ChatError:
-    return ChatError(
-        ErrorCode.NOT_PERMITTED,
-        f"only operators can {what}",
-        field="room",
-        details={"rule": "operator"},
-    )

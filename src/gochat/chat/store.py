@@ -61,6 +61,7 @@ from gochat.protocol.messages import (
     Member,
     Message,
     Room,
+    RoomBan,
     TokenScope,
 )
 
@@ -120,10 +121,10 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
     (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
-    `subject` is the key of the person whom an ``invite``, ``kick``, ``operator`` or ``member``
-    entry is about, and `mentioned` the keys of `mentions`. `facts` is what the decision to allow
-    the draft was based on, where that can change. `extra` is what :mod:`gochat.chat.extras` makes
-    of the entry's form, metadata and reason.
+    `subject` is the key of the person whom an ``invite``, ``kick``, ``ban``, ``unban``,
+    ``operator`` or ``member`` entry is about, and `mentioned` the keys of `mentions`. `facts` is
+    what the decision to allow the draft was based on, where that can change. `extra` is what
+    :mod:`gochat.chat.extras` makes of the entry's form, metadata and reason.
     """
 
     conversation: ConversationKey
@@ -241,8 +242,10 @@ class RoomState(Struct, frozen=True, kw_only=True):
     topic: str
     private: bool
     members: int
-    role: Literal["member", "operator", "invited"] | None = None
+    role: Literal["member", "operator", "invited", "banned"] | None = None
     history: HistorySetting = "shown"
+    #: Of a person who is banned.
+    ban: RoomBan | None = None
 
     @property
     def standing(self) -> Role:
@@ -260,7 +263,7 @@ class RoomState(Struct, frozen=True, kw_only=True):
 
         It is private, and they are neither in it nor invited.
         """
-        return self.private and self.role is None
+        return self.private and self.role in (None, "banned")
 
 
 class Submission(NamedTuple):
@@ -417,6 +420,9 @@ class Store(Protocol):
           sender has not given: :class:`Unchanged`. So a client that counts reactions by the entries
           counts right.
 
+        A mention of somebody who blocks the sender is left out of the entry, and of the counts; on
+        several servers also if that was so a moment before the commit, but not if it is new.
+
         Each entry's effect is part of its commit:
 
         - ``text`` in a private conversation adds it to both people's conversations; `mentioned` is
@@ -434,7 +440,9 @@ class Store(Protocol):
           ``history`` sets which floor those who join get; where it was hidden, ``access`` with
           ``public`` shows it again, from that entry on. Joining uses up an invitation, ``decline``
           ends it, and ``kick`` withdraws it; when the last member leaves a private room, all
-          invitations to it lapse. Nobody can leave the lobby.
+          invitations to it lapse. Nobody can leave the lobby. ``ban`` does what ``kick`` does, and
+          gives the person the role ``banned`` for the entry's `seconds`, or until ``unban``; it
+          replaces an earlier ban. Bans outlast the members of a room.
         """
         ...
 
@@ -584,6 +592,23 @@ class Store(Protocol):
         """Set what the person is notified of, if the conversation is one of theirs."""
         ...
 
+    # -- blocks ---------------------------------------------------------------------------------
+
+    async def set_blocked(self, person: NameKey, other: NameKey, *, on: bool) -> bool:
+        """Make a person block another one, or no longer; return whether that has changed.
+
+        Both have accounts. From the return on, what :meth:`append` says of blocks holds.
+        """
+        ...
+
+    async def blocked(self, person: NameKey) -> list[str]:
+        """Return the names of those whom a person blocks, by their keys."""
+        ...
+
+    async def blockers(self, one: NameKey, other: NameKey) -> Collection[NameKey]:
+        """Return those of two people who block the other."""
+        ...
+
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
@@ -610,5 +635,14 @@ class Store(Protocol):
         """Return a page of the members, the number of members, and whether there are more.
 
         The page is in order of key, with `online` unset. Invited people are not members.
+        """
+        ...
+
+    async def bans(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[RoomBan], bool]:
+        """Return a page of the bans of a room that have not ended, and whether there are more.
+
+        It is in order of the key of who is banned, from after the key `after`.
         """
         ...

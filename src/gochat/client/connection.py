@@ -37,6 +37,7 @@ from gochat.protocol import connection as protocol
 from gochat.protocol.connection import Role
 from gochat.protocol.framing import MAX_FRAME_SIZE, FrameDecoder
 from gochat.protocol.messages import (
+    Blocked,
     Bye,
     ChangePassword,
     Error,
@@ -55,6 +56,7 @@ from gochat.protocol.messages import (
     Request,
     Resume,
     ServerMessage,
+    Unblocked,
     Uninvited,
 )
 
@@ -318,8 +320,10 @@ class Connection:
         elif isinstance(payload, Bye):
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(
-            payload, Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
-        ):
+            payload,
+            Message | Presence | Marked | Invited | Uninvited | Blocked | Unblocked | IsTyping
+            | NewLogin,
+        ):  # fmt: skip
             self._receiver.received(payload)
         else:
             self._reply(payload)

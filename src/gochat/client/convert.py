@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, assert_never
 
 from gochat.client import entries, events, models
@@ -60,6 +61,11 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
             return entries.PersonInvited(**common, name=text)
         case "kick":
             return entries.PersonKicked(**common, name=text, reason=reason)
+        case "ban":
+            duration = timedelta(seconds=entry.seconds) if entry.seconds else None
+            return entries.PersonBanned(**common, name=text, duration=duration, reason=reason)
+        case "unban":
+            return entries.PersonUnbanned(**common, name=text)
         case "decline":
             return entries.InvitationDeclined(**common)
         case "topic":
@@ -80,7 +86,14 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
 
 def to_event(
     event: (
-        wire.Presence | wire.Marked | wire.Invited | wire.Uninvited | wire.IsTyping | wire.NewLogin
+        wire.Presence
+        | wire.Marked
+        | wire.Invited
+        | wire.Uninvited
+        | wire.Blocked
+        | wire.Unblocked
+        | wire.IsTyping
+        | wire.NewLogin
     ),
 ) -> events.ClientEvent:
     """Return an event that is not an entry of a log."""
@@ -97,6 +110,10 @@ def to_event(
             return events.Invited(to_invitation(event))
         case wire.Uninvited():
             return events.Uninvited(event.room)
+        case wire.Blocked():
+            return events.PersonBlocked(event.name)
+        case wire.Unblocked():
+            return events.PersonUnblocked(event.name)
         case wire.IsTyping():
             return events.IsTyping(event.conversation, event.from_)
         case _:
@@ -150,6 +167,17 @@ def to_member(member: wire.Member) -> models.Member:
         since=moment(member.since),
         operator=member.operator,
         online=member.online,
+    )
+
+
+def to_ban(ban: wire.RoomBan) -> models.RoomBan:
+    """Return a ban from a room."""
+    return models.RoomBan(
+        name=ban.name,
+        sender=ban.by,
+        time=moment(ban.ts),
+        until=moment(ban.until) if ban.until else None,
+        reason=ban.reason,
     )
 
 

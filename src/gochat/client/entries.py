@@ -8,7 +8,7 @@ are immutable. A time is a ``datetime`` in UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -150,6 +150,21 @@ class PersonKicked(Entry, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class PersonBanned(Entry, frozen=True, kw_only=True):
+    """The sender, an operator, banned `name` from the room: removed them, if they were in it, and
+    keeps them out for `duration`; None: until the ban is lifted."""
+
+    name: str
+    duration: timedelta | None = None
+    reason: str = ""
+
+
+class PersonUnbanned(Entry, frozen=True, kw_only=True):
+    """The sender lifted the ban of `name`."""
+
+    name: str
+
+
 class InvitationDeclined(Entry, frozen=True, kw_only=True):
     """The sender turned down an invitation to the room."""
 
@@ -187,5 +202,6 @@ class HistoryChanged(Entry, frozen=True, kw_only=True):
 LogEntry: TypeAlias = (
     Message | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
     | RoomCreated | PersonJoined | PersonLeft | PersonInvited | PersonKicked | InvitationDeclined
+    | PersonBanned | PersonUnbanned
     | TopicChanged | OperatorAdded | OperatorRemoved | AccessChanged | HistoryChanged
 )  # fmt: skip

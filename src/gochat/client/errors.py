@@ -6,7 +6,9 @@
      ├── ChatError                 the server refuses a request, which had no effect
      │    ├── AuthenticationError  the name and password, or the token, are not accepted
      │    ├── NotPermitted         this person, or this program's token, may not do it
-     │    │    └── NotAMember      not in this room: join it first
+     │    │    ├── NotAMember      not in this room: join it first
+     │    │    ├── Blocked         one of the two blocks the other
+     │    │    └── Banned          banned from this room; `details` says until when, and why
      │    ├── NotFound             no such person, conversation or message
      │    ├── AlreadyExists        the name of an account or a room is taken
      │    ├── InvalidRequest       an argument is at fault: `field` and `text` say which and why
@@ -50,6 +52,14 @@ class NotPermitted(ChatError):
 
 class NotAMember(NotPermitted):
     """The person, or the one whom the request names, is not in this room."""
+
+
+class Banned(NotPermitted):
+    """The person is banned from this room; `details` says until when, and why."""
+
+
+class Blocked(NotPermitted):
+    """One of the two blocks the other; `details` says whom it is about."""
 
 
 class NotFound(ChatError):
@@ -133,6 +143,8 @@ CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.REGISTRATION_CLOSED: NotPermitted,
     ErrorCode.BAD_INVITE: NotPermitted,
     ErrorCode.NOT_A_MEMBER: NotAMember,
+    ErrorCode.BANNED: Banned,
+    ErrorCode.BLOCKED: Blocked,
     ErrorCode.UNKNOWN_PERSON: NotFound,
     ErrorCode.UNKNOWN_CONVERSATION: NotFound,
     ErrorCode.UNKNOWN_MESSAGE: NotFound,

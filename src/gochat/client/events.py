@@ -40,6 +40,18 @@ class Uninvited(Struct, frozen=True):
     room: str
 
 
+class PersonBlocked(Struct, frozen=True):
+    """The person blocks `name` now, by this device or another one of theirs."""
+
+    name: str
+
+
+class PersonUnblocked(Struct, frozen=True):
+    """The person no longer blocks `name`."""
+
+    name: str
+
+
 class IsTyping(Struct, frozen=True):
     """`name` is typing in a conversation. It lapses after 6 s."""
 
@@ -115,5 +127,6 @@ class OutgoingChanged:
 #: All that a client yields.
 ClientEvent: TypeAlias = (
     LogEntry | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
+    | PersonBlocked | PersonUnblocked
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

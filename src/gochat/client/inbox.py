@@ -227,5 +227,5 @@ class Inbox:
 
     def _is_outside(self, entry: Message) -> bool:
         return (entry.kind == "leave" and entry.from_ == self.me) or (
-            entry.kind == "kick" and entry.text == self.me
+            entry.kind in ("kick", "ban") and entry.text == self.me
         )

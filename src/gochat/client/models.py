@@ -67,6 +67,19 @@ class Member(Struct, frozen=True, kw_only=True):
     online: bool = False
 
 
+class RoomBan(Struct, frozen=True, kw_only=True):
+    """A person who is banned from a room, by whom (`sender`) and since when (`time`).
+
+    It ends at `until`; None: when it is lifted.
+    """
+
+    name: str
+    sender: str
+    time: datetime
+    until: datetime | None = None
+    reason: str = ""
+
+
 class Invitation(Struct, frozen=True, kw_only=True):
     """A room to which the person is invited, by whom (`sender`) and when, and its topic.
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import Conversation, Member, Person, Room
+from gochat.protocol.messages import Conversation, Member, Person, Room, RoomBan
 
 #: The most items in a list. No server has so many; one that always has more would fill memory.
 MAX_LISTED: Final = 100_000
@@ -64,6 +64,27 @@ async def members(ask: Ask, room: str) -> list[Member]:
         page = await ask(wire.Members(room=room, after=after), wire.MemberList)
         _add(found, page.members)
         if not (page.more and page.members):
+            return found
+
+
+async def blocked(ask: Ask) -> list[str]:
+    """Return the names of those whom the person blocks, in order."""
+    found: list[str] = []
+    while True:
+        page = await ask(wire.Blocks(after=found[-1] if found else ""), wire.BlockList)
+        _add(found, page.names)
+        if not (page.more and page.names):
+            return found
+
+
+async def bans(ask: Ask, room: str) -> list[RoomBan]:
+    """Return who is banned from a room, by name."""
+    found: list[RoomBan] = []
+    while True:
+        after = found[-1].name if found else ""
+        page = await ask(wire.Bans(room=room, after=after), wire.BanList)
+        _add(found, page.bans)
+        if not (page.more and page.bans):
             return found
 
 

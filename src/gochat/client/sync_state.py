@@ -67,7 +67,7 @@ class SyncState:
                 self.show(self.inbox.receive(event))
             case (
                 wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
-                | wire.IsTyping() | wire.NewLogin()
+                | wire.Blocked() | wire.Unblocked() | wire.IsTyping() | wire.NewLogin()
             ):  # fmt: skip
                 self.buffer.put([to_event(event)])
             case wire.Ping() | wire.Bye():

@@ -10,6 +10,7 @@ from gochat.chat.at_once import UNASKED
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
+from gochat.chat.moderation import Moderation
 from gochat.chat.passwords import Passwords
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
@@ -71,6 +72,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         drafts=Drafts(store, directory, limits.text_chars),
         drafts_at_once=Drafts(UNASKED, directory.known, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
+        moderation=Moderation(store, directory),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
         quotas=Quotas(limits, trio.current_time),

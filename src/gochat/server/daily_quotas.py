@@ -16,7 +16,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Appended
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import CreateRoom, Delete, Kick, Leave, Send
+from gochat.protocol.messages import Ban, CreateRoom, Delete, Kick, Leave, Send
 from gochat.server.limits import MAX_REMEMBERED
 from gochat.token_bucket import Buckets
 
@@ -52,7 +52,7 @@ def size(request: LogRequest) -> int:
     written = [text, request.cid or ""]
     if isinstance(request, Send):
         written += [part for pair in request.meta.items() for part in pair]
-    if isinstance(request, Delete | Kick | Leave):
+    if isinstance(request, Ban | Delete | Kick | Leave):
         written.append(request.reason)
     entries = 1
     if isinstance(request, CreateRoom):

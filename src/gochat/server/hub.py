@@ -26,13 +26,23 @@ from gochat.chat.conversations import (
 from gochat.chat.extras import plain
 from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
-from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
+from gochat.chat.node_bus import (
+    Arrived,
+    AwaySet,
+    BlockSet,
+    Left,
+    LoginSeen,
+    NodeEvent,
+    PersonHere,
+    Typed,
+)
 from gochat.chat.presence import Roster
 from gochat.chat.store import Batch, Logged
 from gochat.chat.typing_notices import TypingNotices
 from gochat.histogram import SIZES, Histogram
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
+    Blocked,
     Capability,
     Event,
     Invited,
@@ -41,6 +51,7 @@ from gochat.protocol.messages import (
     Message,
     NewLogin,
     Person,
+    Unblocked,
     Uninvited,
 )
 from gochat.server.delivery import Delivery
@@ -214,7 +225,7 @@ class Hub:
         self._post(room, dict(self._audience(room)), (entry,))
         if sender is not None and entry.kind == "leave":
             self._exit(sender, room)
-        if subject is not None and entry.kind == "kick":
+        if subject is not None and entry.kind in ("kick", "ban"):
             self._exit(subject, room)
         if subject is not None and entry.kind == "invite":
             invited = Invited(room=entry.to, from_=entry.from_, ts=entry.ts, topic=logged.topic)
@@ -360,6 +371,20 @@ class Hub:
             self.post_event(_seeing(here.sessions, conversation), event, Capability.LOG)
             self._delivery.flush()
 
+    def publish_block(self, person: NameKey, name: str, *, on: bool) -> None:
+        """Notify a person's sessions, on all nodes, that they block somebody, or no longer do."""
+        self.deliver_block(person, name, on=on)
+        self.publish(BlockSet(person, name, on))
+
+    def deliver_block(self, person: NameKey, name: str, *, on: bool) -> None:
+        """Notify a person's sessions here of a change of whom they block, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            own = [session for session in here.sessions if session.grant.is_person]
+            event = Blocked(name=name) if on else Unblocked(name=name)
+            self.post_event(own, event, Capability.LOG)
+            self._delivery.flush()
+
     def publish_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
         """Notify a person's other sessions, on all nodes, of a login."""
         self.deliver_login(person, event, besides=besides)
@@ -417,7 +442,7 @@ def _seeing(
     return {session: None for session in sessions if session.grant.sees(conversation)}
 
 
-_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick", "decline"})
+_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick", "ban", "decline"})
 
 
 def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:

@@ -9,6 +9,7 @@ from gochat.chat.node_bus import (
     Acknowledged,
     Arrived,
     AwaySet,
+    BlockSet,
     Here,
     InUse,
     Left,
@@ -52,6 +53,8 @@ class PeerNodes:
                 self._hub.deliver_typing(conversation, typing, besides=key)
             case MarkerMoved(key, marked):
                 self._hub.deliver_marked(key, marked)
+            case BlockSet(key, name, on):
+                self._hub.deliver_block(key, name, on=on)
             case LoginSeen(key, login):
                 self._hub.deliver_login(key, login)
             case Revoked():

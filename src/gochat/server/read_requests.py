@@ -14,6 +14,8 @@ from gochat.chat.refusals import not_inside
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
+    BanList,
+    Bans,
     Found,
     History,
     Mark,
@@ -35,6 +37,7 @@ from gochat.server.session import Session
 #: Items in one reply, so that it fits its frame with the longest names and topics.
 MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
+MAX_BANS: Final = 24
 
 
 class ReadRequests:
@@ -52,7 +55,7 @@ class ReadRequests:
     ) -> None:
         """Reply with a page of the people who are online."""
         roster = self._services.hub.roster
-        after = _fold_cursor(request.after)
+        after = fold_cursor(request.after)
         people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
         session.reply(
             People(people=people, total=len(roster), more=more, request_id=request.request_id)
@@ -155,7 +158,7 @@ class ReadRequests:
             )
         roster = self._services.hub.roster
         members, total, more = await self._services.store.members(
-            address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
+            address.key, after=fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
         )
         await self._services.drafts.address(
             who, (), request.room, "room"
@@ -173,8 +176,22 @@ class ReadRequests:
             )
         )
 
+    async def bans(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Bans
+    ) -> None:
+        """Reply with a page of those who are banned from a room."""
+        moderation = self._services.moderation
+        room = await moderation.listed(who, request.room)
+        bans, more = await self._services.store.bans(
+            room.key, after=fold_cursor(request.after), limit=min(request.limit, MAX_BANS)
+        )
+        await moderation.listed(who, request.room)  # check again, after reading
+        session.reply(
+            BanList(room=room.name, bans=tuple(bans), more=more, request_id=request.request_id)
+        )
 
-def _fold_cursor(after: str) -> str:
+
+def fold_cursor(after: str) -> str:
     """Return the key after which a page of people begins, from the last name of the page before."""
     try:
         return names.fold(after) if after else ""

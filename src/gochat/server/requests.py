@@ -18,6 +18,10 @@ from gochat.chat.scopes import Scope
 from gochat.chat.store import Draft
 from gochat.protocol.messages import (
     Away,
+    Ban,
+    Bans,
+    Block,
+    Blocks,
     ChangePassword,
     CreateRoom,
     CreateToken,
@@ -51,9 +55,12 @@ from gochat.protocol.messages import (
     SetTopic,
     Sync,
     Typing,
+    Unban,
+    Unblock,
     Who,
 )
 from gochat.server.authentication import Authentication
+from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import PER_ENTRY, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
@@ -81,6 +88,7 @@ class Parts:
     def __init__(self, services: Services) -> None:
         self.services: Final = services
         self.authentication: Final = Authentication(services)
+        self.blocking: Final = BlockRequests(services)
         self.reading: Final = ReadRequests(services)
         self.signals: Final = Signals(services)
         self.synchroniser: Final = Synchroniser(services)
@@ -141,14 +149,14 @@ def _batch(kind: type[R], scope: Scope, handler: Callable[[Parts], BatchHandler[
 def _message_change(
     kind: type[W],
     draft: Callable[
-        [Services], Callable[[Identity, Collection[ConversationKey], W], Awaitable[Draft]]
+        [Services], Callable[[Identity, Collection[ConversationKey] | None, W], Awaitable[Draft]]
     ],
 ) -> Rule[W]:
     def bind(parts: Parts) -> Handler[W]:
         make, write = draft(parts.services), parts.writing.answer
 
         async def handle(session: Session, who: Identity, person: OnlinePerson, request: W) -> None:
-            async def decide(rooms: Collection[ConversationKey]) -> Sequence[Draft]:
+            async def decide(rooms: Collection[ConversationKey] | None) -> Sequence[Draft]:
                 return [await make(who, rooms, request)]
 
             await write(session, who, person, request, decide)
@@ -208,7 +216,11 @@ _ALL: Final = (
     _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),
     _personal(Members, 4.0, Scope.READ, lambda parts: parts.reading.members),
     _personal(Rooms, 5.0, Scope.READ, lambda parts: parts.reading.rooms),
+    _personal(Bans, 4.0, Scope.ROOMS, lambda parts: parts.reading.bans),
     _personal(Search, SEARCH, Scope.READ, lambda parts: parts.reading.search),
+    _personal(Block, 5.0, Scope.ACCOUNT, lambda parts: parts.blocking.block),
+    _personal(Unblock, 5.0, Scope.ACCOUNT, lambda parts: parts.blocking.unblock),
+    _personal(Blocks, 4.0, Scope.ACCOUNT, lambda parts: parts.blocking.blocks),
     _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),
     _personal(Away, 5.0, Scope.SEND, lambda parts: parts.signals.away),  # it is sent to everybody
     _batch(Send, Scope.SEND, lambda parts: parts.writing.send),
@@ -225,6 +237,8 @@ _ALL: Final = (
     _room_change(SetOperator, lambda services: services.rooms.set_operator),
     _room_change(SetAccess, lambda services: services.rooms.set_access),
     _room_change(SetHistory, lambda services: services.rooms.set_history),
+    _room_change(Ban, lambda services: services.moderation.ban),
+    _room_change(Unban, lambda services: services.moderation.unban),
 )
 
 #: The rule of each type of request.

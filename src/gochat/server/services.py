@@ -8,6 +8,7 @@ from gochat.chat.accounts import Accounts
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
+from gochat.chat.moderation import Moderation
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
@@ -50,6 +51,7 @@ class Services:
     #: For :func:`gochat.chat.at_once.at_once`.
     drafts_at_once: Drafts
     rooms: RoomDrafts
+    moderation: Moderation
     retries: Retries
     budgets: Budgets
     quotas: Quotas

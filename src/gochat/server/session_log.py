@@ -17,6 +17,7 @@ import trio
 
 from gochat.errors import ChatError, ErrorCode, ProtocolError, StoreUnavailable, UnexpectedMessage
 from gochat.protocol.messages import (
+    Ban,
     Bye,
     ChangePassword,
     CreateRoom,
@@ -30,6 +31,7 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Unban,
 )
 from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.journal import ACTS, REFUSALS, Journal
@@ -152,6 +154,12 @@ def log_change(session: LoggedSession, request: Request) -> None:
             )
         case Kick():
             session.note("member kicked", room=request.room, person=request.name)
+        case Ban():
+            session.note(
+                "person banned", room=request.room, person=request.name, seconds=request.seconds
+            )
+        case Unban():
+            session.note("ban lifted", room=request.room, person=request.name)
         case _:
             pass
 

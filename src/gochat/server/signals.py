@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from gochat.chat.accounts import Identity
+from gochat.chat.conversations import ConversationKey, is_private, peer
 from gochat.chat.refusals import check_length
 from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing
 from gochat.server.hub import OnlinePerson
@@ -43,12 +44,21 @@ class Signals:
         """Show the others of a conversation that a person is typing."""
         address = await self._services.drafts.address(who, person.rooms, request.to)
         interval = self._services.config.limits.typing_interval
-        if person.typing.admit(address.key, interval, trio.current_time()):
+        if await self._is_blocked(who, address.key):
+            pass  # like what they would write, it does not arrive
+        elif person.typing.admit(address.key, interval, trio.current_time()):
             self._services.hub.publish_typing(
                 address.key, IsTyping(to=address.shown, from_=who.name), besides=person
             )
         if request.request_id is not None:
             session.reply(Ok(request_id=request.request_id))
+
+    async def _is_blocked(self, who: Identity, conversation: ConversationKey) -> bool:
+        """Return whether a conversation is one in which a block keeps its two people from
+        writing."""
+        if not is_private(conversation):
+            return False
+        return bool(await self._services.store.blockers(who.key, peer(conversation, who.key)))
 
     async def away(
         self, session: Session, who: Identity, person: OnlinePerson, request: Away

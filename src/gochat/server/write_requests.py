@@ -39,7 +39,7 @@ from gochat.server.session_log import log_change
 from gochat.server.write_order import is_due, leaves_due, out_of_order, use_up
 
 #: Makes the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`.
-Decide: TypeAlias = Callable[[Collection[ConversationKey]], Awaitable[Sequence[Draft]]]
+Decide: TypeAlias = Callable[[Collection[ConversationKey] | None], Awaitable[Sequence[Draft]]]
 
 
 class _Tried(NamedTuple):
@@ -211,10 +211,10 @@ class WriteRequests:
         request: LogRequest,
         decide: Decide,
         *,
-        rooms: Collection[ConversationKey] = (),
+        rooms: Collection[ConversationKey] | None = None,
         tries: int = MAX_TRIES,
     ) -> Outcome:
-        async def decide_once(rooms: Collection[ConversationKey]) -> Decision:
+        async def decide_once(rooms: Collection[ConversationKey] | None) -> Decision:
             drafts = await decide(rooms)
             if len(drafts) == 1:
                 return drafts  # the append looks for the `cid`
@@ -253,7 +253,7 @@ class WriteRequests:
         return refusal if earlier is None else earlier
 
     async def _message(
-        self, who: Identity, rooms: Collection[ConversationKey], request: Send
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: Send
     ) -> Draft:
         """Return the draft of a message.
 
@@ -277,7 +277,7 @@ class WriteRequests:
         return None
 
     async def _messages(
-        self, who: Identity, request: Send, rooms: Collection[ConversationKey]
+        self, who: Identity, request: Send, rooms: Collection[ConversationKey] | None
     ) -> Sequence[Draft]:
         return [await self._message(who, rooms, request)]
 

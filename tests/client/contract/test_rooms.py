@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from chat_worlds import World, own, told
@@ -19,10 +20,14 @@ from gochat.client import (
     MessageId,
     OperatorAdded,
     OperatorRemoved,
+    PersonBanned,
+    PersonBlocked,
     PersonInvited,
     PersonJoined,
     PersonKicked,
     PersonLeft,
+    PersonUnbanned,
+    PersonUnblocked,
     Room,
     RoomCreated,
     Synchronised,
@@ -192,6 +197,63 @@ async def test_operator_invites_removes_and_promotes(chat: World) -> None:
     assert await members(chat, "#garden") == [("ada", True, True)]
 
 
+async def test_operator_bans_and_lifts_the_ban(chat: World) -> None:
+    chat.room("#garden", operator="mei")
+    await chat.ada.join("#garden")
+    chat.say("#garden", "mei", "ada", kind="operator")
+    hour = timedelta(hours=1)
+    await chat.ada.ban("#garden", "mei", duration=hour, reason="spam")
+    banned = await chat.events.next_of(PersonBanned)
+    assert (banned.name, banned.duration, banned.reason, banned.is_own) == (
+        "mei", hour, "spam", True,
+    )  # fmt: skip
+    assert await members(chat, "#garden") == [("ada", True, True)]
+    (ban,) = await chat.ada.bans("#garden")
+    assert (ban.name, ban.sender, ban.reason) == ("mei", "ada", "spam")
+    assert ban.until == ban.time + hour
+    await chat.ada.ban("#garden", "mei")
+    assert (await chat.events.next_of(PersonBanned)).duration is None
+    assert await chat.ada.ban("#garden", "mei") is None
+    with pytest.raises(ChatError) as caught:
+        await chat.ada.invite("#garden", "mei")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.NOT_PERMITTED, "name")
+    await chat.ada.unban("#garden", "MEI")
+    assert (await chat.events.next_of(PersonUnbanned)).name == "mei"
+    assert await chat.ada.unban("#garden", "mei") is None
+    assert await chat.ada.bans("#garden") == []
+    chat.say("#garden", "mei", "", kind="join")
+    assert not (await chat.events.next_of(PersonJoined)).is_own
+
+
+async def test_person_blocks_somebody(chat: World) -> None:
+    chat.account("mei")
+    assert await chat.ada.blocked() == []
+    await chat.ada.block("@MEI")
+    assert (await chat.events.next_of(PersonBlocked)).name == "mei"
+    assert await chat.ada.blocked() == ["mei"]
+    for name, code in (("nobody", ErrorCode.UNKNOWN_PERSON), ("ada", ErrorCode.BAD_REQUEST)):
+        with pytest.raises(ChatError) as caught:
+            await chat.ada.block(name)
+        assert (caught.value.code, caught.value.field) == (code, "name")
+    await chat.ada.unblock("mei")
+    assert (await chat.events.next_of(PersonUnblocked)).name == "mei"
+    await chat.ada.unblock("mei")
+    assert await chat.ada.blocked() == []
+
+
+async def test_who_is_banned_is_out_and_stays_out(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    await chat.ada.join("#music")
+    chat.say("#music", "mei", "ada", kind="ban")
+    assert (await chat.events.next_of(PersonBanned)).name == "ada"
+    assert [c.name for c in await chat.ada.conversations()] == ["#lobby"]
+    with pytest.raises(ChatError) as caught:
+        await chat.ada.join("#music")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BANNED, "room")
+    chat.say("#music", "mei", "ada", kind="unban")
+    await chat.ada.join("#music")
+
+
 async def test_operator_sets_topic_and_access(chat: World) -> None:
     await chat.ada.create_room("#garden")
     topic = await chat.ada.set_topic("#garden", "Plants")
@@ -282,6 +344,11 @@ REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.kick("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.kick("#own", "mei"), ErrorCode.NOT_A_MEMBER, "name"),
     (lambda ada: ada.kick("#own", "ada"), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.ban("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.ban("#own", "ada"), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.ban("#own", "nobody"), ErrorCode.UNKNOWN_PERSON, "name"),
+    (lambda ada: ada.unban("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.bans("#music"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.set_topic("#music", "x"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.set_topic("#own", "x" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
     (lambda ada: ada.set_operator("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),

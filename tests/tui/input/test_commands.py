@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -45,6 +46,17 @@ class Recorder:
         ("/decline garden", [("decline", "#garden")]),
         ("/kick mei", [("kick", "mei", "")]),
         ("/kick mei be kind", [("kick", "mei", "be kind")]),
+        ("/ban mei", [("ban", "mei", None, "")]),
+        ("/ban mei be kind", [("ban", "mei", None, "be kind")]),
+        ("/ban @mei 7d be kind", [("ban", "mei", timedelta(days=7), "be kind")]),
+        ("/ban mei 90m", [("ban", "mei", timedelta(minutes=90), "")]),
+        ("/ban mei 0d", [("ban", "mei", None, "0d")]),
+        ("/unban @mei", [("unban", "mei")]),
+        ("/bans", [("show_bans",)]),
+        ("/block @mei", [("block", "mei", True)]),
+        ("/ignore mei", [("block", "mei", True)]),
+        ("/unblock mei", [("block", "mei", False)]),
+        ("/blocked", [("show_blocked",)]),
         ("/me waves at you", [("send", "#lobby", "waves at you", "action")]),
         ("/op mei", [("set_operator", "mei", True)]),
         ("/deop mei", [("set_operator", "mei", False)]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -59,6 +59,13 @@ def test_hostile_text_stays_inert(form: str) -> None:
     [
         ({"kind": "kick", "text": "bob", "reason": "be kind"}, "mei removed bob: be kind", None),
         ({"kind": "kick", "text": "bob"}, "mei removed bob", None),
+        ({"kind": "ban", "text": "bob", "reason": "spam"}, "mei banned bob: spam", None),
+        (
+            {"kind": "ban", "text": "bob", "duration": timedelta(days=7)},
+            "mei banned bob for 7 days",
+            None,
+        ),
+        ({"kind": "unban", "text": "bob"}, "mei lifted the ban of bob", None),
         ({"kind": "leave", "text": "", "reason": "lunch"}, "mei left: lunch", None),
         ({"kind": "leave", "text": ""}, "mei left", "left"),
     ],

@@ -26,7 +26,9 @@ Request: TypeAlias = (
     | History | Search | Sync | Mark
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
-    | Rooms | Members
+    | Ban | Unban
+    | Rooms | Members | Bans
+    | Block | Unblock | Blocks
     | Ping | Pong
 )  # fmt: skip
 
@@ -35,16 +37,27 @@ WriteRequest: TypeAlias = (
     Send | Edit | Delete | React
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
+    | Ban | Unban
 )  # fmt: skip
 
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | Synced | RoomList | MemberList | Pong
+    | HistoryPage | Found | Synced | RoomList | MemberList | BanList | BlockList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (
-    Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin | Ping | Bye
+    Message
+    | Presence
+    | Marked
+    | Invited
+    | Uninvited
+    | Blocked
+    | Unblocked
+    | IsTyping
+    | NewLogin
+    | Ping
+    | Bye
 )
 
 #: All that a client may receive.

@@ -61,6 +61,20 @@ class Uninvited(Payload, frozen=True, kw_only=True, omit_defaults=True):
     room: str
 
 
+class Blocked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person blocks `name`, by this session or another one of theirs."""
+
+    msg_type: ClassVar[str] = "blocked"
+    name: str
+
+
+class Unblocked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person no longer blocks `name`."""
+
+    msg_type: ClassVar[str] = "unblocked"
+    name: str
+
+
 class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """`from` is typing in `to`, which the receiver sees as `conv`, if that is given; expires after
     6 s."""

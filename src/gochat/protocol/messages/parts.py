@@ -136,6 +136,19 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     online: bool = False
 
 
+class RoomBan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person who is banned from a room, by whom and since when.
+
+    It ends at `until`; 0 means when it is lifted.
+    """
+
+    name: str
+    by: str
+    ts: Time
+    until: Time = 0
+    reason: str = ""
+
+
 class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session of an account: a device on which its person is logged in, or a program.
 
@@ -181,7 +194,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 EntryKind: TypeAlias = Literal[
     "text", "edit", "delete", "react", "unreact",
     "create", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member",
-    "access", "history",
+    "access", "history", "ban", "unban",
 ]  # fmt: skip
 
 
@@ -225,6 +238,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     member     –                    the name of the former operator
     access     –                    ``public`` or ``private``
     history    –                    ``shown`` or ``hidden``
+    ban        –                    the name of the person banned
+    unban      –                    the name of the person no longer banned
     ========== ==================== ============================================
 
     In replies to `History`, `Search` and `Sync` a ``text`` entry is given in its present
@@ -235,7 +250,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, because they
     joined after it, is `deleted`, and has no text.
 
-    `form` and `meta` are of ``text`` entries, `reason` of ``kick``, ``leave`` and ``delete``.
+    `form` and `meta` are of ``text`` entries, `reason` of ``kick``, ``ban``, ``leave`` and
+    ``delete``, `seconds` of ``ban``: for how long; 0 means until it is lifted.
     `meta` has keys of the form ``prefix/name``; it is what the sender's program says, and proves
     nothing. `conv` is the conversation as the receiver sees it, if that is not `to`.
     """
@@ -257,6 +273,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     form: Form = "text"
     meta: dict[str, str] = {}
     reason: str = ""
+    seconds: Int = 0
     conv: str | None = None
 
     @property

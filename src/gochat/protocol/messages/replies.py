@@ -15,6 +15,7 @@ from gochat.protocol.messages.parts import (
     Person,
     Registration,
     Room,
+    RoomBan,
     Seconds,
     Seq,
     Session,
@@ -222,4 +223,21 @@ class MemberList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     room: str
     members: tuple[Member, ...]
     total: Int
+    more: bool = False
+
+
+class BanList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of those who are banned from a room."""
+
+    msg_type: ClassVar[str] = "ban_list"
+    room: str
+    bans: tuple[RoomBan, ...]
+    more: bool = False
+
+
+class BlockList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the names of those whom the person blocks."""
+
+    msg_type: ClassVar[str] = "block_list"
+    names: tuple[str, ...]
     more: bool = False

@@ -281,6 +281,27 @@ class Kick(Write, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
+class Ban(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Ban a person from a room (operators): remove them, or withdraw their invitation, and keep
+    them out for `seconds`; null: until `Unban`. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "ban"
+    room: ShortText
+    name: ShortText
+    seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
+    reason: str = ""
+    cid: Cid | None = None
+
+
+class Unban(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Lift a ban from a room (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "unban"
+    room: ShortText
+    name: ShortText
+    cid: Cid | None = None
+
+
 class Decline(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Turn down an invitation to a room. Answered by `Ok`, also if none is pending."""
 
@@ -346,6 +367,38 @@ class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "members"
     room: ShortText
+    after: ShortText = ""
+    limit: PageSize = 1000
+
+
+class Bans(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List who is banned from a room, by name, from after `after` (operators). Answered by
+    `BanList`."""
+
+    msg_type: ClassVar[str] = "bans"
+    room: ShortText
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
+class Block(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Block a person: no private messages, mentions or invitations from them. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "block"
+    name: ShortText
+
+
+class Unblock(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """No longer block a person. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "unblock"
+    name: ShortText
+
+
+class Blocks(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List whom the person blocks, by name, from after `after`. Answered by `BlockList`."""
+
+    msg_type: ClassVar[str] = "blocks"
     after: ShortText = ""
     limit: PageSize = 1000
 

@@ -43,12 +43,14 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError, StoreUnavailable
-from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
+from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
 from gochat.storage.redis import trim
 from gochat.storage.redis.administration import AdministrationOperations, RedisAdministration
+from gochat.storage.redis.bans import Bans
+from gochat.storage.redis.blocks import Blocks
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.invitations import Invitations
 from gochat.storage.redis.keys import Keys
@@ -59,6 +61,7 @@ from gochat.storage.redis.link.pipeline import (
 from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Broken, Refused
 from gochat.storage.redis.log import Log, Pending
+from gochat.storage.redis.names import Names
 from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
 from gochat.storage.redis.parts import connect
@@ -80,6 +83,7 @@ class RedisStore:
         self,
         *,
         keys: Keys,
+        names: Names,
         writer: PipelineWorker,
         readers: Sequence[PipelineWorker],
         searcher: PipelineWorker,
@@ -105,6 +109,8 @@ class RedisStore:
         self._reading = reading
         self._summaries = Summaries(keys, reading)
         self._invitations = Invitations(keys, reading)
+        self._bans = Bans(keys)
+        self._blocks = Blocks(keys, names)
         self._people = people
         self._tokens = tokens
         self._search = search
@@ -284,6 +290,17 @@ class RedisStore:
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
         await self._writer.carry_out(self._people.set_level(person, conversation, level))
 
+    # -- blocks ---------------------------------------------------------------------------------
+
+    async def set_blocked(self, person: NameKey, other: NameKey, *, on: bool) -> bool:
+        return await self._writer.carry_out(self._blocks.set(person, other, on=on))
+
+    async def blocked(self, person: NameKey) -> list[str]:
+        return await self._reader.carry_out(self._blocks.listed(person))
+
+    async def blockers(self, one: NameKey, other: NameKey) -> Collection[NameKey]:
+        return await self._reader.carry_out(self._blocks.between(one, other))
+
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
@@ -299,6 +316,12 @@ class RedisStore:
         self, key: ConversationKey, *, after: str, limit: int
     ) -> tuple[list[Member], int, bool]:
         return await self._reader.carry_out(self._reading.members(key, after, limit))
+
+    async def bans(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[RoomBan], bool]:
+        operation = self._bans.page(key, after, limit, self._clock())
+        return await self._reader.carry_out(operation)
 
     @property
     def _reader(self) -> PipelineWorker:
@@ -347,6 +370,7 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
         )
         yield RedisStore(
             keys=parts.keys,
+            names=parts.names,
             writer=writer,
             readers=readers,
             searcher=searcher,

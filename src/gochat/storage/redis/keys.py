@@ -29,6 +29,8 @@ conversation are in one partition, and so are all keys of a person.
 ``s:CONVERSATION``   zset   messages that are not deleted, and that their own senders have not
                             read: name, NUL, seq
 ``d:CONVERSATION``   zset   the seqs of deleted messages
+``b:CONVERSATION``   hash   the bans of a room: a row for each person, see records.py; of a private
+                            conversation, which of the two block the other
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
 ``x:CONVERSATION``   zset   seqs of indexed entries that have changed since; the
                             score is the seq of the change
@@ -38,6 +40,7 @@ conversation are in one partition, and so are all keys of a person.
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses of their logins, by time; expires
+``z:PERSON``         hash   whom they block; ``b:`` decides
 ``h:PERSON``         hash   their session tokens, by their ids
 ``t:ID``             string whose hash has the session token with this id; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
@@ -90,11 +93,13 @@ UNREAD: Final = "s"
 DELETED: Final = "d"
 REACTIONS: Final = "r"
 CHANGED: Final = "x"
+BANS: Final = "b"
 #: The letters of a person's keys.
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"
 ADDRESSES: Final = "f"
 TOKENS: Final = "h"
+BLOCKED: Final = "z"
 
 
 class Keys:

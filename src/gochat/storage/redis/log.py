@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from gochat.chat import conversations
+from gochat.chat import conversations, extras
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.extras import extended
 from gochat.chat.names import NameKey
@@ -29,6 +29,7 @@ from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
+from gochat.storage.redis.blocks import Blocks
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import GATE, EpochTracker
@@ -66,6 +67,7 @@ _CHANGED: Final = (
     key_kinds.REACTIONS,
     key_kinds.CHANGED,
     key_kinds.UNREAD,
+    key_kinds.BANS,
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,6 +113,7 @@ class Log:
         self._options = options
         self._clock = clock
         self._clock_warnings = ClockWarnings()
+        self._blocks = Blocks(keys, names)
         self._listed: set[tuple[NameKey, ConversationKey]] = set()
         self.appended: Final[deque[Placed]] = deque()
 
@@ -123,6 +126,7 @@ class Log:
 
         See :meth:`gochat.chat.store.Store.append`.
         """
+        drafts = yield from self._blocks.without_blocked_mentions(drafts)
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:
@@ -343,6 +347,8 @@ class Log:
             max_gate=GATE,
             facts=draft.facts,
             has_claim=has_claim,
+            seconds=extras.lifetime(draft.extra) if draft.kind == "ban" else 0,
+            reason=extras.reason(draft.extra) if draft.kind == "ban" else "",
         )
 
     def _to(self, draft: Draft) -> str:

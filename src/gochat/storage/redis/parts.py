@@ -33,7 +33,7 @@ class Parts:
         self.topology: Final = topology.find(location, self.keys.partitions)
         self.names: Final = Names(self.keys)
         self.epoch_tracker: Final = EpochTracker(self.keys, self.lost)
-        self.reading: Final = Reading(self.keys, self.epoch_tracker, self.names)
+        self.reading: Final = Reading(self.keys, self.epoch_tracker, self.names, clock)
         self.log: Final = Log(
             self.keys, self.topology, self.epoch_tracker, self.names, self.reading, options, clock
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from gochat.chat import conversations
@@ -23,16 +24,17 @@ from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.log_reading import LogReading, rooms_to_name
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.records import decode_row
+from gochat.storage.redis.records import decode_ban, decode_row
 
 #: Lobby markers cached before the cache is cleared. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
 _MEMBERS: Final = ("member", "operator")
-_ROLES: Final[dict[bytes, Literal["member", "operator", "invited"]]] = {
+_ROLES: Final[dict[bytes, Literal["member", "operator", "invited", "banned"]]] = {
     b"member": "member",
     b"operator": "operator",
     b"invited": "invited",
+    b"banned": "banned",
 }
 _HISTORY: Final[dict[bytes, HistorySetting]] = {b"shown": "shown", b"hidden": "hidden"}
 _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
@@ -44,8 +46,15 @@ class Reading(LogReading):
     :class:`~gochat.chat.store.Store` documents their results.
     """
 
-    def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        epoch_tracker: EpochTracker,
+        names: Names,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__(keys, epoch_tracker, names)
+        self._clock = clock
         #: The lobby's marker with which each account began; it never changes.
         self._began: dict[NameKey, tuple[int, int]] = {}
 
@@ -130,6 +139,7 @@ class Reading(LogReading):
             person,
             self._names.person(person) or "",
             *self.initial_marker(key, began),
+            self._now,
         )
         (reply,) = yield from self.with_epochs([command])
         return self._conversation(key, person, reply)
@@ -172,8 +182,14 @@ class Reading(LogReading):
                 key_kinds.MENTIONS,
                 key_kinds.DELETED,
                 key_kinds.UNREAD,
+                key_kinds.BANS,
             ),
         )
+
+    @property
+    def _now(self) -> int:
+        """The time as the scripts take it: 0 for that of Redis."""
+        return 0 if self._clock is None else self._clock()
 
     def _address(self, key: ConversationKey, person: NameKey) -> str | None:
         if conversations.is_private(key):
@@ -228,6 +244,7 @@ class Reading(LogReading):
                     person,
                     "",
                     *self.initial_marker(key, began),
+                    self._now,
                 ),
                 RedisCommand(
                     partition, ("ZCARD", self._keys.conversation(key, key_kinds.MEMBERS)[0])
@@ -249,7 +266,7 @@ class Reading(LogReading):
         ]
 
     def _room(self, key: ConversationKey, reply: Reply, members: int) -> RoomState | None:
-        _, _, name, topic, private, history, role, *_ = reply
+        _, _, name, topic, private, history, role, *theirs = reply
         if not name and key != LOBBY_KEY:
             return None
         found = "member" if key == LOBBY_KEY and role is not None else _ROLES.get(role)
@@ -261,6 +278,7 @@ class Reading(LogReading):
             members=members,
             role=found,
             history=_HISTORY[history],
+            ban=decode_ban(theirs[0]).shown() if found == "banned" else None,
         )
 
     def rooms(self, person: NameKey, after: str, limit: int) -> Operation[tuple[list[Room], bool]]:
@@ -304,7 +322,7 @@ class Reading(LogReading):
                     joined=state.role in _MEMBERS,
                 )
                 for state in states
-                if state is not None and (not state.private or state.role is not None)
+                if state is not None and not state.is_hidden
             ]
         return found[:limit], len(found) > limit
 
@@ -370,4 +388,4 @@ def _range(key: str, after: str, count: int) -> tuple[str | int, ...]:
 
 
 def _is_theirs(reply: Reply) -> bool:
-    return reply[6] is not None and reply[6] != b"invited"
+    return reply[6] not in (None, b"invited", b"banned")

@@ -13,7 +13,7 @@ from gochat.chat.extras import extended
 from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey, known
 from gochat.chat.store import Logged
-from gochat.protocol.messages import EntryKind, Level, Message, Reaction, TokenScope
+from gochat.protocol.messages import EntryKind, Level, Message, Reaction, RoomBan, TokenScope
 
 #: The kind of a feed element that is not an entry: a new epoch begins after it.
 NEW_EPOCH = "epoch"
@@ -109,7 +109,8 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     """A draft as ``append.lua`` takes it. Missing values are empty or 0.
 
     `now` is 0 for the clock of Redis. `people` belong to a private conversation: key and name of
-    each participant. `has_claim`: the claim of its cid is on the same server.
+    each participant. `has_claim`: the claim of its cid is on the same server. `seconds` and
+    `reason` are those of a ban.
     """
 
     now: int
@@ -133,6 +134,8 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     max_gate: int
     facts: Facts | None
     has_claim: bool
+    seconds: int
+    reason: str
 
 
 class ParticipantRow(Struct, array_like=True, frozen=True):
@@ -153,6 +156,30 @@ class ParticipantRow(Struct, array_like=True, frozen=True):
     inviter: str = ""
 
 
+class BanRow(Struct, array_like=True, frozen=True):
+    """A ban of a person from a room, by whom and since when; `ends` is 0 if it has to be lifted.
+
+    ``append.lua`` writes these, too. Names are display names.
+    """
+
+    name: str
+    by: str
+    since: int
+    ends: int
+    reason: str
+
+    def shown(self) -> RoomBan:
+        """Return it as operators get it."""
+        return RoomBan(
+            name=self.name, by=self.by, ts=self.since, until=self.ends, reason=self.reason
+        )
+
+    def holds(self, now: int) -> bool:
+        """Whether it has not ended at `now`."""
+        return not self.ends or self.ends > now
+
+
+decode_ban = msgspec.msgpack.Decoder(BanRow).decode
 decode_row = msgspec.msgpack.Decoder(ParticipantRow).decode
 decode_record = msgspec.msgpack.Decoder(Record).decode
 decode_feed_entry = msgspec.msgpack.Decoder(FeedEntry).decode

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gochat.storage.redis.records import ParticipantRow, Record, TokenRecord
+from gochat.storage.redis.records import BanRow, ParticipantRow, Record, TokenRecord
 
 
 class Script(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Script(Struct, frozen=True):
 
 #: What scripts read from packed arrays, by the names that the fields have in ``records.py``:
 #: ``record[RECORD.kind]``, ``row[ROW.role]``.
-_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow, "TOKEN": TokenRecord}
+_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow, "TOKEN": TokenRecord, "BAN": BanRow}
 
 
 def _read(name: str) -> Script:

@@ -44,7 +44,7 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
-from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
+from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
@@ -251,10 +251,22 @@ class SqliteStore:
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
         await self._writer.write(partial(people.set_level, self._log, person, conversation, level))
 
+    # -- blocks ---------------------------------------------------------------------------------
+
+    async def set_blocked(self, person: NameKey, other: NameKey, *, on: bool) -> bool:
+        write = partial(people.set_blocked, self._log, person, other, on=on)
+        return await self._writer.write(write)
+
+    async def blocked(self, person: NameKey) -> list[str]:
+        return await self._look_up(lambda reader: reader.blocked(person))
+
+    async def blockers(self, one: NameKey, other: NameKey) -> Sequence[NameKey]:
+        return await self._look_up(lambda reader: reader.blockers(one, other))
+
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        return await self._look_up(lambda reader: reader.room(key, person))
+        return await self._look_up(lambda reader: reader.room(key, person, self._clock()))
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
         return await self._read(partial(self._reader.rooms, person, after, limit))
@@ -266,6 +278,11 @@ class SqliteStore:
         self, key: ConversationKey, *, after: str, limit: int
     ) -> tuple[list[Member], int, bool]:
         return await self._read(partial(self._reader.members, key, after, limit))
+
+    async def bans(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[RoomBan], bool]:
+        return await self._look_up(lambda reader: reader.bans(key, after, limit, self._clock()))
 
     async def _look_up(self, question: Callable[[Reader], T]) -> T:
         """Answer a question about a few rows: in this thread, unless that is slow now."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from gochat.chat import conversations
 from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft
+from gochat.storage.sqlite import bans
+from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
 
@@ -26,19 +29,21 @@ _OTHER_EMOJI: Final = (
 
 
 def hold(
-    db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None
+    db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None, now: int
 ) -> bool:
-    """Return True if a draft's facts still hold."""
-    if room is None:
+    """Return True if a draft's facts still hold, by the clock at `now`."""
+    if facts.is_open and not _is_open(db, draft):
         return False
-    role, floor = _standing(db, room, draft.sender_key)
+    if room is None:  # the first message of a private conversation
+        return conversations.is_private(draft.conversation)
+    role, floor = _standing(db, room, draft.sender_key, now)
     if facts.sender and role not in facts.sender:
         return False
     if draft.ref is not None and draft.ref <= floor:
         return False
-    if facts.subject and _standing(db, room, draft.subject)[0] not in facts.subject:
+    if facts.subject and _standing(db, room, draft.subject, now)[0] not in facts.subject:
         return False
-    if facts.operator is not None and _standing(db, room, facts.operator)[0] != "operator":
+    if facts.operator is not None and _standing(db, room, facts.operator, now)[0] != "operator":
         return False
     if (facts.private, facts.history, facts.topic) != (None, None, None) or facts.is_alone:
         query = "SELECT private, history, topic, members FROM conversation WHERE id = ?"
@@ -59,12 +64,23 @@ def hold(
     return all(most is None or count <= most for count, most in zip(found, allowed, strict=True))
 
 
+def _is_open(db: sqlite3.Connection, draft: Draft) -> bool:
+    """Return whether a draft's sender may write to its conversation now."""
+    if not conversations.is_private(draft.conversation):
+        return True
+    peer = conversations.peer(draft.conversation, draft.sender_key)
+    return not blockers(db, draft.sender_key, peer)
+
+
 def _standing(
-    db: sqlite3.Connection, room: KnownConversation, person: NameKey | None
+    db: sqlite3.Connection, room: KnownConversation, person: NameKey | None, now: int
 ) -> tuple[str, int]:
     """Return a person's role and floor."""
     row = db.execute(
         "SELECT role, floor FROM participant WHERE person = ? AND conversation = ?",
         (person, room.id),
     ).fetchone()
-    return ("nobody", 0) if row is None else (str(row[0]), row[1])
+    if row is not None:
+        return str(row[0]), row[1]
+    is_banned = person is not None and bans.find(db, room.id, person, now) is not None
+    return "banned" if is_banned else "nobody", 0

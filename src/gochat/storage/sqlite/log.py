@@ -19,6 +19,7 @@ from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
+from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
@@ -135,7 +136,7 @@ class Log:
                 if earlier is not None:
                     return earlier
             if draft.facts is not None and not facts.hold(
-                self.db, draft.facts, draft, conversation
+                self.db, draft.facts, draft, conversation, self._now
             ):
                 return FactsChanged()
             for person in (draft.sender_key, draft.subject, *draft.mentioned):
@@ -173,6 +174,7 @@ class Log:
                 ],
             )
             conversation.has_people = True
+        draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
         entry = first_id(conversation.id) + conversation.seq
         self._indexer.append(self.position, entry, len(draft.text))
@@ -194,6 +196,7 @@ class Log:
         entry, position, text, mentions, edited = target
         if draft.kind in ("react", "unreact"):
             return self._append_reaction(draft, conversation, entry)
+        draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
         match draft.kind:
             case "edit":
@@ -255,14 +258,14 @@ class Log:
             draft.conversation, draft.to, is_private=draft.text == "private"
         )
         appended = self._insert(draft, room)
-        rooms.apply(self.db, draft, room)
+        rooms.apply(self.db, draft, room, self._now)
         return appended
 
     def _append_to_room(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
         if conversation is None:
             raise conversations.unknown(draft.to)
         appended = self._insert(draft, conversation)
-        effect = rooms.apply(self.db, draft, conversation)
+        effect = rooms.apply(self.db, draft, conversation, self._now)
         if effect != rooms.NO_EFFECT:
             self._appended[-1] = replace(self._appended[-1], **effect._asdict())
         return appended

@@ -65,3 +65,13 @@ def set_level(log: Log, person: NameKey, key: ConversationKey, level: Level) -> 
         " AND conversation = (SELECT id FROM conversation WHERE key = ?2)",
         (person, key, level),
     )
+
+
+def set_blocked(log: Log, person: NameKey, other: NameKey, *, on: bool) -> bool:
+    """See :meth:`gochat.chat.store.Store.set_blocked`."""
+    statement = (
+        "INSERT INTO block (person, blocked) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        if on
+        else "DELETE FROM block WHERE person = ? AND blocked = ?"
+    )
+    return log.db.execute(statement, (person, other)).rowcount > 0

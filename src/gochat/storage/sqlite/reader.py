@@ -19,7 +19,6 @@ from gochat.chat.store import (
     Appended,
     Draft,
     Page,
-    RoomState,
     Summary,
     Token,
     Waiting,
@@ -28,11 +27,8 @@ from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,
     HistorySetting,
-    Invitation,
     Level,
-    Member,
     Message,
-    Room,
 )
 from gochat.storage.sqlite import accounts, tokens
 from gochat.storage.sqlite.connections import ConnectionPool
@@ -48,6 +44,7 @@ from gochat.storage.sqlite.entries import (
     shared,
     with_reactions,
 )
+from gochat.storage.sqlite.room_reader import RoomReader
 
 T = TypeVar("T")
 
@@ -65,11 +62,11 @@ _MANY: Final = 500
 _ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
 
 
-class Reader:
+class Reader(RoomReader):
     """Answer queries, in any thread."""
 
     def __init__(self, connections: ConnectionPool, epoch: str) -> None:
-        self._connections = connections
+        super().__init__(connections)
         self._epoch = epoch
 
     # -- accounts and tokens --------------------------------------------------------------------
@@ -286,90 +283,6 @@ class Reader:
             history=shared(history),
             floor=floor,
         )
-
-    # -- rooms ----------------------------------------------------------------------------------
-
-    def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        """See :meth:`gochat.chat.store.Store.room`."""
-        if conversations.is_private(key):
-            return None
-        with self._connections.snapshot() as db:
-            row = db.execute(
-                "SELECT c.name, c.topic, c.private, c.members, m.role, c.history"
-                " FROM conversation c"
-                " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
-                " WHERE c.key = ?",
-                (person, key),
-            ).fetchone()
-        if row is None:
-            return None
-        name, topic, private, members, role, history = row
-        return RoomState(
-            key=key,
-            name=name,
-            topic=topic,
-            private=bool(private),
-            members=members,
-            role=role,
-            history=history,
-        )
-
-    def rooms(self, person: NameKey, after: str, limit: int) -> tuple[list[Room], bool]:
-        """See :meth:`gochat.chat.store.Store.rooms`."""
-        with self._connections.snapshot() as db:
-            rows = db.execute(
-                "SELECT c.name, c.topic, c.members, c.private, m.role FROM conversation c"
-                " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
-                " WHERE c.name > ? AND (NOT c.private OR m.role IS NOT NULL)"
-                " ORDER BY c.name LIMIT ?",
-                (person, after, limit + 1),
-            ).fetchall()
-        rooms = [
-            Room(
-                room=name,
-                topic=topic,
-                members=members,
-                private=bool(private),
-                joined=role in ("member", "operator"),
-            )
-            for name, topic, members, private, role in rows[:limit]
-        ]
-        return rooms, len(rows) > limit
-
-    def invitations(self, person: NameKey) -> list[Invitation]:
-        """See :meth:`gochat.chat.store.Store.invitations`."""
-        with self._connections.snapshot() as db:
-            rows = db.execute(
-                "SELECT c.name, coalesce(a.name, ''), m.since, c.topic FROM participant m"
-                " JOIN conversation c ON c.id = m.conversation"
-                " LEFT JOIN account a ON a.key = m.inviter"
-                " WHERE m.person = ? AND m.role = 'invited' ORDER BY c.name",
-                (person,),
-            ).fetchall()
-        return [
-            Invitation(room=room, from_=inviter, ts=since, topic=topic)
-            for room, inviter, since, topic in rows
-        ]
-
-    def members(
-        self, key: ConversationKey, after: str, limit: int
-    ) -> tuple[list[Member], int, bool]:
-        """See :meth:`gochat.chat.store.Store.members`."""
-        with self._connections.snapshot() as db:
-            room = db.execute("SELECT id, members FROM conversation WHERE key = ?", (key,))
-            id_, total = room.fetchone() or (0, 0)
-            rows = db.execute(
-                "SELECT a.name, m.role, m.since FROM participant m"
-                " JOIN account a ON a.key = m.person"
-                " WHERE m.conversation = ? AND m.person > ? AND m.role IN ('member', 'operator')"
-                " ORDER BY m.person LIMIT ?",
-                (id_, after, limit + 1),
-            ).fetchall()
-        members = [
-            Member(name=name, since=since, operator=role == "operator")
-            for name, role, since in rows[:limit]
-        ]
-        return members, total, len(rows) > limit
 
 
 _OF_PERSON: Final = (

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft
+from gochat.storage.sqlite import bans
 from gochat.storage.sqlite.directory import KnownConversation
 
 
@@ -22,8 +23,8 @@ class Effect(NamedTuple):
 NO_EFFECT: Final = Effect()
 
 
-def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> Effect:
-    """Apply an entry, just appended to `room`."""
+def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation, now: int) -> Effect:
+    """Apply an entry, just appended to `room`, by the clock at `now`."""
     subject = draft.subject
     match draft.kind:
         case "topic":
@@ -45,6 +46,11 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> Effe
             return Effect(uninvited=_remove(db, room, draft.sender_key))
         case "kick" if subject is not None:
             return Effect(uninvited=_remove(db, room, subject))
+        case "ban" if subject is not None:
+            bans.ban(db, room.id, draft, now)
+            return Effect(uninvited=_remove(db, room, subject))
+        case "unban" if subject is not None:
+            bans.lift(db, room.id, subject)
         case "decline":
             return Effect(uninvited=_uninvite(db, room, draft.sender_key))
         case "invite" if subject is not None:

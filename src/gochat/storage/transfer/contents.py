@@ -32,18 +32,33 @@ GROUP: Final = 100
 
 
 class AccountRecord(Struct, array_like=True, frozen=True):
-    """An account, with its owner's marker and level in the lobby, where everybody is a member."""
+    """An account, with its owner's marker and level in the lobby, where everybody is a member.
+
+    `blocked` are the people whom the owner blocks, in order.
+    """
 
     account: Account
     read: int
     level: Level
+    blocked: tuple[NameKey, ...] = ()
+
+
+class BanRecord(Struct, array_like=True, frozen=True):
+    """A ban from a room; `name` and `by` are display names, `until` is 0 without an end."""
+
+    person: NameKey
+    name: str
+    by: str
+    since: int
+    until: int
+    reason: str
 
 
 class ConversationRecord(Struct, array_like=True, frozen=True):
     """A conversation, with entries from seq `base` + 1 to `head`.
 
     `name` is empty for a private conversation; `private` also marks a room by invitation. `history`
-    and `floor` are for rooms (:mod:`gochat.chat.history`).
+    and `floor` are for rooms (:mod:`gochat.chat.history`), and so are `bans`, ordered by key.
     """
 
     key: ConversationKey
@@ -54,6 +69,7 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
     head: int
     history: HistorySetting = "shown"
     floor: int = 0
+    bans: tuple[BanRecord, ...] = ()
 
 
 class ParticipantRecord(Struct, array_like=True, frozen=True):

@@ -34,6 +34,7 @@ def rehearse_reading(deployment: Deployment) -> None:
                 ("HMGET", hash_, "seq"),
                 ("HGETALL", hash_),
                 ("HVALS", hash_),
+                ("HKEYS", hash_),
                 ("LLEN", list_),
                 ("LINDEX", list_, 0),
                 ("LRANGE", list_, 0, 0),

@@ -25,12 +25,13 @@ from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Arguments, Reply
 from gochat.storage.redis.people import ACCOUNT_FIELDS, decode_account
-from gochat.storage.redis.records import Record, decode_record, decode_row
+from gochat.storage.redis.records import Record, decode_ban, decode_record, decode_row
 from gochat.storage.redis.tokens import decode_token
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
     AccountRecord,
+    BanRecord,
     ConversationRecord,
     EntryRecord,
     ParticipantRecord,
@@ -136,18 +137,26 @@ class RedisSource:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         commands: list[tuple[int, Arguments]] = []
         for key in keys:
-            about, log = self._keys.conversation(key, key_kinds.META, key_kinds.LOG)
+            about, log, bans = self._keys.conversation(
+                key, key_kinds.META, key_kinds.LOG, key_kinds.BANS
+            )
             fields = ("seq", "base", "name", "topic", "private", "history", "floor")
             partition = self._keys.partition(key)
-            commands += [(partition, ("HMGET", about, *fields)), (partition, ("LLEN", log))]
+            commands += [
+                (partition, ("HMGET", about, *fields)),
+                (partition, ("LLEN", log)),
+                (partition, ("HGETALL", bans)),
+            ]
         replies = self._redis.ask(commands)
         return [
-            self._conversation(key, about, length)
-            for key, about, length in zip(keys, replies[::2], replies[1::2], strict=True)
+            self._conversation(key, about, length, bans)
+            for key, about, length, bans in zip(
+                keys, replies[::3], replies[1::3], replies[2::3], strict=True
+            )
         ]
 
     def _conversation(
-        self, key: ConversationKey, about: Sequence[bytes | None], length: int
+        self, key: ConversationKey, about: Sequence[bytes | None], length: int, bans: list[bytes]
     ) -> ConversationRecord | None:
         seq, base, name, topic, private, history, floor = about
         if seq is None and key != LOBBY_KEY:
@@ -163,7 +172,13 @@ class RedisSource:
             *(key, shown, (topic or b"").decode(), private == b"1", first, head),
             history="hidden" if history == b"hidden" else "shown",
             floor=int(floor or 0),
+            bans=tuple(self._ban(who, row) for who, row in sorted(_pairs(bans))),
         )
+
+    def _ban(self, key: bytes, packed: bytes) -> BanRecord:
+        row = self._trusted(decode_ban, packed)
+        person = NameKey(key.decode())
+        return BanRecord(person, row.name, row.by, row.since, row.ends, row.reason)
 
     def entries(
         self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
@@ -244,33 +259,39 @@ class RedisSource:
             ):
                 people = [NameKey(key.decode()) for key in keys]
                 fields = (*ACCOUNT_FIELDS, "read")
-                *accounts, in_lobby = self._redis.ask(
+                *found, in_lobby = self._redis.ask(
                     [
                         *(
-                            (
-                                partition,
-                                ("HMGET", self._keys.person(who, key_kinds.ACCOUNT), *fields),
-                            )
+                            (partition, words)
                             for who in people
+                            for words in (
+                                ("HMGET", self._keys.person(who, key_kinds.ACCOUNT), *fields),
+                                ("HKEYS", self._keys.person(who, key_kinds.BLOCKED)),
+                            )
                         ),
                         (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
                     ]
                 )
                 yield [
-                    self._person(who, account, row)
-                    for who, account, row in zip(people, accounts, in_lobby, strict=True)
+                    self._person(who, account, row, blocked)
+                    for who, account, blocked, row in zip(
+                        people, found[::2], found[1::2], in_lobby, strict=True
+                    )
                 ]
                 start = f"({people[-1]}"
 
-    def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> AccountRecord:
+    def _person(
+        self, key: NameKey, account: Reply, packed: bytes | None, blocked: Sequence[bytes]
+    ) -> AccountRecord:
         *fields, read = account
         kept = decode_account(key, fields)
         if kept is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
         row = None if packed is None else self._trusted(decode_row, packed)
+        others = tuple(NameKey(other.decode()) for other in sorted(blocked))
         if row is None:
-            return AccountRecord(kept, int(read or 0), "all")
-        return AccountRecord(kept, row.read, row.level)
+            return AccountRecord(kept, int(read or 0), "all", others)
+        return AccountRecord(kept, row.read, row.level, others)
 
     def audit(self) -> Iterator[Sequence[AuditEntry]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

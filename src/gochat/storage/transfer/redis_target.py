@@ -27,7 +27,7 @@ from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Arguments
 from gochat.storage.redis.migration import claim_existing
 from gochat.storage.redis.people import encode_account
-from gochat.storage.redis.records import ParticipantRow, Record, decode_record
+from gochat.storage.redis.records import BanRow, ParticipantRow, Record, decode_record
 from gochat.storage.redis.tokens import encode_token, lifetime
 from gochat.storage.transfer.contents import (
     AccountRecord,
@@ -277,6 +277,10 @@ class RedisTarget:
             if not record.private:
                 rooms = self._keys.common(partition, "rooms")
                 yield partition, ("ZADD", rooms, 0, record.name)
+        (bans,) = self._keys.conversation(record.key, key_kinds.BANS)
+        for ban in record.bans:
+            row = BanRow(ban.name, ban.by, ban.since, ban.until, ban.reason)
+            yield partition, ("HSET", bans, ban.person, _encode(row))
         if record.topic:
             yield partition, ("HSET", about, "topic", record.topic)
 
@@ -327,7 +331,16 @@ class RedisTarget:
                 (there, ("HSET", rows, key, _encode(row))),
                 *((there, _forget_read(one, name, who.read)) for one in unread),
             ]
-        self._redis.ask(commands)
+        self._redis.ask([*commands, *(one for who in people for one in self._blocks(who))])
+
+    def _blocks(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
+        """Yield what sets whom a person blocks."""
+        for other in who.blocked:
+            pair = conversations.private(who.account.key, other)
+            (holding,) = self._keys.conversation(pair, key_kinds.BANS)
+            listed = self._keys.person(who.account.key, key_kinds.BLOCKED)
+            yield self._keys.partition(who.account.key), ("HSET", listed, other, 1)
+            yield self._keys.partition(pair), ("HSET", holding, who.account.key, 1)
 
     def put_audit(self, entries: Sequence[AuditEntry]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

@@ -24,6 +24,7 @@ from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
     AccountRecord,
+    BanRecord,
     ConversationRecord,
     EntryRecord,
     ParticipantRecord,
@@ -134,7 +135,7 @@ class SqliteSource:
         while rows := self._db.execute(
             f"{_HEADINGS} WHERE c.id > ?3 ORDER BY c.id LIMIT ?4", (SEQ_BITS, MAX_SEQ, last, GROUP)
         ).fetchall():
-            yield [_conversation(*row) for row in rows]
+            yield [_conversation(row, self._bans(row[0])) for row in rows]
             last = rows[-1][0]
 
     def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
@@ -144,7 +145,7 @@ class SqliteSource:
             row = self._db.execute(
                 f"{_HEADINGS} WHERE c.key = ?3", (SEQ_BITS, MAX_SEQ, key)
             ).fetchone()
-            found.append(None if row is None else _conversation(*row))
+            found.append(None if row is None else _conversation(row, self._bans(row[0])))
         return found
 
     def entries(
@@ -176,7 +177,10 @@ class SqliteSource:
         last = NameKey("")
         lobby = self._id(LOBBY_KEY)
         while found := accounts.accounts(self._db, last, MANY)[0]:
-            yield [AccountRecord(one, *self._marker(one.key, lobby)) for one in found]
+            yield [
+                AccountRecord(one, *self._marker(one.key, lobby), self._blocked(one.key))
+                for one in found
+            ]
             last = found[-1].key
 
     def _marker(self, person: NameKey, conversation: int) -> tuple[int, Level]:
@@ -197,6 +201,21 @@ class SqliteSource:
         while some := tokens.all_tokens(self._db, now, last, MANY):
             yield some
             last = some[-1].id
+
+    def _bans(self, conversation: int) -> tuple[BanRecord, ...]:
+        rows = self._db.execute(
+            "SELECT b.person, a.name, o.name, b.since, b.until, b.reason FROM ban b"
+            " JOIN account a ON a.key = b.person JOIN account o ON o.key = b.by"
+            " WHERE b.conversation = ? ORDER BY b.person",
+            (conversation,),
+        )
+        return tuple(BanRecord(*row) for row in rows)
+
+    def _blocked(self, person: NameKey) -> tuple[NameKey, ...]:
+        rows = self._db.execute(
+            "SELECT blocked FROM block WHERE person = ? ORDER BY blocked", (person,)
+        )
+        return tuple(NameKey(blocked) for (blocked,) in rows)
 
     def _id(self, key: ConversationKey) -> int:
         row = self._db.execute("SELECT id FROM conversation WHERE key = ?", (key,)).fetchone()
@@ -241,15 +260,9 @@ _HEADINGS: Final = (
 
 
 def _conversation(
-    _: int,
-    key: ConversationKey,
-    name: str,
-    topic: str,
-    private: int,
-    base: int,
-    last: int | None,
-    setting: HistorySetting,
-    floor: int,
+    row: tuple[int, ConversationKey, str, str, int, int, int | None, HistorySetting, int],
+    bans: tuple[BanRecord, ...],
 ) -> ConversationRecord:
+    _, key, name, topic, private, base, last, setting, floor = row
     head = base if last is None else last & MAX_SEQ
-    return ConversationRecord(key, name, topic, bool(private), base, head, setting, floor)
+    return ConversationRecord(key, name, topic, bool(private), base, head, setting, floor, bans)

@@ -209,6 +209,14 @@ class SqliteTarget:
                     " WHERE id = ?",
                     (record.topic, record.private, record.history, record.floor, id_),
                 )
+                db.executemany(
+                    "INSERT OR REPLACE INTO ban (conversation, person, by, since, until, reason)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        (id_, b.person, names.known(b.by), b.since, b.until, b.reason)
+                        for b in record.bans
+                    ],
+                )
                 is_private = conversations.is_private(record.key)
                 db.executemany(
                     _PARTICIPANT,
@@ -235,6 +243,10 @@ class SqliteTarget:
                 "SELECT id FROM conversation WHERE key = ?", (LOBBY_KEY,)
             ).fetchone()
             db.executemany(accounts.REPLACE, [accounts.to_row(who.account) for who in people])
+            db.executemany(
+                "INSERT INTO block (person, blocked) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [(who.account.key, blocked) for who in people for blocked in who.blocked],
+            )
             db.executemany(
                 _PARTICIPANT,
                 [

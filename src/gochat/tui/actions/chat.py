@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from gochat.client import Form, HistorySetting, Level, Member, MessageId, NotFound
 from gochat.client.moments import moment
 from gochat.protocol.messages import LOBBY
-from gochat.tui.actions.controller import Controller
-from gochat.tui.actions.view import ChatView
+from gochat.tui.actions.moderation import RoomModeration
 from gochat.tui.chat_log.message_actions import ActionName
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import PasswordForm, RoomForm
@@ -31,30 +30,8 @@ _EXCERPT = 200
 T = TypeVar("T")
 
 
-class ChatActions:
+class ChatActions(RoomModeration):
     """Does what a person asks for on one chat screen: a `CommandContext` of commands."""
-
-    def __init__(self, view: ChatView, controller: Controller) -> None:
-        self._view = view
-        self._controller = controller
-        self._model = controller.model
-        self._client = controller.client
-
-    @property
-    def conv(self) -> str:
-        """The conversation that is shown."""
-        return self._model.current
-
-    def notify(self, text: str) -> None:
-        """Show the person a notification."""
-        self._view.app.notify(text, markup=False)
-
-    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
-        self._controller.do(work, then)
-
-    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a task that opens a dialog and waits for its answer."""
-        self._controller.spawn(work)
 
     def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
         """Open a picker at once, since the next key is meant for it; `then` gets the choice."""
@@ -72,12 +49,6 @@ class ChatActions:
             then(await work)
 
         self._controller.spawn(load())
-
-    def _is_room(self, doing: str) -> bool:
-        if self._model.shown.is_room:
-            return True
-        self.notify(f"This is not a room: there is nothing to {doing} here.")
-        return False
 
     # -- moving -----------------------------------------------------------------------------------
 
@@ -209,29 +180,6 @@ class ChatActions:
         if self._is_room("hide"):
             self._do(self._client.set_history(self.conv, history))
 
-    def invite(self, person: str) -> None:
-        """Invite a person to the shown room."""
-        if self._is_room("invite to"):
-            self._do(
-                self._client.invite(self.conv, person),
-                lambda: self.notify(f"{one_line(person)} is invited."),
-            )
-
-    def kick(self, person: str, reason: str = "") -> None:
-        """Remove a person from the shown room, after asking."""
-        if self._is_room("remove somebody from"):
-            self._ask(self._kick(self.conv, person, reason))
-
-    async def _kick(self, room: str, person: str, reason: str) -> None:
-        question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
-        if await self._view.app.push_screen_wait(question):
-            await self._client.kick(room, person, reason=reason)
-
-    def set_operator(self, person: str, *, on: bool) -> None:
-        """Make a person an operator of the shown room, or an ordinary member again."""
-        if self._is_room("be an operator of"):
-            self._do(self._client.set_operator(self.conv, person, on=on))
-
     # -- the person -------------------------------------------------------------------------------
 
     def away(self, text: str | None) -> None:
@@ -317,7 +265,8 @@ class ChatActions:
             self.notify(f"Only you and {one_line(view.name)} are here.")
             return
         members = self._controller.members.get(view.conv, ())
-        picker = MemberPicker(f"Members of {one_line(view.conv)}", members, self._model.me)
+        title = f"Members of {one_line(view.conv)}"
+        picker = MemberPicker(title, members, self._model.me, self._model.blocked)
 
         def chosen(key: str) -> None:
             if view.operator and key != self._model.me:
@@ -328,26 +277,10 @@ class ChatActions:
         self._open(picker, chosen)
         self._load(self._controller.load_members(view.conv), picker.show_members)
 
-    async def _with_member(self, member: Member) -> None:
-        actions = {"write": "Write to them"}
-        actions["member" if member.operator else "operator"] = (
-            "Make them a simple member" if member.operator else "Make them an operator"
-        )
-        actions["kick"] = "Remove them from this room"
-        match await self._view.app.push_screen_wait(ActionMenu(one_line(member.name), actions)):
-            case "write":
-                self._view.open_conversation(f"@{member.name}")
-            case "operator" | "member" as role:
-                self.set_operator(member.name, on=role == "operator")
-            case "kick":
-                self.kick(member.name)
-            case _:
-                pass
-
     def _people(self) -> None:
         names, never = self._model.people.names(), moment(0)
         people = [Member(name=name, online=True, since=never) for name in names]
-        picker = MemberPicker("Online", people, self._model.me)
+        picker = MemberPicker("Online", people, self._model.me, self._model.blocked)
         self._open(picker, lambda person: self._view.open_conversation(f"@{person}"))
 
     def _sessions(self) -> None:

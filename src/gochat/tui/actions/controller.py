@@ -7,6 +7,7 @@ goes into the model, its failure to :attr:`Controller.report`.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from gochat.client import (
@@ -186,6 +187,14 @@ class Controller:
         """Request the members of a room."""
         self.members[room] = await self.client.members(room)
         return self.members[room]
+
+    def load_blocked(self) -> None:
+        """Request whom the person blocks."""
+        self.spawn(self._load_blocked(), "blocked")
+
+    async def _load_blocked(self) -> None:
+        with suppress(GochatError):  # not reported: the server keeps to it all the same
+            self.model.blocked = set(await self.client.blocked())
 
     # -- writing ----------------------------------------------------------------------------------
 

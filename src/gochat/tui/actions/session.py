@@ -15,7 +15,14 @@ from typing import Any, Final, Protocol
 
 import anyio
 
-from gochat.client import ChatError, ConnectionLost, ConnectionState, NewLogin, StateChanged
+from gochat.client import (
+    ChatError,
+    ConnectionLost,
+    ConnectionState,
+    NewLogin,
+    StateChanged,
+    Synchronised,
+)
 from gochat.client.backoff import Backoff
 from gochat.client.moments import milliseconds
 from gochat.client.spool import gather
@@ -195,7 +202,9 @@ class ChatSession:
                     has_begun = True
                     await self._begin(show)
                 self.controller.load_first()
-            if isinstance(event, StateChanged):
+            if isinstance(event, Synchronised):
+                self.controller.load_blocked()
+            elif isinstance(event, StateChanged):
                 self._connection_changed(event)
             elif isinstance(event, NewLogin):
                 self._show_login(event)

@@ -39,6 +39,7 @@ class _Room:
     private: bool = False
     history: HistorySetting = "shown"
     members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
+    bans: dict[str, Message] = field(default_factory=dict)  # by what entry
     invited: dict[str, Message] = field(default_factory=dict)  # by what entry
 
 
@@ -51,6 +52,8 @@ class ScriptedChat:
         #: Who is online.
         self.people: dict[str, Person] = {}
         self.read: dict[str, int] = {}
+        #: Whom the person blocks.
+        self.blocked: set[str] = set()
         self.levels: dict[str, Level] = {}
         self._known: set[str] = set()  # who has an account
         self._logs: dict[str, list[Message]] = {LOBBY: []}
@@ -160,6 +163,10 @@ class ScriptedChat:
         others = (name for name in self._rooms[room].members if name != self.me)
         return next(others, None) if self.is_only_operator(room) else None
 
+    def bans(self, room: str) -> dict[str, Message]:
+        """Return who is banned from a room, each with the entry that says so. None ever ends."""
+        return self._rooms[room].bans
+
     def sees(self, conv: str) -> bool:
         """Return whether the person receives the entries of a conversation."""
         is_joined = conv.startswith("#") and conv != LOBBY
@@ -185,7 +192,7 @@ class ScriptedChat:
     def append(
         self, conv: str, sender: str, kind: EntryKind, text: str = "", *, ref: int | None = None,
         cid: str | None = None, ago: float = 0.0, mentions: tuple[str, ...] = (),
-        form: Form = "text", reason: str = "",
+        form: Form = "text", reason: str = "", seconds: int = 0,
     ) -> Message:  # fmt: skip
         """Append an entry, said `ago` seconds before now, and change what it changes."""
         log = self.log(conv)
@@ -204,6 +211,7 @@ class ScriptedChat:
             mentions=mentions,
             form=form,
             reason=reason,
+            seconds=seconds,
         )
         log.append(message)
         self.know(sender, *(() if is_room else (conv[1:],)))
@@ -222,8 +230,12 @@ class ScriptedChat:
                     room.private = text == "private"
                 if sender == self.me:
                     self.read[entry.to] = entry.seq
-            case "leave" | "kick" | "decline":
-                person = text if entry.kind == "kick" else sender
+            case "unban":
+                room.bans.pop(text, None)
+            case "leave" | "kick" | "ban" | "decline":
+                person = text if entry.kind in ("kick", "ban") else sender
+                if entry.kind == "ban":
+                    room.bans[person] = entry
                 room.members.pop(person, None)
                 room.invited.pop(person, None)
                 if room.private and not room.members:
@@ -251,6 +263,8 @@ class ScriptedChat:
                 return self.me in room.members
             case "invite":
                 return text in room.invited
+            case "unban":
+                return text not in room.bans
             case "topic":
                 return text == room.topic
             case "operator" | "member":

@@ -29,21 +29,15 @@ from gochat.client import (
     convert,
 )
 from gochat.client.errors import chat_error
-from gochat.client.events import Invited, Uninvited
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
+from gochat.protocol.messages import LOBBY, EntryKind
 from gochat.tui.demo.scripted_chat import EPOCH
-from gochat.tui.demo.scripted_connection import (
-    NAME,
-    ScriptedConnection,
-    check_text,
-    check_topic,
-    sent,
-)
+from gochat.tui.demo.scripted_connection import check_text
+from gochat.tui.demo.scripted_rooms import ScriptedRooms
 
 
-class ScriptedClient(ScriptedConnection):
+class ScriptedClient(ScriptedRooms):
     """One person's client on a chat of its own. `now` gives the time in seconds."""
 
     # -- messages ----------------------------------------------------------------------------------
@@ -200,126 +194,6 @@ class ScriptedClient(ScriptedConnection):
             )
         return [convert.to_member(member) for member in self._chat.members(name)]
 
-    async def create_room(self, room: str, *, topic: str = "", private: bool = False) -> Sent:
-        """Create a room."""
-        await self._request("create_room", room, topic, private)
-        if not room.startswith("#") or not NAME.fullmatch(room[1:]):
-            raise chat_error(ErrorCode.BAD_NAME, "a room's name begins with #", field="room")
-        if self._chat.has_room(room):
-            raise chat_error(ErrorCode.ROOM_EXISTS, f"there is a room {room} already", field="room")
-        check_topic(topic)
-        created = self._commit(room, "create", "private" if private else "public")
-        if topic:
-            self._commit(room, "topic", topic)
-        return created
-
-    async def join(self, room: str) -> Sent | None:
-        """Join a room."""
-        await self._request("join", room)
-        return self._change(self._chat.room(room), "join")
-
-    async def leave(self, room: str, *, reason: str = "") -> Sent:
-        """Leave a room; its last operator hands over first."""
-        await self._request("leave", room)
-        name = self._chat.own_room(room)
-        if heir := self._chat.heir(name):
-            self._commit(name, "operator", heir)
-        return self._commit(name, "leave", reason=reason)
-
-    async def invite(self, room: str, name: str) -> Sent | None:
-        """Invite somebody."""
-        await self._request("invite", room, name)
-        own = self._chat.own_room(room)
-        if self._chat.is_private(own):
-            self._chat.own_room(room, to="invite to a private room")
-        person = self._chat.person(name)
-        if self._chat.is_member(own, person):
-            raise chat_error(ErrorCode.BAD_REQUEST, f"{person} is in {own} already", field="name")
-        return self._change(own, "invite", person)
-
-    async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
-        """Remove somebody, or take an invitation back."""
-        await self._request("kick", room, name)
-        own = self._chat.own_room(room, to="remove people")
-        person = self._chat.member(own, name, or_invited=True)
-        if person == self.me:
-            raise chat_error(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
-        return self._commit(own, "kick", person, reason=reason)
-
-    async def decline(self, room: str) -> None:
-        """Turn down an invitation."""
-        await self._request("decline", room)
-        for invitation in self._chat.invitations():
-            if invitation.room.casefold() == room.casefold():
-                self._commit(invitation.room, "decline")
-
-    async def set_topic(self, room: str, topic: str) -> Sent | None:
-        """Set the topic."""
-        await self._request("set_topic", room, topic)
-        check_topic(topic)
-        return self._change(self._chat.own_room(room, to="set the topic"), "topic", topic)
-
-    async def set_operator(self, room: str, name: str, *, on: bool = True) -> Sent | None:
-        """Make somebody an operator, or no longer one."""
-        await self._request("set_operator", room, name, on)
-        own = self._chat.own_room(room, to="choose operators")
-        person = self._chat.member(own, name)
-        if not on and person == self.me and self._chat.is_only_operator(own):
-            raise chat_error(
-                ErrorCode.BAD_REQUEST,
-                f"{own} needs an operator: choose another one first",
-                field="name",
-            )
-        return self._change(own, "operator" if on else "member", person)
-
-    async def set_access(
-        self, room: str, *, private: bool, history: HistorySetting | None = None
-    ) -> Sent | None:
-        """Make a room private or public."""
-        await self._request("set_access", room, private, history)
-        own = self._chat.own_room(room, to="change who may join")
-        if history is None and not private and self._chat.is_private(own):
-            raise chat_error(
-                ErrorCode.BAD_REQUEST,
-                f"{own} becomes public: say whether those who join read what was written before",
-                field="history",
-            )
-        return self._change(own, "access", "private" if private else "public")
-
-    async def set_history(self, room: str, history: HistorySetting) -> Sent | None:
-        """Hide a room's history from those who join, or show it."""
-        await self._request("set_history", room, history)
-        own = self._chat.own_room(room, to="choose what those who join read")
-        return self._change(own, "history", history)
-
-    def _change(
-        self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None
-    ) -> Sent | None:
-        if self._chat.is_so(conv, kind, text, ref):
-            return None
-        return self._commit(conv, kind, text, ref=ref)
-
-    def _commit(
-        self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None,
-        reason: str = "",
-    ) -> Sent:  # fmt: skip
-        mentions = self._chat.mentioned(conv, text) if kind == "edit" else ()
-        before = self._chat.invitations()
-        message = self._chat.append(
-            conv,
-            self.me,
-            kind,
-            text,
-            ref=ref,
-            cid=self._new_cid(),
-            mentions=mentions,
-            reason=reason,
-        )
-        if kind != "decline":  # who declines is not in the room
-            self.emit_entry(message)
-        self._tell_invitations(before)
-        return sent(message)
-
     # -- the script's part ----------------------------------------------------------------------
 
     def add_room(
@@ -357,13 +231,6 @@ class ScriptedClient(ScriptedConnection):
         if self._state is ConnectionState.CONNECTED:
             self._tell_invitations(before)
         return message
-
-    def _tell_invitations(self, before: Iterable[wire.Invitation]) -> None:
-        was, now = ({one.room: one for one in some} for some in (before, self._chat.invitations()))
-        for room in was.keys() - now.keys():
-            self.emit(Uninvited(room))
-        for room in now.keys() - was.keys():
-            self.emit(Invited(convert.to_invitation(now[room])))
 
     def type(self, conv: str, sender: str) -> None:
         """Have somebody begin to type."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Final
 
 from textual.content import Content
@@ -66,9 +66,11 @@ class MemberPicker(Picker):
 
     placeholder: ClassVar[str] = "Find a person"
 
-    def __init__(self, title: str, members: Sequence[Member], me: str) -> None:
+    def __init__(
+        self, title: str, members: Sequence[Member], me: str, blocked: Collection[str] = ()
+    ) -> None:
         super().__init__()
-        self._title_text, self._me = title, me
+        self._title_text, self._me, self._blocked = title, me, blocked
         self.members = _in_order(members)
 
     def show_members(self, members: Sequence[Member]) -> None:
@@ -94,8 +96,10 @@ class MemberPicker(Picker):
         found = fuzzy.match(self.query_text.strip().lstrip("@"), key)
         shown = one_line(key)
         title = highlighted(shown, found[1] if found and shown == key else ())
-        signs = [text for text, true in (("operator", member.operator), ("you", key == self._me))
-                 if true]  # fmt: skip
+        signs = [text for text, true in (
+            ("blocked", key in self._blocked), ("operator", member.operator),
+            ("you", key == self._me),
+        ) if true]  # fmt: skip
         return ListRow(
             Content.assemble(" ", sign, " ", title),
             Content.styled(f"{' · '.join(signs)} ", "$text-muted"),

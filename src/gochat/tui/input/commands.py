@@ -7,8 +7,10 @@ where their first character is a slash.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from gochat.client import Form, HistorySetting, Level
@@ -68,6 +70,21 @@ class CommandContext(Protocol):
     def kick(self, person: str, reason: str = "") -> None:
         """Remove a person from the shown room."""
 
+    def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
+        """Ban a person from the shown room."""
+
+    def unban(self, person: str) -> None:
+        """Lift a ban from the shown room."""
+
+    def show_bans(self) -> None:
+        """List who is banned from the shown room."""
+
+    def block(self, person: str, *, on: bool) -> None:
+        """Block a person, or no longer."""
+
+    def show_blocked(self) -> None:
+        """List whom the person blocks."""
+
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
 
@@ -122,6 +139,8 @@ class Command:
 
 _PERSON: Final = Argument("NAME", "person")
 _ROOM: Final = Argument("ROOM", "room")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 
 
 def _message(context: CommandContext, given: list[str]) -> None:
@@ -137,6 +156,18 @@ def _room(text: str) -> str:
 
 def _name(text: str) -> str:
     return text.lstrip("@")
+
+
+def duration(text: str) -> timedelta | None:
+    """Return the time span that a text as ``90s``, ``30m``, ``2h`` or ``7d`` names, or None."""
+    found = _DURATION.fullmatch(text)
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None
+
+
+def _ban(context: CommandContext, given: list[str]) -> None:
+    first, _, remainder = given[1].partition(" ")
+    time = duration(first)
+    context.ban(_name(given[0]), time, given[1] if time is None else remainder.strip())
 
 
 def _leave(context: CommandContext, given: list[str]) -> None:
@@ -203,6 +234,16 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("kick", (_PERSON, Argument("REASON", "text", optional=True)),
             "remove somebody from this room",
             lambda context, a: context.kick(_name(a[0]), a[1])),
+    Command("ban", (_PERSON, Argument("TIME REASON", "text", optional=True)),
+            "keep somebody out of this room, for 30m, 2h or 7d, or until /unban", _ban),
+    Command("unban", (_PERSON,), "let somebody who was banned join this room again",
+            lambda context, a: context.unban(_name(a[0]))),
+    Command("bans", (), "who is banned from this room", lambda context, a: context.show_bans()),
+    Command("block", (_PERSON,), "take no messages, mentions and invitations from somebody",
+            lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
+    Command("unblock", (_PERSON,), "no longer block somebody",
+            lambda context, a: context.block(_name(a[0]), on=False), ("unignore",)),
+    Command("blocked", (), "whom you block", lambda context, a: context.show_blocked()),
     Command("decline", (_ROOM,), "turn down an invitation to a room",
             lambda context, a: context.decline(_room(a[0]))),
     Command("op", (_PERSON,), "make somebody an operator of this room",

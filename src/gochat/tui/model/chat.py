@@ -33,9 +33,12 @@ from gochat.client import (
     Outgoing,
     OutgoingChanged,
     OutgoingState,
+    PersonBanned,
+    PersonBlocked,
     PersonJoined,
     PersonKicked,
     PersonLeft,
+    PersonUnblocked,
     Presence,
     Reset,
     RoomCreated,
@@ -85,6 +88,8 @@ class ChatModel:
         self.outgoing: dict[str, Outgoing] = {}
         #: The pending invitations, by room.
         self.invitations: dict[str, Invitation] = {}
+        #: The names of those whom the person blocks.
+        self.blocked: set[str] = set()
         self.presence_lines = True
         #: The conversation that is shown.
         self.current = ""
@@ -206,6 +211,10 @@ class ChatModel:
             case Uninvited():
                 self.invitations.pop(event.room, None)
                 self._changes.conversations = True
+            case PersonBlocked():
+                self.blocked.add(event.name)
+            case PersonUnblocked():
+                self.blocked.discard(event.name)
             case NewLogin():
                 pass  # for the app
             case StateChanged():
@@ -268,7 +277,8 @@ class ChatModel:
     def _is_elsewhere(self, entry: LogEntry) -> bool:
         """Take an entry of a room that the person is not in: they left it."""
         ends = (
-            isinstance(entry, PersonLeft | PersonKicked) and self.find(entry.conversation) is None
+            isinstance(entry, PersonLeft | PersonKicked | PersonBanned)
+            and self.find(entry.conversation) is None
         )
         return ends and (entry.is_own or not entry.is_private)
 
@@ -293,7 +303,7 @@ class ChatModel:
                 view.joined = True
             case PersonLeft(is_own=True):
                 self._gone(view)
-            case PersonKicked() if entry.name == self.me:
+            case PersonKicked() | PersonBanned() if entry.name == self.me:
                 self._gone(view)
             case _:
                 pass
@@ -310,7 +320,8 @@ class ChatModel:
             self.forget(view.conv)
 
     def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
-        if self._now() * 1000 - milliseconds(message.time) > FRESH or view.level == "none":
+        is_old = self._now() * 1000 - milliseconds(message.time) > FRESH
+        if is_old or view.level == "none" or message.sender in self.blocked:
             return
         kind: AttentionKind
         if not view.is_room:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal, TypeAlias, assert_never
 
 from gochat.client import (
@@ -16,10 +17,12 @@ from gochat.client import (
     MessageEdited,
     OperatorAdded,
     OperatorRemoved,
+    PersonBanned,
     PersonInvited,
     PersonJoined,
     PersonKicked,
     PersonLeft,
+    PersonUnbanned,
     ReactionAdded,
     ReactionRemoved,
     RoomCreated,
@@ -55,6 +58,8 @@ class TimelineEntry:
     error: str = ""
     form: Form = "text"
     reason: str = ""
+    #: Of a ban: for how long; None: until it is lifted.
+    duration: timedelta | None = None
     edited: int | None = None
     deleted: bool = False
     mentions: tuple[str, ...] = ()
@@ -82,6 +87,8 @@ def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
             what.reactions = {r.emoji: tally_of(r) for r in entry.reactions}
         case PersonLeft() | PersonKicked():
             what.reason = entry.reason
+        case PersonBanned():
+            what.reason, what.duration = entry.reason, entry.duration
         case _:
             pass
     return what
@@ -110,6 +117,10 @@ def described(entry: LogEntry) -> tuple[EntryKind, str]:
             return "invite", entry.name
         case PersonKicked():
             return "kick", entry.name
+        case PersonBanned():
+            return "ban", entry.name
+        case PersonUnbanned():
+            return "unban", entry.name
         case InvitationDeclined():
             return "decline", ""
         case TopicChanged():

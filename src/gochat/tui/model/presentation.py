@@ -7,7 +7,7 @@ them; the log makes its own safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
@@ -68,6 +68,16 @@ def typing_line(names: Sequence[str]) -> str:
 def count(number: int) -> str:
     """Return a number for a badge."""
     return str(number) if number < 1000 else "999+"
+
+
+def span(duration: timedelta) -> str:
+    """Return a time span in its largest whole unit: ``30 s``, ``90 min``, ``2 h``, ``7 days``."""
+    seconds = int(duration.total_seconds())
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            number = seconds // size
+            return "1 day" if (number, unit) == (1, "days") else f"{number} {unit}"
+    return f"{seconds} s"
 
 
 def ago(time: datetime, now: float) -> str:

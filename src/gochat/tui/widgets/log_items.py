@@ -7,7 +7,7 @@ from typing import Final
 
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
 from gochat.tui.model.entries import TimelineEntry
-from gochat.tui.model.presentation import moment
+from gochat.tui.model.presentation import moment, span
 
 _EXCERPT: Final = 120
 
@@ -65,6 +65,11 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} invited {subject}"
         case "kick":
             text = f"{who} removed {subject}{_because(entry)}"
+        case "ban":
+            time = f" for {span(entry.duration)}" if entry.duration is not None else ""
+            text = f"{who} banned {subject}{time}{_because(entry)}"
+        case "unban":
+            text = f"{who} lifted the ban of {subject}"
         case "decline":
             text = f"{who} declined the invitation"
         case "topic":

@@ -33,13 +33,22 @@ if gate then
   redis.call('HDEL', state, 'gate')
 end
 
+-- A flat list of keys and values as a table.
+local function pairs_of(flat)
+  local found = {}
+  for index = 1, #flat, 2 do
+    found[flat[index]] = flat[index + 1]
+  end
+  return found
+end
+
 -- A fixed number of digits, so that their order as text is that of the numbers.
 local function digits(number)
   return string.format('%012d', number)
 end
 
 local function append(
-  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, said, claim
+  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, said, claim
 )
   local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
   local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
@@ -100,14 +109,28 @@ local function append(
     redis.call('HSET', who, person, cmsgpack.pack(row))
   end
 
+  local function is_banned(person)
+    local packed = redis.call('HGET', bans, person)
+    local ends = packed and cmsgpack.unpack(packed)[BAN.ends]
+    return ends and (ends == 0 or ends > now)
+  end
+
+  local function role_of(person)
+    local row = row_of(person)
+    if row then
+      return row[ROW.role]
+    end
+    return is_banned(person) and 'banned' or 'nobody'
+  end
+
   -- Whether somebody's role is one of `roles`; where there are none, it is not compared.
   local function has_role(person, roles)
-    local row = #roles == 0 or row_of(person)
-    if row == true then
+    local actual = #roles == 0 or role_of(person)
+    if actual == true then
       return true
     end
     for _, role in ipairs(roles) do
-      if role == (row and row[ROW.role] or 'nobody') then
+      if role == actual then
         return true
       end
     end
@@ -148,8 +171,14 @@ local function append(
     return row and ref <= (row[ROW.floor] or 0)
   end
 
+  -- Whether the sender may write to the conversation now: nobody blocks anybody in a private one.
+  local function is_open()
+    return not is_private or redis.call('EXISTS', bans) == 0
+  end
+
   local function hold(facts)
-    return exists
+    return (exists or is_private)
+      and (not facts.is_open or is_open())
       and has_role(sender, facts.sender)
       and not is_below_floor()
       and has_role(subject, facts.subject)
@@ -183,7 +212,7 @@ local function append(
     -- With the last member of a private room the invitations to it lapse; there are no other rows.
     local lapsed = {}
     if
-      (kind == 'leave' or kind == 'kick')
+      (kind == 'leave' or kind == 'kick' or kind == 'ban')
       and redis.call('HGET', meta, 'private') == '1'
       and redis.call('ZCARD', members) == 1
     then
@@ -202,7 +231,9 @@ local function append(
     if kind == 'invite' then
       return redis.call('HGET', meta, 'topic') or '', {}
     end
-    if kind == 'join' or kind == 'leave' or kind == 'kick' or kind == 'decline' then
+    if
+      kind == 'join' or kind == 'leave' or kind == 'kick' or kind == 'ban' or kind == 'decline'
+    then
       local ended = uninvited()
       if #ended > 0 then
         return '', ended
@@ -444,6 +475,22 @@ local function append(
     kick = function()
       remove(subject)
     end,
+    ban = function()
+      for person, packed in pairs(pairs_of(redis.call('HGETALL', bans))) do
+        local ends = cmsgpack.unpack(packed)[BAN.ends]
+        if ends > 0 and ends <= now then
+          redis.call('HDEL', bans, person)
+        end
+      end
+      local ends = draft.seconds > 0 and now + 1000 * draft.seconds or 0
+      redis.call('HSET', bans, subject, cmsgpack.pack({
+        draft.subject_name, draft.sender_name, now, ends, draft.reason,
+      }))
+      remove(subject)
+    end,
+    unban = function()
+      redis.call('HDEL', bans, subject)
+    end,
     invite = function()
       if not row_of(subject) then
         set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all', 0, draft.sender_name })
@@ -466,7 +513,9 @@ local function append(
   change_room.member = change_room.operator
   -- Everybody is in the lobby, always, and nobody operates it.
   local of_the_lobby = { topic = true }
-  local about_somebody = { kick = true, invite = true, operator = true, member = true }
+  local about_somebody = {
+    kick = true, ban = true, unban = true, invite = true, operator = true, member = true,
+  }
 
   local function append_to_room()
     if not exists then
@@ -512,7 +561,7 @@ end
 local replies, key = { 'done' }, 5
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
-  local last = key + (draft.has_claim and 10 or 9)
+  local last = key + (draft.has_claim and 11 or 10)
   local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
   if reply.err then
     return reply

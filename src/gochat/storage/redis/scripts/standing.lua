@@ -1,14 +1,16 @@
 -- Read how a conversation stands for one person.
 --
--- KEYS: state, meta, who, mentions, deleted, own. ARGV: the epoch (unused); the person's key and name;
--- seq and texts of the read marker that they have while there is no row of theirs.
+-- KEYS: state, meta, who, mentions, deleted, own, bans. ARGV: the epoch (unused); the person's key and name;
+-- seq and texts of the read marker that they have while there is no row of theirs; the time, or 0 for that of
+-- Redis.
 -- Returns {epoch, seq, name, topic, private, history, role, read, level, unread, mentions, floor, ts of the
--- last entry}; role is false where they have no row, and none was given.
+-- last entry}; role is false where they have no row, and none was given; or it is
+-- "banned", and the ban follows.
 
 local COUNTED = 1000 -- as chat/store.py says: counts stop here
 
-local state, meta, who, mentions, deleted, own = unpack(KEYS)
-local _, person, name, read, texts_read = unpack(ARGV)
+local state, meta, who, mentions, deleted, own, bans = unpack(KEYS)
+local _, person, name, read, texts_read, now = unpack(ARGV)
 
 local epoch = redis.call('HGET', state, 'epoch')
 local seq, texts, base_texts, room, topic, private, base, history, ts = unpack(redis.call(
@@ -21,7 +23,15 @@ local about = {
   epoch, tonumber(seq or 0), room or '', topic or '', private or '', history or 'shown',
 }
 if not row then
-  about[#about + 1] = false
+  local ban = room and redis.call('HGET', bans, person) -- of a private conversation these are blocks
+  local ends = ban and cmsgpack.unpack(ban)[BAN.ends]
+  if ends and ends > 0 then
+    local time = redis.call('TIME')
+    now = now ~= '0' and tonumber(now) or math.floor(time[1] * 1000 + time[2] / 1000)
+    ban = ends > now and ban
+  end
+  about[#about + 1] = ban and 'banned'
+  about[#about + 1] = ban
   return about
 end
 

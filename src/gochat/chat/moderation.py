@@ -1,0 +1,71 @@
+"""Moderation of rooms: check who may do what, and make drafts, as in :mod:`gochat.chat.rooms`.
+
+A ban removes a person from a room, or withdraws their invitation, and keeps them out until it ends
+or is lifted: they can neither join nor be invited. Being removed (`kick`) is not a ban. Who is
+banned has the role ``banned`` (:data:`gochat.chat.facts.Role`), which the commits of joining and
+inviting compare as they do any other role.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gochat.chat.accounts import Identity
+from gochat.chat.drafts import Destination, draft_of
+from gochat.chat.facts import Facts
+from gochat.chat.room_access import RoomAccess
+from gochat.chat.store import Draft, RoomState
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import Ban, Unban
+
+#: Bans of a room that have not ended. Concurrent bans can exceed it.
+MAX_BANS: Final = 1000
+
+
+class Moderation(RoomAccess):
+    """Makes the drafts of what operators do to people, and to writing. As
+    :class:`~gochat.chat.rooms.RoomDrafts`."""
+
+    async def ban(self, who: Identity, request: Ban) -> list[Draft]:
+        """Ban a person, whether or not they are in the room; it replaces an earlier ban."""
+        room = await self._own_room(who, request.room, to="ban people")
+        key, name = await self._somebody(request.name)
+        if key == who.key:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"to go yourself, leave {room.name}",
+                field="name",
+                details={"rule": "oneself"},
+            )
+        theirs = await self._store.room(room.key, key)
+        before = theirs.ban if theirs is not None else None
+        if before is None:
+            await self._require_place(room)
+        elif (request.seconds, before.until, before.reason) == (None, 0, request.reason):
+            return []
+        facts = Facts(sender=("operator",))
+        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+
+    async def unban(self, who: Identity, request: Unban) -> list[Draft]:
+        """Lift a ban."""
+        room = await self._own_room(who, request.room, to="lift bans")
+        key, name = await self._somebody(request.name)
+        theirs = await self._store.room(room.key, key)
+        if theirs is None or theirs.ban is None:
+            return []
+        facts = Facts(sender=("operator",), subject=("banned",))
+        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+
+    async def listed(self, who: Identity, room: str) -> RoomState:
+        """Return a room whose bans a person may see."""
+        return await self._own_room(who, room, to="see who is banned")
+
+    async def _require_place(self, room: RoomState) -> None:
+        found, _ = await self._store.bans(room.key, after="", limit=MAX_BANS)
+        if len(found) >= MAX_BANS:
+            raise ChatError(
+                ErrorCode.TOO_MANY,
+                f"{room.name} has {MAX_BANS} bans: lift some first",
+                field="room",
+                details={"rule": "bans", "max": MAX_BANS},
+            )

@@ -1,0 +1,133 @@
+"""What a client asks for about rooms and people: who is where, and who may do what."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gochat.client import convert, pages
+from gochat.client.models import Member, Room, RoomBan, Sent
+from gochat.client.outgoing import new_cid
+from gochat.client.supervisor import ConnectionSupervisor
+from gochat.protocol import messages as wire
+from gochat.protocol.messages import HistorySetting
+
+
+class RoomRequests:
+    """The requests about rooms, and about whom the person blocks.
+
+    :class:`~gochat.client.Client` says what each raises.
+    """
+
+    _supervisor: ConnectionSupervisor
+
+    async def rooms(self) -> list[Room]:
+        """Return the public rooms and the person's own, by name."""
+        return [convert.to_room(room) for room in await pages.rooms(self._supervisor.call)]
+
+    async def members(self, room: str) -> list[Member]:
+        """Return the members of a room, by name."""
+        listed = await pages.members(self._supervisor.call, room)
+        return [convert.to_member(member) for member in listed]
+
+    async def create_room(self, room: str, *, topic: str = "", private: bool = False) -> Sent:
+        """Create a room, and become its first member and operator."""
+        return await self._say(
+            wire.CreateRoom(room=room, topic=topic, private=private, cid=new_cid())
+        )
+
+    async def join(self, room: str) -> Sent | None:
+        """Become a member of a public room, or of one that the person was invited to."""
+        return await self._change(wire.Join(room=room, cid=new_cid()))
+
+    async def leave(self, room: str, *, reason: str = "") -> Sent:
+        """Leave a room. The others see the `reason`, of at most 200 characters."""
+        return await self._say(wire.Leave(room=room, reason=reason, cid=new_cid()))
+
+    async def invite(self, room: str, name: str) -> Sent | None:
+        """Invite a person to a room."""
+        return await self._change(wire.Invite(room=room, name=name, cid=new_cid()))
+
+    async def decline(self, room: str) -> None:
+        """Turn down an invitation. Does nothing if none is pending."""
+        await self._supervisor.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
+
+    async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
+        """Remove a person from a room (operators).
+
+        They and the others see the `reason`, of at most 200 characters.
+        """
+        return await self._say(wire.Kick(room=room, name=name, reason=reason, cid=new_cid()))
+
+    async def set_topic(self, room: str, topic: str) -> Sent | None:
+        """Set a room's topic (operators)."""
+        return await self._change(wire.SetTopic(room=room, topic=topic, cid=new_cid()))
+
+    async def set_operator(self, room: str, name: str, *, on: bool = True) -> Sent | None:
+        """Make a member an operator, or with ``on=False`` no longer one (operators)."""
+        return await self._change(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
+
+    async def set_access(
+        self, room: str, *, private: bool, history: HistorySetting | None = None
+    ) -> Sent | None:
+        """Make a room private (by invitation only) or public (operators).
+
+        `history` is required to make a private room public: whether people who join then can read
+        older entries (``shown``) or only new ones (``hidden``). Entries written while the room's
+        history was hidden stay hidden.
+        """
+        return await self._change(
+            wire.SetAccess(room=room, private=private, history=history, cid=new_cid())
+        )
+
+    async def set_history(self, room: str, history: HistorySetting) -> Sent | None:
+        """Choose whether people who join a private room from now on can read older entries
+        (operators).
+
+        `history` is ``shown`` or ``hidden``.
+        """
+        return await self._change(wire.SetHistory(room=room, history=history, cid=new_cid()))
+
+    # -- moderation -------------------------------------------------------------------------------
+
+    async def ban(
+        self, room: str, name: str, *, duration: timedelta | None = None, reason: str = ""
+    ) -> Sent | None:
+        """Ban a person from a room (operators): remove them, and keep them out.
+
+        It holds for `duration`, of whole seconds and at most a year, or until it is lifted; and
+        replaces an earlier ban. They and the others see the `reason`, of at most 200 characters.
+        """
+        seconds = None if duration is None else int(duration.total_seconds())
+        return await self._change(
+            wire.Ban(room=room, name=name, seconds=seconds, reason=reason, cid=new_cid())
+        )
+
+    async def unban(self, room: str, name: str) -> Sent | None:
+        """Lift a ban from a room (operators)."""
+        return await self._change(wire.Unban(room=room, name=name, cid=new_cid()))
+
+    async def bans(self, room: str) -> list[RoomBan]:
+        """Return who is banned from a room, by name (operators)."""
+        return [convert.to_ban(ban) for ban in await pages.bans(self._supervisor.call, room)]
+
+    async def block(self, name: str) -> None:
+        """Block a person: no private messages, mentions or invitations from them, on any device.
+
+        They learn of it by the error if they write. Neither can the person write to them.
+        """
+        await self._supervisor.call(wire.Block(name=name), wire.Ok)
+
+    async def unblock(self, name: str) -> None:
+        """No longer block a person."""
+        await self._supervisor.call(wire.Unblock(name=name), wire.Ok)
+
+    async def blocked(self) -> list[str]:
+        """Return the names of those whom the person blocks, in order."""
+        return await pages.blocked(self._supervisor.call)
+
+    async def _say(self, request: wire.WriteRequest) -> Sent:
+        return convert.to_sent(await self._supervisor.write(request, wire.Sent))
+
+    async def _change(self, request: wire.WriteRequest) -> Sent | None:
+        reply = await self._supervisor.write(request, wire.Sent, wire.Ok)
+        return convert.to_sent(reply) if isinstance(reply, wire.Sent) else None

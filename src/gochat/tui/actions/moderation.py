@@ -1,0 +1,159 @@
+"""What operators do to people in the shown room, and whom a person blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from gochat.client import Member, RoomBan
+from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatView
+from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.model.presentation import span
+from gochat.tui.text.sanitise import one_line
+
+
+class RoomModeration:
+    """The base of :class:`~gochat.tui.actions.chat.ChatActions`."""
+
+    def __init__(self, view: ChatView, controller: Controller) -> None:
+        self._view = view
+        self._controller = controller
+        self._model = controller.model
+        self._client = controller.client
+
+    @property
+    def conv(self) -> str:
+        """The conversation that is shown."""
+        return self._model.current
+
+    def notify(self, text: str) -> None:
+        """Show the person a notification."""
+        self._view.app.notify(text, markup=False)
+
+    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
+        self._controller.do(work, then)
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that opens a dialog and waits for its answer."""
+        self._controller.spawn(work)
+
+    def _is_room(self, doing: str) -> bool:
+        if self._model.shown.is_room:
+            return True
+        self.notify(f"This is not a room: there is nothing to {doing} here.")
+        return False
+
+    def invite(self, person: str) -> None:
+        """Invite a person to the shown room."""
+        if self._is_room("invite to"):
+            self._do(
+                self._client.invite(self.conv, person),
+                lambda: self.notify(f"{one_line(person)} is invited."),
+            )
+
+    def kick(self, person: str, reason: str = "") -> None:
+        """Remove a person from the shown room, after asking."""
+        if self._is_room("remove somebody from"):
+            self._ask(self._kick(self.conv, person, reason))
+
+    async def _kick(self, room: str, person: str, reason: str) -> None:
+        question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
+        if await self._view.app.push_screen_wait(question):
+            await self._client.kick(room, person, reason=reason)
+
+    def set_operator(self, person: str, *, on: bool) -> None:
+        """Make a person an operator of the shown room, or an ordinary member again."""
+        if self._is_room("be an operator of"):
+            self._do(self._client.set_operator(self.conv, person, on=on))
+
+    # -- bans -------------------------------------------------------------------------------------
+
+    def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
+        """Ban a person from the shown room, after asking."""
+        if self._is_room("ban somebody from"):
+            self._ask(self._ban(self.conv, person, duration, reason))
+
+    async def _ban(self, room: str, person: str, duration: timedelta | None, reason: str) -> None:
+        time = f" for {span(duration)}" if duration is not None else ""
+        question = Confirm(
+            f"Ban {one_line(person)} from {one_line(room)}{time}?", "Ban",
+            detail="They are removed, and can't join or be invited until the ban ends.",
+        )  # fmt: skip
+        if await self._view.app.push_screen_wait(question):
+            await self._client.ban(room, person, duration=duration, reason=reason)
+
+    def unban(self, person: str) -> None:
+        """Lift a ban from the shown room."""
+        if self._is_room("lift a ban of"):
+            self._do(self._client.unban(self.conv, person))
+
+    def show_bans(self) -> None:
+        """List who is banned from the shown room; choosing one lifts the ban."""
+        if self._is_room("be banned from"):
+            self._ask(self._bans(self.conv))
+
+    async def _bans(self, room: str) -> None:
+        bans = {ban.name: _about(ban) for ban in await self._client.bans(room)}
+        if not bans:
+            self.notify(f"Nobody is banned from {one_line(room)}.")
+            return
+        menu = ActionMenu(f"Banned from {one_line(room)}: Enter lifts a ban", bans)
+        if (person := await self._view.app.push_screen_wait(menu)) is not None:
+            await self._client.unban(room, person)
+
+    # -- blocks -----------------------------------------------------------------------------------
+
+    def block(self, person: str, *, on: bool) -> None:
+        """Block a person, or no longer."""
+        shown = one_line(person)
+        if on:
+            done = f"You get no messages, mentions and invitations from {shown} any more."
+            self._do(self._client.block(person), lambda: self.notify(done))
+        else:
+            done = f"You no longer block {shown}."
+            self._do(self._client.unblock(person), lambda: self.notify(done))
+
+    def show_blocked(self) -> None:
+        """List whom the person blocks; choosing one ends that."""
+        self._ask(self._show_blocked())
+
+    async def _show_blocked(self) -> None:
+        blocked = {name: one_line(name) for name in await self._client.blocked()}
+        if not blocked:
+            self.notify("You block nobody.")
+            return
+        menu = ActionMenu("You block: Enter ends that", blocked)
+        if (person := await self._view.app.push_screen_wait(menu)) is not None:
+            self.block(person, on=False)
+
+    async def _with_member(self, member: Member) -> None:
+        actions = {"write": "Write to them"}
+        actions["member" if member.operator else "operator"] = (
+            "Make them a simple member" if member.operator else "Make them an operator"
+        )
+        actions["kick"] = "Remove them from this room"
+        actions["ban"] = "Ban them from this room"
+        is_blocked = member.name in self._model.blocked
+        actions["block"] = "No longer block them" if is_blocked else "Block them"
+        match await self._view.app.push_screen_wait(ActionMenu(one_line(member.name), actions)):
+            case "write":
+                self._view.open_conversation(f"@{member.name}")
+            case "operator" | "member" as role:
+                self.set_operator(member.name, on=role == "operator")
+            case "kick":
+                self.kick(member.name)
+            case "ban":
+                self.ban(member.name)
+            case "block":
+                self.block(member.name, on=not is_blocked)
+            case _:
+                pass
+
+
+def _about(ban: RoomBan) -> str:
+    until = f" until {ban.until.astimezone():%d %b %Y %H:%M}" if ban.until is not None else ""
+    reason = f": {one_line(ban.reason)}" if ban.reason else ""
+    return f"{one_line(ban.name)}{until}, by {one_line(ban.sender)}{reason}"
