@@ -12,11 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trio
 from admin_peer import needs_linux
+from peers import Peer, config, running_server
 from processes import GOCHAT, serve
+from redis_nodes import Nodes
+from redis_process import RedisServer
 
+from gochat.chat.names import NameKey
 from gochat.cli import FAILED, USAGE, main
 from gochat.cli.admin import connection
+from gochat.protocol.messages import LoggedIn, Login
+from gochat.storage import open_store
 
 pytestmark = needs_linux
 
@@ -99,6 +106,78 @@ def test_socket_is_found_by_the_configuration(
     file.write_text("store = 'sqlite:///:memory:'\n")
     assert main(["admin", "audit", "--config", str(file)]) == USAGE
     assert "set admin.socket" in capsys.readouterr().err
+
+
+def test_role_and_password_are_set_while_no_server_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = f"sqlite:///{tmp_path / 'chat.db'}"
+
+    def admin(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["admin", *words, "--store", store])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    assert admin("grant", "mei", "admin")[::2] == (
+        USAGE, f"gochat: there is no database {tmp_path / 'chat.db'}\n"
+    )  # fmt: skip
+    assert not (tmp_path / "chat.db").exists(), "it makes none"
+    with serve(tmp_path / "chat.db"):
+        running = Operator(tmp_path / "chat.db.admin", capsys)
+        assert running("account", "create", "Mei")[0] == 0
+        code, _, err = admin("grant", "mei", "admin")
+        assert (code, "gochat admin role set does this" in err) == (FAILED, True)
+        code, _, err = admin("reset-password", "mei")
+        assert (code, "in use by another gochat server" in err) == (FAILED, True)
+    code, out, _ = admin("grant", "MEI", "admin", "--reason", "the first one", "--json")
+    assert (code, json.loads(out)["result"]) == (0, {"name": "Mei", "role": "admin"})
+    code, out, _ = admin("reset-password", "mei", "--json")
+    issued = json.loads(out)["result"]["code"]
+    assert admin("grant", "nobody", "admin")[::2] == (
+        USAGE, "gochat: there is no account 'nobody'\n"
+    )  # fmt: skip
+    assert admin("reset-password", "mei", "--hours", "0")[0] == USAGE
+    with serve(tmp_path / "chat.db") as one:
+        running = Operator(tmp_path / "chat.db.admin", capsys)
+        shown = json.loads(running("account", "show", "mei", "--json")[1])["result"]
+        assert (shown["role"], shown["password"]) == ("admin", "code")
+        _, out, _ = running("audit")
+        assert "grant (offline)" in out
+        assert "the first one" in out
+        assert issued not in out
+
+        async def log_in() -> None:
+            async with await trio.open_tcp_stream("127.0.0.1", one.port) as stream:
+                await Peer(stream).ask(Login(name="mei", password=f"{issued} {issued}"), LoggedIn)
+
+        trio.run(log_in)
+
+
+@pytest.mark.trio
+async def test_store_in_redis_is_left_alone_while_a_server_uses_it(
+    redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = Nodes(redis_server).url()
+
+    def grant() -> tuple[int, str]:
+        capsys.readouterr()
+        words = ["admin", "grant", "mei", "moderator", "--store", url]
+        code = main(words)
+        return code, capsys.readouterr().err
+
+    code, err = await trio.to_thread.run_sync(grant)
+    assert (code, "there is no data of gochat" in err) == (USAGE, True)
+    async with running_server(config(store=url)) as server, server.connect() as peer:
+        await peer.register("Mei")
+        code, err = await trio.to_thread.run_sync(grant)
+        assert (code, "is in use by 1 gochat server" in err) == (FAILED, True)
+    code, err = await trio.to_thread.run_sync(grant)
+    assert (code, err.count("gochat:")) == (0, 0)
+    async with open_store(url) as store:
+        mei = await store.account(NameKey("mei"))
+        assert mei is not None
+        assert mei.role == "moderator"
 
 
 @contextmanager

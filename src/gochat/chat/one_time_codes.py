@@ -18,9 +18,7 @@ _ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _GROUPS: Final = 4
 _SIZE: Final = 4
 _ONE: Final = rf"[{_ALPHABET}]{{{_SIZE}}}"
-_LOGIN: Final = re.compile(
-    rf"\s*({_ONE}(?:-{_ONE}){{{_GROUPS - 1}}})(?:\s(.*))?", re.DOTALL | re.IGNORECASE | re.ASCII
-)
+_LOGIN: Final = re.compile(rf"\s*((?ai:{_ONE}(?:-{_ONE}){{{_GROUPS - 1}}}))(?:\s(.*))?", re.DOTALL)
 _KEPT: Final = re.compile(r"\$code\$(\d+)\$([0-9a-f]{64})", re.ASCII)
 
 
@@ -62,7 +60,7 @@ def kept(password_hash: str) -> KeptCode | None:
 def given(password: str) -> GivenCode | None:
     """Return the code in the password of a login, or None if it has none."""
     found = _LOGIN.fullmatch(password)
-    return None if found is None else GivenCode(found[1].upper(), (found[2] or "").strip())
+    return None if found is None else GivenCode(found[1].upper(), (found[2] or "").lstrip())
 
 
 def _digest(code: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from gochat.cli.admin import connection, output
+from gochat.cli.admin import connection, offline, output
 from gochat.errors import NOT_NOW, ConfigError
 from gochat.server.admin.command import SECRET, Command
 from gochat.server.admin.commands import COMMANDS
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             its.add_argument("--reason", default="", help="why, for the audit log")
         _add_common(its)
         its.set_defaults(carry_out=_send, admin_command=name)
+    offline.add_arguments(actions)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,14 @@ def show(result: Mapping[str, Any]) -> None:
     for key, value in result.items():
         if _is_table(value):
             _show_table(key, value)
+
+
+def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what was done without a server."""
+    if as_json:
+        print(json.dumps({"ok": True, "result": result}))
+    else:
+        show(result)
 
 
 def printable(text: str) -> str:
