@@ -198,8 +198,8 @@ class Accounts:
         if not given.password:
             raise ChatError(
                 ErrorCode.BAD_PASSWORD,
-                "this is a one-time code: log in with the code, a space, and the password that you "
-                f"want from now on, as in {given.code} your new password",
+                "this is a one-time code: type the code, a space, and the password that you want "
+                "from now on, all in the place of the password",
                 field="password",
                 details={"rule": "one_time_code"},
             )
