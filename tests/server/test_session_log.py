@@ -198,6 +198,10 @@ async def test_each_error_sent_to_a_peer_is_logged_with_its_code(
                 other.execute("BEGIN EXCLUSIVE")
                 error = await mei.ask(Send(to="#lobby", text="hello"), Error)
                 assert error.text == "the server's database is in use by another program: try again"
+                other.execute("UPDATE account SET state = 'disabled'")
+                other.execute("COMMIT")
+        async with server.connect() as peer:
+            await peer.ask(Login(name="mei", password=PASSWORD), Error)  # account_disabled
     lines = [line for line in logs if "refused" in str(line["event"])]
     assert {line["code"] for line in lines} == set(ErrorCode)
     shown = json.dumps(logs)

@@ -14,11 +14,13 @@ import pytest
 import structlog
 import trio
 from admin_peer import AdminPeer, administered, connected, needs_linux
-from msgspec import Struct
+from msgspec import Struct, structs
 from peers import PASSWORD, RunningServer, config, running_server
 
+from gochat.config import Admin
 from gochat.errors import ConfigError
 from gochat.protocol.messages import LoggedIn, Login
+from gochat.server import workers
 from gochat.server.admin import admin_socket, wire
 from gochat.server.admin.command import Call
 from gochat.server.admin.commands import COMMANDS
@@ -198,6 +200,18 @@ async def test_default_is_beside_the_store_and_left_out_if_it_fails(tmp_path: Pa
     (warning,) = [log for log in logs if log["event"] == "admin socket unavailable"]
     assert "not a socket" in warning["reason"]
     assert (tmp_path / "chat.db.admin").read_text() == "mine"
+
+
+async def test_of_several_workers_the_first_has_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = structs.replace(config(), admin=Admin(socket=str(tmp_path / "admin")))
+    for worker, has_it in (("1", True), ("2", False)):
+        monkeypatch.setenv(workers.VARIABLE, worker)
+        with admin_socket.opened(configuration) as listener:
+            assert (listener is not None, (tmp_path / "admin").exists()) == (has_it, has_it)
+            if listener is not None:
+                await listener.aclose()
 
 
 async def test_socket_of_a_killed_server_is_replaced(tmp_path: Path) -> None:
