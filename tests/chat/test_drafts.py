@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
+from msgspec import structs
 from storing import draft
 from talking import World
 
 from gochat.chat import names
-from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import MAX_MENTIONS, MAX_OWN_REACTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
 from gochat.chat.emoji import MAX_EMOJI
+from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
@@ -26,6 +27,7 @@ from gochat.protocol.messages import (
     Send,
     SetOperator,
 )
+from gochat.protocol.text import EVERYBODY
 
 pytestmark = pytest.mark.trio
 
@@ -349,6 +351,32 @@ async def test_private_message_mentions_nobody(world: World) -> None:
     assert draft.mentions == ()
 
 
+@pytest.mark.parametrize("text", ["@room", "look, @HERE!", "@bob @room"])
+async def test_operator_of_a_room_mentions_everybody(world: World, text: str) -> None:
+    await world.ask("Mei", CreateRoom(room="#den"))
+    await world.ask("Bob", Join(room="#den"))
+    [draft] = await world.draft("Mei", Send(to="#den", text=text))
+    assert draft.mentions[0] == EVERYBODY
+    assert draft.mentioned == ()
+    assert draft.facts == Facts(sender=("operator",))
+    [draft] = await world.draft("Bob", Send(to="#den", text=text))
+    assert EVERYBODY not in draft.mentions
+    [draft] = await world.draft("Mei", Send(to="@bob", text=text))
+    assert draft.mentions == ()
+
+
+async def test_moderator_mentions_everybody_in_the_lobby(world: World) -> None:
+    [draft] = await world.draft("Mei", Send(to="#lobby", text="@room"))
+    assert draft.mentions == ()
+    account = await world.store.account(names.fold("Mei"))
+    assert account is not None
+    await world.store.administration.change_account(
+        account, structs.replace(account, role="moderator")
+    )
+    [draft] = await world.draft("Mei", Send(to="#lobby", text="@room"))
+    assert draft.mentions == (EVERYBODY,)
+
+
 @pytest.mark.parametrize("word", ["@bob ", "@a_a. ", "@\u0915\u093f ", "@" + "a\u0301" * 18 + " "])
 async def test_cost_of_mentions_is_bounded_for_any_number_of_at_signs(
     world: World, word: str, monkeypatch: pytest.MonkeyPatch
@@ -363,7 +391,7 @@ async def test_cost_of_mentions_is_bounded_for_any_number_of_at_signs(
     monkeypatch.setattr(names, "possible_key", counted)
     monkeypatch.setattr(names, "fold", None)  # its rules are only for new names
     text = word * (MAX_TEXT // len(word))
-    await world.drafts._mentioned(LOBBY_KEY, text)
+    await world.drafts._mentioned(text)
     assert len(folded) == 50
 
 
@@ -382,7 +410,7 @@ async def test_mentions_are_looked_up_together_and_unknown_names_do_not_count(
     monkeypatch.setattr(world.directory, "people", counted)
     unknown = [f"q{number}" for number in range(30)]
     text = " ".join(f"@{name}" for name in [*unknown, *people, *unknown, *unknown])
-    mentioned = await world.drafts._mentioned(LOBBY_KEY, text)
+    mentioned, _ = await world.drafts._mentioned(text)
     assert list(mentioned.values()) == people[:MAX_MENTIONS]
     assert asked == [len(unknown) + len(people)]
 

@@ -76,6 +76,7 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.append(*(draft("Bob", "#lobby", f"{n}", cid=f"c{n}") for n in range(more)))
         await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"], cid="hello")
         await chat.say("Mei", "#lobby", "to be taken back @Eve", mentions=["Eve"])
+        await chat.say("Mei", "#lobby", "@room and @Eve", mentions=["@room", "Eve"])
         await chat.say("Bob", "#lobby", "hello 中文")
         first = more + 1
         await chat.do("Mei", "#lobby", "edit", "hello there", ref=first)

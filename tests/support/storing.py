@@ -25,6 +25,7 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, EntryKind, Message
+from gochat.protocol.text import EVERYBODY
 
 #: The time at which tests begin.
 NOON = 1_700_000_000_000
@@ -211,7 +212,7 @@ def draft(
         kind=kind,
         text=text,
         mentions=tuple(mentions),
-        mentioned=tuple(map(names.fold, mentions)),
+        mentioned=() if EVERYBODY in mentions else tuple(map(names.fold, mentions)),
         subject=None if subject is None else names.fold(subject),
         **fields,
     )

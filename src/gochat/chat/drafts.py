@@ -27,8 +27,15 @@ from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length, not_inside, unknown_message
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
-from gochat.protocol.text import mentions
+from gochat.protocol.messages import (
+    Delete,
+    Edit,
+    EntryKind,
+    Message,
+    React,
+    Send,
+)
+from gochat.protocol.text import EVERYBODY, EVERYBODY_NAMES, mentions
 
 #: In characters. A message of this length fits a frame even if every character is escaped twice.
 MAX_TEXT: Final = 4000
@@ -40,6 +47,9 @@ MAX_OWN_REACTIONS: Final = 5
 MAX_MENTIONS: Final = 10
 #: Possible mentions that are looked up for one message: bounds the cost of a message full of @.
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
+
+#: As names: nobody can register one of them, by default.
+EVERYBODY_KEYS: Final = frozenset(map(NameKey, EVERYBODY_NAMES))
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
 _IS_OPEN: Final = Facts(is_open=True)
@@ -116,7 +126,7 @@ class Drafts:
         if request.reply_to is not None:
             await self._said(who, address, request.reply_to, "reply_to")
         facts = await self._open(who, rooms, address)
-        mentioned = await self._mentioned(address.key, request.text)
+        facts, mentioned = await self._mentions(who, address, request.text, facts)
         return draft_of(request, who, address, facts, mentioned=mentioned)
 
     async def edit(
@@ -134,7 +144,7 @@ class Drafts:
                 details={"rule": "author"},
             )
         facts = await self._open(who, rooms, address)
-        mentioned = await self._mentioned(address.key, request.text)
+        facts, mentioned = await self._mentions(who, address, request.text, facts)
         return draft_of(request, who, address, facts, mentioned=mentioned)
 
     async def delete(
@@ -227,9 +237,30 @@ class Drafts:
         page = await self._store.page(address.key, viewer=who.key, after=seq - 1, limit=1)
         return [one.emoji for entry in page.entries for one in entry.reactions if one.me]
 
-    async def _mentioned(self, key: ConversationKey, text: str) -> dict[NameKey, str]:
-        if conversations.is_private(key):
-            return {}
+    async def _mentions(
+        self, who: Identity, address: Destination, text: str, facts: Facts | None
+    ) -> tuple[Facts | None, dict[NameKey, str]]:
+        """Return whom a text mentions, and the facts that it depends on besides `facts`."""
+        if conversations.is_private(address.key):
+            return facts, {}
+        found, names_everybody = await self._mentioned(text)
+        if names_everybody and await self._may_mention_everybody(who, address):
+            # No key: nobody is looked up for it, and each person counts the message once.
+            found = {NameKey(EVERYBODY): EVERYBODY, **found}
+            if facts is not None:
+                facts = structs.replace(facts, sender=("operator",))
+        return facts, found
+
+    async def _may_mention_everybody(self, who: Identity, address: Destination) -> bool:
+        """Say whether somebody is an operator of a room, or for the lobby a moderator or admin."""
+        if address.key == LOBBY_KEY:
+            account = await self._store.account(who.key)
+            return account is not None and account.role != "member"
+        room = await self._store.room(address.key, who.key)
+        return room is not None and room.role == "operator"
+
+    async def _mentioned(self, text: str) -> tuple[dict[NameKey, str], bool]:
+        """Return the people whom a text names, and whether it names everybody."""
         candidates = [
             [who for name in readings if (who := names.possible_key(name))]
             for readings in islice(mentions(text), _MAX_CANDIDATES)
@@ -241,7 +272,8 @@ class Drafts:
             for people in candidates
             if (first := next((who for who in people if who in found), None))
         }
-        return dict(islice(mentioned.items(), MAX_MENTIONS))
+        everybody = any(not EVERYBODY_KEYS.isdisjoint(people) for people in candidates)
+        return dict(islice(mentioned.items(), MAX_MENTIONS)), everybody
 
 
 def _not_an_emoji() -> ChatError:
@@ -324,6 +356,7 @@ def make_draft(
 ) -> Draft:
     """Return a draft of an entry of a conversation. Without `cid` it gets a new one."""
     mentioned = mentioned or {}
+    is_for_everybody = EVERYBODY in mentioned.values()
     return Draft(
         conversation=to.key,
         to=to.shown,
@@ -334,7 +367,7 @@ def make_draft(
         ref=ref,
         cid=cid or new_cid(),
         mentions=tuple(mentioned.values()),
-        mentioned=tuple(mentioned),
+        mentioned=() if is_for_everybody else tuple(mentioned),
         subject=subject,
         facts=facts,
         extra=extra,

@@ -122,9 +122,10 @@ class Draft(Struct, frozen=True, kw_only=True):
     `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
     (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
     `subject` is the key of the person whom an ``invite``, ``kick``, ``ban``, ``unban``,
-    ``operator`` or ``member`` entry is about, and `mentioned` the keys of `mentions`. `facts` is
-    what the decision to allow the draft was based on, where that can change. `extra` is what
-    :mod:`gochat.chat.extras` makes of the entry's form, metadata and reason.
+    ``operator`` or ``member`` entry is about, and `mentioned` the keys of `mentions`: none where
+    everybody is mentioned. `facts` is what the decision to allow the draft was based on, where that
+    can change. `extra` is what :mod:`gochat.chat.extras` makes of the entry's form, metadata and
+    reason.
     """
 
     conversation: ConversationKey

@@ -70,7 +70,8 @@ class Message(Entry, frozen=True, kw_only=True):
 
     Of a `form` of ``action`` the text is what the sender does ("* mei waves"); a ``notice`` is from
     a program, and must not be answered by one. `meta` is what the sender's program says, with keys
-    as ``prefix/name``; it proves nothing. `mentions` are the names of those whom the text mentions.
+    as ``prefix/name``; it proves nothing. `mentions` are the names of those whom the text mentions,
+    after ``"@room"`` if it mentions everybody in the room.
 
     In pages it is as it reads now: `edited` is the seq of the edit whose text it has, `deleted`
     means that it was deleted, and `reactions` are those at that moment.

@@ -39,7 +39,7 @@ class Registration(Struct, frozen=True, kw_only=True):
             "people take for the server, or for everybody. Accounts that have one already keep it. "
             "The list takes the place of the default; an empty one reserves nothing."
         ),
-    ] = ("admin", "server", "system", "nickserv", "chanserv", "everyone", "here", "gochat")
+    ] = ("admin", "server", "system", "nickserv", "chanserv", "everyone", "here", "room", "gochat")
     reserved_rooms: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...],
         Meta(

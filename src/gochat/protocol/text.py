@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -47,6 +47,11 @@ class Token(NamedTuple):
 
 #: A line that begins a block of code; its group is the language.
 FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
+
+#: In the `mentions` of a message, in the first place: everybody in the room.
+EVERYBODY: Final = "@room"
+#: By these, after an ``@``, a text mentions everybody, if the sender may do that.
+EVERYBODY_NAMES: Final = ("room", "here")
 
 #: In code points, as typed: a letter may consist of several. A longer word is not a name.
 MAX_TYPED_NAME: Final = 128
@@ -161,6 +166,11 @@ def mentions(text: str) -> Iterator[tuple[str, ...]]:
                 yield readings(token.value)
     elif (addressed := _addressed(text)) is not None:  # most texts: only their beginning can
         yield readings(addressed.value)
+
+
+def is_mentioned(name: str, mentioned: Collection[str]) -> bool:
+    """Say whether a person is among the `mentions` of a message, by name or with everybody."""
+    return name in mentioned or EVERYBODY in mentioned
 
 
 def _addressed(line: str) -> Token | None:

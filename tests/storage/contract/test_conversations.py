@@ -7,6 +7,7 @@ from storing import Chat, account, draft, key, person
 
 from gochat.chat.store import MAX_COUNTED
 from gochat.protocol.messages import Conversation
+from gochat.protocol.text import EVERYBODY
 from gochat.storage.redis import log_reading as redis_reading
 from gochat.storage.sqlite import reader as sqlite_reader
 
@@ -97,6 +98,24 @@ async def test_edit_can_add_a_mention(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "hello")
     await chat.do("Mei", "#lobby", "edit", "hello @Bob", ref=1, mentions=["Bob"])
     assert (await chat.seen("Bob", "#lobby")).mentions == 1
+
+
+async def test_mention_of_everybody_counts_once_for_each_but_its_sender(chat: Chat) -> None:
+    async def mentions() -> list[int]:
+        return [(await chat.seen(name, "#lobby")).mentions for name in ("Mei", "Bob", "Eve")]
+
+    await chat.say("Mei", "#lobby", "@room, and @Bob", mentions=[EVERYBODY, "Bob"])
+    await chat.say("Eve", "#lobby", "@Bob", mentions=["Bob"])
+    assert await mentions() == [0, 2, 1]
+    await chat.do("Mei", "#lobby", "edit", "@Eve", ref=1, mentions=["Eve"])
+    assert await mentions() == [0, 1, 1]
+    await chat.do("Mei", "#lobby", "edit", "@here", ref=1, mentions=[EVERYBODY])
+    await chat.say("Bob", "#lobby", "@room", mentions=[EVERYBODY])
+    assert await mentions() == [1, 2, 2]
+    await chat.store.mark_read(person("Bob"), key("#lobby", "Bob"), 2)
+    assert await mentions() == [1, 0, 2]
+    await chat.do("Mei", "#lobby", "delete", ref=1)
+    assert await mentions() == [1, 0, 1]
 
 
 async def test_sending_moves_no_marker_and_is_not_unread_to_the_sender(chat: Chat) -> None:

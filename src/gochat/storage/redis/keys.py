@@ -25,7 +25,8 @@ conversation are in one partition, and so are all keys of a person.
 ``l:CONVERSATION``   list   the log: the entry with seq n has the index n - 1 - base
 ``w:CONVERSATION``   hash   a row for each participant, see records.py
 ``m:CONVERSATION``   zset   the keys of its members, in order
-``n:CONVERSATION``   zset   unread mentions: name, NUL, seq
+``n:CONVERSATION``   zset   unread mentions: name, NUL, seq; of everybody: "@room", and
+                            "@room", a space and the sender's name
 ``s:CONVERSATION``   zset   messages that are not deleted, and that their own senders have not
                             read: name, NUL, seq
 ``d:CONVERSATION``   zset   the seqs of deleted messages

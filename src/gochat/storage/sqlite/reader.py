@@ -268,6 +268,11 @@ class Reader(RoomReader):
                 " AND entry BETWEEN ? AND ? LIMIT ?)",
                 (person, first, last, MAX_COUNTED),
             ).fetchone()[0]
+            mentions += db.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM entry WHERE kind = 'text' AND"
+                " substr(mentions, 1, 5) = '@room' AND id BETWEEN ? AND ? AND sender <> ? LIMIT ?)",
+                (first, last, person, MAX_COUNTED),
+            ).fetchone()[0]
         return Conversation(
             conv=address,
             epoch=self._epoch,
@@ -275,7 +280,7 @@ class Reader(RoomReader):
             ts=ts,
             read=read,
             unread=unread,
-            mentions=mentions,
+            mentions=min(mentions, MAX_COUNTED),
             level=shared(level),
             topic=topic,
             operator=role == "operator",

@@ -17,6 +17,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
+from gochat.protocol.text import EVERYBODY
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
@@ -196,9 +197,8 @@ class RedisTarget:
                     gone += (entry.seq, entry.seq)
                 else:
                     said_by += ("0", f"{entry.sender}\0{entry.seq:012d}")
-                for name in entry.mentions.split(",") if entry.mentions else ():
-                    if name != entry.sender:
-                        mentioned += ("0", f"{name}\0{entry.seq:012d}")
+                for name in _counted(entry):
+                    mentioned += ("0", f"{name}\0{entry.seq:012d}")
             if entry.cid:
                 said = self._keys.by_cid(key, names.known(entry.sender), entry.cid)
                 yield ("HSET", *said, entry.seq)
@@ -398,6 +398,13 @@ def _record(entry: EntryRecord, tail: _Tail) -> Record:
         entry.mentions,
         entry.extra,
     )
+
+
+def _counted(entry: EntryRecord) -> list[str]:
+    """Return for whom a message counts as a mention, as ``append.lua`` writes it."""
+    if entry.mentions.startswith(EVERYBODY):
+        return [EVERYBODY, f"{EVERYBODY} {entry.sender}"]
+    return [name for name in entry.mentions.split(",") if name not in ("", entry.sender)]
 
 
 def _forget_read(unread: str, name: str, read: int) -> Arguments:

@@ -18,6 +18,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.protocol.text import EVERYBODY
 from gochat.storage.sqlite import accounts, audit, database, files, history, lock, search, skeletons
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -191,9 +192,9 @@ class SqliteTarget:
             [
                 (names.known(name), base + entry.seq)
                 for entry in entries
-                if entry.kind == "text" and entry.mentions
+                if entry.kind == "text" and not entry.mentions.startswith(EVERYBODY)
                 for name in entry.mentions.split(",")
-                if name != entry.sender
+                if name not in ("", entry.sender)
             ],
         )
 

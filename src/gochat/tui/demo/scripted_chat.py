@@ -28,6 +28,7 @@ from gochat.protocol.messages import (
     Reaction,
     Room,
 )
+from gochat.protocol.text import is_mentioned
 from gochat.protocol.text import mentions as mentions_in
 
 EPOCH = "demo"
@@ -363,7 +364,7 @@ class ScriptedChat:
             head=len(log),
             read=read,
             unread=len(unread),
-            mentions=sum(self.me in m.mentions for m in unread),
+            mentions=sum(is_mentioned(self.me, m.mentions) for m in unread),
             level=self.levels.get(conv, "all"),
             topic=room.topic,
             operator=member is not None and member.operator,

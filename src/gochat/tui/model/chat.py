@@ -50,6 +50,7 @@ from gochat.client import (
 from gochat.client.address import Security
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
+from gochat.protocol.text import is_mentioned
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
@@ -260,7 +261,7 @@ class ChatModel:
             if not view.unread:
                 view.read = max(view.read, message.seq)  # a person's own messages are never unread
         elif message.seq > view.read:
-            mention = self.me in message.mentions
+            mention = is_mentioned(self.me, message.mentions)
             if not counted:
                 view.unread += 1
                 view.mentions += mention

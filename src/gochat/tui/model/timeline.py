@@ -27,6 +27,7 @@ from gochat.client import (
     ReactionAdded,
     ReactionRemoved,
 )
+from gochat.protocol.text import is_mentioned
 from gochat.tui.model.entries import (
     Amendment,
     Change,
@@ -106,7 +107,7 @@ class Timeline:
             entry = self._by_seq[at]
             if entry.kind == "text" and not entry.own and not entry.deleted:
                 unread += 1
-                mentions += self.me in entry.mentions
+                mentions += is_mentioned(self.me, entry.mentions)
         return unread, mentions
 
     # -- the log ----------------------------------------------------------------------------------

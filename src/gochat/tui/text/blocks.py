@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from gochat.protocol.text import FENCE, ends_block
+from gochat.protocol.text import EVERYBODY, EVERYBODY_NAMES, FENCE, ends_block
 from gochat.tui.text.document import Document, Line, LineKind, Pad, Span
 from gochat.tui.text.highlighting import highlight
 from gochat.tui.text.markup import folded, inline
@@ -35,7 +35,8 @@ def parse(text: str, mentioned: Collection[str] = ()) -> Document:
 
     Of what may be mentions, only those of `mentioned` are drawn as such: whom the server found.
     """
-    builder = _Builder(frozenset(map(folded, mentioned)))
+    names = (*mentioned, *EVERYBODY_NAMES) if EVERYBODY in mentioned else mentioned
+    builder = _Builder(frozenset(map(folded, names)))
     lines = text.split("\n")
     is_alone = sum(1 for line in lines if line.strip()) < 2
     index = 0

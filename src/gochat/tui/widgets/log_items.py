@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Final
 
+from gochat.protocol.text import is_mentioned
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.presentation import moment, span
@@ -34,7 +35,7 @@ def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNot
         state=entry.state,
         edited=entry.edited is not None,
         deleted=entry.deleted,
-        mention=me in entry.mentions and not entry.own,
+        mention=is_mentioned(me, entry.mentions) and not entry.own,
         mentions=entry.mentions,
         reactions=tuple(
             Reaction(emoji, tally.count, tally.me) for emoji, tally in entry.reactions.items()

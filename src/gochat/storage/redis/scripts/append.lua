@@ -13,6 +13,7 @@
 -- {"again"}: nothing was appended yet, ask again. After the last two it ends: nothing overtakes what may
 -- still be appended. The error GONE: keys of a conversation have vanished.
 
+local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 local STEPS = 500 -- old edits that are erased in one go: some 10 ms
 
 local state, feed, rooms, convs = unpack(KEYS, 1, 4)
@@ -277,18 +278,33 @@ local function append(
     return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor, topic, ended }
   end
 
-  local function mention(number)
-    for one in string.gmatch(draft.mentions, '[^,]+') do
-      if one ~= draft.sender_name then -- what one says oneself is not unread
-        redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+  -- Call `act` with the member of the set of mentions for each person whom a message mentions. One that
+  -- mentions everybody is counted for everybody, and counted apart for its sender: what people say
+  -- themselves is not unread.
+  local function each_mention(number, names, sender, act)
+    local of = '\0' .. digits(number)
+    if string.sub(names, 1, #EVERYBODY) == EVERYBODY then
+      act(EVERYBODY .. of)
+      act(EVERYBODY .. ' ' .. sender .. of)
+      return
+    end
+    for one in string.gmatch(names, '[^,]+') do
+      if one ~= sender then
+        act(one .. of)
       end
     end
   end
 
-  local function unmention(number, names)
-    for one in string.gmatch(names, '[^,]+') do
-      redis.call('ZREM', mentions, one .. '\0' .. digits(number))
-    end
+  local function mention(number)
+    each_mention(number, draft.mentions, draft.sender_name, function(member)
+      redis.call('ZADD', mentions, 0, member)
+    end)
+  end
+
+  local function unmention(number, target)
+    each_mention(number, target[RECORD.mentions], target[RECORD.sender], function(member)
+      redis.call('ZREM', mentions, member)
+    end)
   end
 
   -- A reaction is given once, and only what was given is taken back: other clients count.
@@ -386,7 +402,7 @@ local function append(
       return { 'again' }
     end
     local reply = add()
-    unmention(ref, target[RECORD.mentions])
+    unmention(ref, target)
     if is_indexed then
       redis.call('ZADD', changed, seq, ref)
     end

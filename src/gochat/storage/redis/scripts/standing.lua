@@ -7,6 +7,7 @@
 -- last entry}; role is false where they have no row, and none was given; or it is
 -- "banned", and the ban follows.
 
+local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 local COUNTED = 1000 -- as chat/store.py says: counts stop here
 
 local state, meta, who, mentions, deleted, own, bans = unpack(KEYS)
@@ -35,21 +36,24 @@ if not row then
   return about
 end
 
--- Of a set whose members are the person's name, NUL and a seq: how many are after that seq.
-local function count_after(set, number)
+-- Of a set whose members are a name, NUL and a seq: how many of this name are after that seq.
+local function count_after(set, name, number)
   return redis.call(
-    'ZLEXCOUNT', set,
-    '(' .. row[ROW.name] .. '\0' .. string.format('%012d', number), '(' .. row[ROW.name] .. '\1'
+    'ZLEXCOUNT', set, '(' .. name .. '\0' .. string.format('%012d', number), '(' .. name .. '\1'
   )
 end
 
 local unread = tonumber(texts or 0) - math.max(row[ROW.texts], tonumber(base_texts or 0))
 unread = unread - redis.call('ZCOUNT', deleted, '(' .. row[ROW.read], '+inf')
-unread = unread - count_after(own, math.max(row[ROW.read], tonumber(base or 0)))
+unread = unread - count_after(own, row[ROW.name], math.max(row[ROW.read], tonumber(base or 0)))
 unread = math.max(0, math.min(unread, COUNTED))
 local named = 0
 if unread > 0 then
-  named = count_after(mentions, row[ROW.read])
+  for name, sign in pairs({
+    [row[ROW.name]] = 1, [EVERYBODY] = 1, [EVERYBODY .. ' ' .. row[ROW.name]] = -1,
+  }) do
+    named = named + sign * count_after(mentions, name, row[ROW.read])
+  end
 end
 for _, one in ipairs({
   row[ROW.role], row[ROW.read], row[ROW.level], unread, math.min(named, COUNTED), row[ROW.floor] or 0,
