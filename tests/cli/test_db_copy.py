@@ -42,16 +42,17 @@ def test_copy_reports_what_was_copied_and_compared(
     assert main(["db", "copy", f"sqlite:///{store}", f"sqlite:///{target}"]) == 0
     said = capsys.readouterr()
     lines = [line.split() for line in said.out.splitlines()]
-    assert [(line[0], line[1]) for line in lines[:6]] == [
+    assert [(line[0], line[1]) for line in lines[:7]] == [
         ("conversations", "1"),
         ("entries", "98"),
         ("memberships", "0"),
         ("accounts", "2"),
         ("sessions", "0"),
         ("acts", "0"),
+        ("invitations", "0"),
     ]
-    assert all(line[3:] == ["the", "same", "in", "both"] for line in lines[:6])
-    assert said.out.splitlines()[6:] == [
+    assert all(line[3:] == ["the", "same", "in", "both"] for line in lines[:7])
+    assert said.out.splitlines()[7:] == [
         "of the entries: 98 text",
         "copied, and compared: a server can be started on it",
     ]

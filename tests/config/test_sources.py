@@ -64,10 +64,9 @@ def _as_text(value: object) -> str:
 
 def test_environment_gives_lists_with_commas() -> None:
     environ = {
-        "GOCHAT_REGISTRATION_MODE": "invite",
-        "GOCHAT_REGISTRATION_INVITES": "first-code, other-code",
+        "GOCHAT_REGISTRATION_RESERVED_NAMES": "boss, chief",
     }
-    assert load_config(environ=environ).registration.invites == ("first-code", "other-code")
+    assert load_config(environ=environ).registration.reserved_names == ("boss", "chief")
 
 
 @pytest.mark.parametrize("name", [*KEYS, "config"])
@@ -256,10 +255,6 @@ def test_wrong_listener_is_refused_with_line_and_key(
             "[auth]\ncommand = ['/bin/true']\nlocal = true",
             "server.toml:3: auth.local: with accounts of a directory, local ones must not be open",
         ),
-        (
-            "[registration]\nmode = 'invite'",
-            "server.toml:2: registration.mode: to register by invitation there must be",
-        ),
     ],
 )
 def test_wrong_file_is_refused_with_line_and_key(text: str, expected: str, tmp_path: Path) -> None:
@@ -295,7 +290,7 @@ def test_wrong_flag_is_refused_by_its_name() -> None:
 
 
 def test_secrets_are_not_repeated_in_errors(tmp_path: Path) -> None:
-    assert "hush" not in refusal("[registration]\ninvites = ['hush']", tmp_path)
+    assert "hush" not in refusal("store = ['hush']", tmp_path)
 
 
 def test_named_file_must_exist(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
+import trio
 from children import child
+from inviting import invite
 from patience import PATIENCE
 from processes import CHEAP, GOCHAT
 from redis_process import RedisServer
@@ -35,7 +37,7 @@ SERVERS: Final[dict[str | None, dict[str, object]]] = {
         "limits.heartbeat_timeout": 1,
     },
     "registration closed": {"registration.mode": "closed"},
-    "registration by invite": {"registration.mode": "invite", "registration.invites": "let me in"},
+    "registration by invite": {"registration.mode": "invite"},
     "4 connections of an address": {"limits.connections_per_address": 4},
     "3 connections": {"limits.max_connections": 3},
     "32 connections of an account": {"limits.connections_per_account": 32},
@@ -79,7 +81,14 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
         redis: RedisServer = request.getfixturevalue("redis_server")
         store = f"redis://127.0.0.1:{redis.port}/?prefix={tmp_path.name}"
     with ExitStack() as stack:
-        yield lambda needs: stack.enter_context(server(tmp_path, store, SERVERS[needs]))
+
+        def begin(needs: str | None) -> Address:
+            settings = SERVERS[needs]
+            if settings.get("registration.mode") == "invite":
+                trio.run(invite, store)
+            return stack.enter_context(server(tmp_path, store, settings))
+
+        yield begin
 
 
 @pytest.mark.parametrize("needs", SERVERS)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
+from inviting import CODE, invite
 from msgspec import structs
 from patience import PATIENCE
 from peers import PASSWORD, Peer, RunningServer, config, running_server
@@ -88,6 +89,13 @@ def program(tmp_path: Path) -> Program:
 
 def login(name: str = "mei", password: str = PASSWORD) -> Login:
     return Login(name=name, password=password)
+
+
+async def inviting(configuration: Config, program: Program) -> Config:
+    """Give a server a store with an invitation."""
+    store = f"sqlite:///{program.directory / 'chat.db'}"
+    await invite(store)
+    return structs.replace(configuration, store=store)
 
 
 async def error_of(peer: Peer, request: Any) -> tuple[str, str | None]:
@@ -204,9 +212,10 @@ async def test_registering_and_changing_the_password_are_the_directory_s(program
 
 
 async def test_local_accounts_keep_their_password_where_they_are_allowed(program: Program) -> None:
-    registration = Registration(mode="invite", invites=("blue-heron",))
-    async with asking(program.config(registration, local=True)) as (server, peer):
-        request = Register(name="bob", password="bob's own horse", invite="blue-heron")
+    registration = Registration(mode="invite")
+    configuration = await inviting(program.config(registration, local=True), program)
+    async with asking(configuration) as (server, peer):
+        request = Register(name="bob", password="bob's own horse", invite=CODE)
         await peer.ask(request, Registered)
         assert (await error_of(peer, login("bob")))[0] == "bad_credentials"
         await peer.ask(login("Bob", "bob's own horse"), LoggedIn)
@@ -371,11 +380,12 @@ async def test_who_is_still_there_and_a_directory_that_is_down_end_nothing(
 
 
 async def test_local_accounts_are_not_the_directory_s_to_end(program: Program) -> None:
-    registration = Registration(mode="invite", invites=("blue-heron",))
+    registration = Registration(mode="invite")
     program.write(f'case "$question" in *bob*) exit 1 ;; *) {ALLOW} ;; esac')
     configuration = program.config(registration, local=True, recheck=0.2)
+    configuration = await inviting(configuration, program)
     async with asking(configuration) as (server, peer):
-        await peer.ask(Register(name="bob", password=PASSWORD, invite="blue-heron"), Registered)
+        await peer.ask(Register(name="bob", password=PASSWORD, invite=CODE), Registered)
         await peer.ask(login("bob"), LoggedIn)
         async with server.connect() as other:
             await other.ask(login("mei"), LoggedIn)

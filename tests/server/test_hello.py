@@ -20,7 +20,7 @@ def configured(**keys: Any) -> Config:
 
 
 async def test_hello_before_a_login_says_what_the_server_offers() -> None:
-    registration = Registration(mode="invite", invites=("a-long-code",))
+    registration = Registration(mode="invite")
     named = configured(name="garden", motd="Water\nthe plants.", registration=registration)
     async with running_server(named) as server, wire(server) as bare:
         msg_type, info = await bare.ask("hello", request_id="h")

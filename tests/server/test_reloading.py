@@ -26,7 +26,6 @@ from gochat.protocol.messages import (
     Error,
     Hello,
     Register,
-    Registered,
     Send,
     Sent,
     ServerInfo,
@@ -78,7 +77,6 @@ def another(key: Key) -> object:
     """Return a value of a key that is not its default, and contradicts no other."""
     chosen: dict[str, object] = {
         "registration.mode": "closed",
-        "registration.invites": ("a-code-of-mine",),
         "auth.command": ("/bin/true",),
         "websocket_origins": ("https://chat.example.org",),
         "log_format": "json",
@@ -235,20 +233,6 @@ async def test_registration_and_greeting_change_for_who_comes_next() -> None:
             assert (info.motd, info.registration) == ("closed today", "closed")
             error = await peer.ask(Register(name="mei", password=PASSWORD), Error)
             assert error.code == "registration_closed"
-
-
-async def test_invite_codes_are_not_logged() -> None:
-    async with reloadable() as server:
-        await server.reload(
-            {"registration.mode": "invite", "registration.invites": ("opensesame",)}
-        )
-        assert server.logs[0]["changed"] == {
-            "registration.mode": ["open", "invite"],
-            "registration.invites": reloading.HIDDEN,
-        }
-        peer = server.connect()
-        assert (await peer.ask(Register(name="a", password=PASSWORD), Error)).code == "bad_invite"
-        await peer.ask(Register(name="mei", password=PASSWORD, invite="opensesame"), Registered)
 
 
 async def test_what_needs_a_restart_is_named_each_time_and_stays() -> None:

@@ -182,7 +182,7 @@ async def test_each_error_sent_to_a_peer_is_logged_with_its_code(
         (plain, ask_in_every_wrong_way),
         (structs.replace(plain, registration=Registration(mode="closed")), register),
         (
-            structs.replace(plain, registration=Registration(mode="invite", invites=("12345678",))),
+            structs.replace(plain, registration=Registration(mode="invite")),
             register,
         ),
         (config(hashing_queue=1, argon2_time=20, login_failures_address=1000), log_in_all_at_once),

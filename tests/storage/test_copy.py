@@ -28,6 +28,7 @@ from storing import NOON, Chat, Clock, account, draft, key, make_token, person
 
 from gochat.chat import extras
 from gochat.chat.administration import AuditEntry
+from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
@@ -48,6 +49,19 @@ SESSION = make_token("Mei", 1, expires=LATER, device="laptop", created=NOON, see
 BOBS = make_token("Bob", 2, expires=LATER, generation=1, address="10.0.0.1")
 PROGRAM = make_token(
     "Mei", 3, expires=LATER, scopes=("read", "send"), rooms=(LOBBY_KEY, key("#garden", "Mei"))
+)
+
+GARDENERS = ServerInvitation(
+    digest=bytes(32),
+    maker=person("Mei"),
+    room=key("#garden", "Mei"),
+    note="class",
+    uses=3,
+    created=TODAY,
+    expires=LATER,
+)
+REVOKED = ServerInvitation(
+    digest=bytes(31) + b"x", maker=None, room=None, note="", uses=1, created=TODAY, expires=LATER
 )
 
 
@@ -89,7 +103,8 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Bob", "#lobby", "react", "👍", ref=first)
         await chat.do("Bob", "#lobby", "unreact", "🎉", ref=first)
         clock.now += 1000
-        await chat.register("李雷")  # for whom older entries are read
+        await store.admission.add(GARDENERS)
+        await store.create_account(account("李雷"), GARDENERS.digest)  # older entries are read
         await chat.do("Mei", "#Garden", "create", "public")
         await chat.do("Mei", "#Garden", "topic", "Roses & 玫瑰")
         await chat.do("Bob", "#Garden", "join")
@@ -123,6 +138,9 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.say("Mei", "#lobby", "last")
         await chat.mark_read("Eve", "#lobby", first + 3)
         await chat.mark_read("Mei", "#Garden", 3)
+        await store.admission.set_mode("invite")
+        await store.admission.add(REVOKED)
+        await store.admission.revoke(REVOKED.digest, TODAY)
         await store.set_level(person("Eve"), LOBBY_KEY, "none")
         await store.set_level(person("Bob"), key("#Garden", "Bob"), "mentions")
 
@@ -171,6 +189,7 @@ async def everything(url: str) -> dict[str, Any]:
             found[f"session {number}"] = await store.token(token_id, wall_clock())
         found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
         found["acts"] = await store.administration.audit(before=None, limit=9)
+        found["admission"] = await store.admission.mode(), await store.admission.invitations()
         found["said"] = [
             isinstance(said, Appended) and (said.entry.seq, said.entry.text)
             for said in (
@@ -764,6 +783,9 @@ PLANTED = {
     "a setting": ("UPDATE conversation SET history = 'shown'", "#vault, as a whole"),
     "a password": ("UPDATE account SET password_hash = '' WHERE key = 'bob'", "the accounts"),
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
+    "an invitation": ("UPDATE server_invitation SET uses = uses + 1", "the invitations"),
+    "a use of one": ("DELETE FROM server_invitation_use", "the invitations"),
+    "the mode": ("DELETE FROM meta WHERE key = 'registration'", "the invitations"),
     "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 10"),
 }
 

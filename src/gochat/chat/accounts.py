@@ -90,12 +90,15 @@ class Accounts:
         wait: Wait = wait_patiently,
         *,
         is_reserved_too: bool = False,
+        invitation: bytes | None = None,
     ) -> str:
         """Create an account and return its displayed name.
 
+        It takes a use of the `invitation` with this digest.
+
         Raises:
-            ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``. A name that is
-                reserved, or looks like another one, counts as taken; the former not if
+            ChatError: ``bad_name``, ``bad_password``, ``name_taken``, ``bad_invite`` or ``busy``. A
+                name that is reserved, or looks like another one, counts as taken; the former not if
                 `is_reserved_too`.
         """
         shown, key = self._require_allowed(name, is_reserved_too=is_reserved_too)
@@ -104,7 +107,7 @@ class Accounts:
             raise taken(shown)
         async with self._queue.slot(wait):
             password_hash = await self._queue.run(self._passwords.hash, password)
-        return await self._create(key, shown, password_hash)
+        return await self._create(key, shown, password_hash, invitation)
 
     async def register_with_code(self, name: str, lifetime: int) -> tuple[str, IssuedCode]:
         """Create an account without a password; return its displayed name and a one-time code.
@@ -146,9 +149,11 @@ class Accounts:
             raise skeletons.reserved(shown)
         return shown, names.fold(name)
 
-    async def _create(self, key: NameKey, shown: str, password_hash: str) -> str:
+    async def _create(
+        self, key: NameKey, shown: str, password_hash: str, invitation: bytes | None = None
+    ) -> str:
         account = Account(key=key, name=shown, password_hash=password_hash, created=self._clock())
-        if not await self._store.create_account(account):
+        if not await self._store.create_account(account, invitation):
             raise taken(shown)
         return shown
 

@@ -45,6 +45,7 @@ from msgspec import Struct
 from gochat.chat import extras
 from gochat.chat.account import Account
 from gochat.chat.administration import Administration
+from gochat.chat.admission_store import AdmissionStore
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.emoji import normalise
 from gochat.chat.facts import INSIDE, Facts, Role
@@ -283,6 +284,11 @@ class Store(Protocol):
         ...
 
     @property
+    def admission(self) -> AdmissionStore:
+        """What is kept of who may register."""
+        ...
+
+    @property
     def health(self) -> StoreHealth:
         """Whether the store answers; every method updates it."""
         ...
@@ -308,16 +314,16 @@ class Store(Protocol):
 
     # -- accounts and tokens --------------------------------------------------------------------
 
-    async def create_account(self, account: Account) -> bool:
+    async def create_account(self, account: Account, invitation: bytes | None = None) -> bool:
         """Add an account, as a member of the lobby whose history it has "read".
 
         Return False, and change nothing, if the key is taken. Of concurrent calls with one key, one
-        succeeds.
+        succeeds. With the digest of an `invitation`, take one of its uses in the same step.
 
         Raises:
             ChatError: ``name_taken``: the name looks like that of another account
                 (:mod:`gochat.chat.skeletons`). Of concurrent calls with similar names at most one
-                succeeds.
+                succeeds. ``bad_invite``: the invitation can't be used.
         """
         ...
 

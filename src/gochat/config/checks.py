@@ -75,11 +75,6 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             "with accounts of a directory, local ones must not be open to everybody, who could "
             "register the names of others: set registration.mode to invite or closed",
         )
-    if config.registration.mode == "invite" and not config.registration.invites:
-        yield Contradiction(
-            ("registration.mode", "registration.invites"),
-            "to register by invitation there must be at least one code in registration.invites",
-        )
 
 
 def _of_listener(config: Config, listen: Listen) -> Iterator[Contradiction]:

@@ -23,15 +23,12 @@ class Registration(Struct, frozen=True, kw_only=True):
 
     mode: Annotated[
         Literal["open", "invite", "closed"],
-        Meta(description="`open`: anybody; `invite`: who has one of the codes; `closed`: nobody."),
-    ] = "open"
-    invites: Annotated[
-        tuple[Annotated[str, Meta(min_length=8, max_length=200)], ...],
         Meta(
-            description="The invite codes; each can be used until it is taken off the list. "
-            "At least 8 characters, so that they aren't guessed."
+            description="`open`: anybody; `invite`: who has an invitation, which `gochat admin "
+            "invitation` makes; `closed`: nobody. It holds until `gochat admin registration` sets "
+            "another mode, which is kept in the store."
         ),
-    ] = ()
+    ] = "open"
     reserved_names: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...],
         Meta(
@@ -202,13 +199,6 @@ class Config(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
     @property
-    def registration_mode(self) -> Literal["open", "invite", "closed"]:
-        """Who can register: nobody where accounts come from a directory only."""
-        if self.auth.command and not self.auth.local:
-            return "closed"
-        return self.registration.mode
-
-    @property
     def listeners(self) -> tuple[Listen, ...]:
         """Everything to listen on, unless systemd hands over other sockets."""
         alone = Listen(host=self.host, port=self.port, proxy_from=self.proxy_from)
@@ -250,7 +240,7 @@ SECTIONS: Final[Mapping[str, type[Struct]]] = {
 
 
 #: Keys whose values nobody is shown: they may hold a password.
-SECRET: Final = frozenset({"store", "registration.invites"})
+SECRET: Final = frozenset({"store"})
 #: Keys that a running server can't change: what it listens on and where it keeps everything, what
 #: clients have learned for as long as they are connected, and what its supervisor goes by.
 NEEDS_RESTART: Final = frozenset(

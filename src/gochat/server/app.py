@@ -11,6 +11,7 @@ The tree of tasks::
      │    ├── hub.deliver_presence
      │    ├── markers.run
      │    ├── revocations.run
+     │    ├── follow_mode: who may register, as other nodes set it
      │    ├── rechecks.run: whether the directory still knows who is online
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
@@ -52,6 +53,7 @@ from gochat.server.listener import (
 from gochat.server.listening import Entrance, open_entrances
 from gochat.server.metrics.readiness import Readiness
 from gochat.server.peer_nodes import PeerNodes
+from gochat.server.registrations import follow_mode
 from gochat.server.reloading import Reloader
 from gochat.server.server import Server
 from gochat.server.sockets import keep_alive
@@ -191,6 +193,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
         nursery.start_soon(services.rechecks.run)
+        nursery.start_soon(follow_mode, services.admission, store)
         if store.node_bus is not None:
             await nursery.start(store.node_bus.run, PeerNodes(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, lambda: services.config.limits)

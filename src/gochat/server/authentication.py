@@ -12,10 +12,13 @@ from typing import Final
 
 import trio
 
-from gochat.chat import external, names
+from gochat.chat import names
 from gochat.chat.accounts import Identity
+from gochat.chat.admission_store import ServerInvitation
+from gochat.chat.commits import Outcome, settle
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
+from gochat.chat.store import Appended
 from gochat.chat.tokens import IssuedToken
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -60,20 +63,37 @@ class Authentication:
 
     async def register(self, session: Session, request: Register) -> None:
         """Create an account."""
-        config, limiter = self._services.config, self._services.registrations
-        registration = config.registration
-        if config.auth.command and not config.auth.local:
-            raise external.registered_elsewhere()
-        if registration.mode == "closed":
-            raise ChatError(ErrorCode.REGISTRATION_CLOSED, "registration is closed on this server")
-        if registration.mode == "invite":
-            limiter.check_invite(session.address, request.invite, registration.invites)
+        admission, limiter = self._services.admission, self._services.registrations
+        mode = await admission.require_open()
+        invitation = None
+        if mode == "invite" or request.invite:
+            invitation = await limiter.check_invite(session.address, request.invite, admission.find)
         with limiter.attempt(session.address):
             name = await self._services.accounts.register(
-                request.name, request.password, session.while_there
+                request.name,
+                request.password,
+                session.while_there,
+                invitation=None if invitation is None else invitation.digest,
             )
-        session.note("account registered", account=name)
+        by = {} if invitation is None else {"invitation": invitation.id}
+        session.note("account registered", account=name, **by)
+        if invitation is not None:
+            await self._join(session, Identity(names.known(name), name), invitation)
         session.reply(Registered(name=name, request_id=request.request_id))
+
+    async def _join(self, session: Session, who: Identity, invitation: ServerInvitation) -> None:
+        """Bring somebody who has registered into the room of their invitation.
+
+        If that fails they are not there, and have to join it themselves; the account is made.
+        """
+        admission, store = self._services.admission, self._services.store
+        outcome: Outcome
+        try:
+            outcome = await settle(lambda _: admission.joining(who, invitation), store.append)
+        except (ChatError, StoreUnavailable) as error:
+            outcome = error
+        if invitation.room is not None and not isinstance(outcome, Appended):
+            session.note("room of the invitation not joined", account=who.name, id=invitation.id)
 
     async def log_in(self, session: Session, request: Login) -> None:
         """Log in with a password."""

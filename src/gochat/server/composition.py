@@ -6,6 +6,7 @@ import argon2
 import trio
 
 from gochat.chat.accounts import Accounts
+from gochat.chat.admission import Admission
 from gochat.chat.at_once import UNASKED
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
@@ -64,6 +65,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         delivery=delivery,
         hub=hub,
         accounts=accounts,
+        admission=Admission(store, wall_clock, config.registration.mode, auth_command),
         auth_command=auth_command,
         hashing=hashing,
         tokens=tokens,
@@ -98,6 +100,7 @@ def configure(services: Services, config: Config, passwords: Passwords) -> None:
     services.hub.limit_writes(limits.burst, limits.per_second)
     services.accounts.configure(passwords, registration.reserved_names)
     services.auth_command.configure(config.auth)
+    services.admission.configure(registration.mode)
     services.hashing.max_waiting = limits.hashing_queue
     services.tokens.lifetime = _lifetime(limits)
     for drafts in (services.drafts, services.drafts_at_once):

@@ -37,7 +37,7 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
         store=_without_credentials(config.store_url),
         configured=dict(sources),
         limits={**structs.asdict(config.limits), "max_connections": max_connections(config.limits)},
-        registration=config.registration_mode,
+        registration=config.registration.mode,
         websocket=config.websocket,
     )
 

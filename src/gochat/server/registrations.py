@@ -7,27 +7,33 @@ don't get themselves; and no network gets more than half of what the server allo
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import ceil
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
+import trio
 
+from gochat.chat.admission import Admission, bad_invite, not_valid
+from gochat.chat.store import Store
 from gochat.config import Limits
-from gochat.errors import ChatError, ErrorCode
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.server.limits import MAX_REMEMBERED, network, subscriber
 from gochat.token_bucket import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 
+T = TypeVar("T")
+
 #: A network has this many times the limit of one of its addresses.
 PER_NETWORK: Final = 2
-#: Wrong invite codes allowed in each window, from one address and in total. At this rate a code of
-#: 8 random letters is not guessed in a thousand years, even with thousands of addresses.
+#: Wrong invite codes allowed in each window, from one address and in total. Codes have 80
+#: random bits, so this protects the store from being asked all the time, not the codes.
 WRONG_INVITES: Final = 10
 WRONG_INVITES_IN_ALL: Final = 300
+#: Seconds after which a node sees the mode that another one has set, at most.
+LOOK_EVERY: Final = 5.0
 
 
 class _Counts:
@@ -111,21 +117,26 @@ class RegistrationLimiter:
             if not is_made:
                 self._made.give_back(address, self._clock())
 
-    def check_invite(self, address: str, code: str | None, valid: Collection[str]) -> None:
-        """Raise ChatError if `code` is not one of the `valid` codes.
+    async def check_invite(
+        self, address: str, code: str | None, find: Callable[[str], Awaitable[T | None]]
+    ) -> T:
+        """Return what `find` returns for an invite code.
 
-        The error is ``bad_invite``, or ``rate_limited`` if too many were wrong; the latter also for
-        a valid code.
+        Raises:
+            ChatError: ``bad_invite`` if that is None, or ``rate_limited`` if too many were; the
+                latter also for a valid code.
         """
         if not code:  # not a guess: clients find out this way that they need one
-            raise _bad_invite()
+            raise bad_invite("an invite code is required to register")
         self._require(self._guessed, address)
-        # Compare all, each in constant time, so that the time reveals no common prefix.
-        matches = [hmac.compare_digest(code.encode(), one.encode()) for one in valid]
-        if not any(matches):
+        found = await find(code)
+        if found is None:
+            # Only now, so that a class that registers together is no crowd of guessers. Whoever
+            # guesses on many connections at once gets one more guess on each.
             self._guessed.charge(address, self._clock())
             log.info("invite code refused", address=address)
-            raise _bad_invite()
+            raise not_valid()
+        return found
 
     def _require(self, counts: _Counts, address: str) -> None:
         if wait := counts.wait(address, self._clock()):
@@ -153,5 +164,14 @@ def _rates(limits: Limits) -> tuple[tuple[int, int, int | None], ...]:
     )
 
 
-def _bad_invite() -> ChatError:
-    return ChatError(ErrorCode.BAD_INVITE, "an invite code is required to register", field="invite")
+async def follow_mode(admission: Admission, store: Store) -> None:
+    """Read who may register, for those who only ask; and again and again where others can set it.
+
+    Whoever registers is told what is in the store in any case.
+    """
+    while True:
+        with suppress(StoreUnavailable):
+            await admission.mode()
+        if store.node_bus is None:
+            return
+        await trio.sleep(LOOK_EVERY)

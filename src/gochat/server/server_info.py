@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import gochat
+from gochat.chat.admission import Mode
 from gochat.config import Config
 from gochat.protocol.messages import Capability, Limits, ServerInfo
 
@@ -14,14 +15,14 @@ VERSION: Final = f"gochat {gochat.__version__}"
 PROTOCOL: Final = 1
 
 
-def server_info(config: Config, request_id: str | None = None) -> ServerInfo:
-    """Return the reply to `Hello`."""
+def server_info(config: Config, mode: Mode, request_id: str | None = None) -> ServerInfo:
+    """Return the reply to `Hello`; `mode` is who can register."""
     return ServerInfo(
         name=config.name,
         version=VERSION,
         protocol=PROTOCOL,
         caps=tuple(sorted(Capability)),
-        registration=config.registration_mode,
+        registration=mode,
         login=("password",),
         password_min=config.limits.password_min,
         password_max=config.limits.password_max,

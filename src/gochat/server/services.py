@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gochat.chat.accounts import Accounts
+from gochat.chat.admission import Admission
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
@@ -42,6 +43,7 @@ class Services:
     delivery: Delivery
     hub: Hub
     accounts: Accounts
+    admission: Admission
     auth_command: AuthCommand
     hashing: HashingQueue
     tokens: Tokens

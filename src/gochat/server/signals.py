@@ -33,7 +33,8 @@ class Signals:
     async def hello(self, session: Session, request: Hello) -> None:
         """Say what this server is and offers."""
         session.has_said_hello = True
-        session.reply(server_info(self._services.config, request.request_id))
+        mode = self._services.admission.known_mode
+        session.reply(server_info(self._services.config, mode, request.request_id))
 
     async def pong(self, session: Session, request: Pong) -> None:
         """Do nothing: the session itself records that something arrived."""

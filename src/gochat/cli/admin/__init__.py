@@ -28,6 +28,8 @@ GROUPS: Final[Mapping[str, str]] = {
     "account": "list, make and lock accounts",
     "role": "who moderates and who administers",
     "bot": "which accounts are programs'",
+    "invitation": "codes with which people can register",
+    "registration": "who may register",
 }
 #: Codes of errors that may pass.
 _MAY_PASS: Final = frozenset(NOT_NOW)

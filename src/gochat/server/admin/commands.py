@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gochat.server.admin import accounts, audit, changes
+from gochat.server.admin import accounts, audit, changes, registration
 from gochat.server.admin.command import Command
 
 #: By their names, in the order of the help.
 COMMANDS: Final[Mapping[str, Command]] = {
     **accounts.COMMANDS,
     **changes.COMMANDS,
+    **registration.COMMANDS,
     **audit.COMMANDS,
 }

@@ -49,6 +49,7 @@ from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
 from gochat.storage.redis import trim
 from gochat.storage.redis.administration import AdministrationOperations, RedisAdministration
+from gochat.storage.redis.admission import RedisAdmission
 from gochat.storage.redis.bans import Bans
 from gochat.storage.redis.blocks import Blocks
 from gochat.storage.redis.feed import Feed
@@ -121,6 +122,7 @@ class RedisStore:
         self.administration = RedisAdministration(
             AdministrationOperations(keys, people), people, writer, lambda: self._reader
         )
+        self.admission = RedisAdmission(keys, writer)
 
     @property
     def unindexed(self) -> int:
@@ -131,8 +133,8 @@ class RedisStore:
 
     # -- accounts and tokens --------------------------------------------------------------------
 
-    async def create_account(self, account: Account) -> bool:
-        return await self._writer.carry_out(self._people.create_account(account))
+    async def create_account(self, account: Account, invitation: bytes | None = None) -> bool:
+        return await self._writer.carry_out(self._people.create_account(account, invitation))
 
     async def account(self, key: NameKey) -> Account | None:
         return await self._reader.carry_out(self._people.account(key))

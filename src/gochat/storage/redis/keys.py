@@ -46,6 +46,11 @@ conversation are in one partition, and so are all keys of a person.
 ``t:ID``             string whose hash has the session token with this id; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``audit``            list   the audit log: id, NUL, entry; only in partition 0
+``settings``         hash   `registration`: the mode that was set; only in partition 0
+``invites``          hash   invitations to the server, by the digest of their code; in partition 0
+``revoked``          hash   when each that is revoked was; in partition 0
+``g:DIGEST``         hash   the accounts that were made with one, see invitation_take.lua;
+                            expires; in partition 0
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people online at a node; expires; in partition 0
 ``notices``          stream what nodes publish; only in partition 0
@@ -112,6 +117,11 @@ class Keys:
         self.meta: Final = self._prefixes[0] + "meta"
         self.nodes: Final = self._prefixes[0] + "nodes"
         self.audit: Final = self._prefixes[0] + "audit"
+        self.settings: Final = self._prefixes[0] + "settings"
+        self.server_invitations: Final = self._prefixes[0] + "invites"
+        self.revoked_invitations: Final = self._prefixes[0] + "revoked"
+        #: Prefix of the keys of the uses of each, by its digest in hexadecimal digits.
+        self.invitation_uses: Final = self._prefixes[0] + "g:"
         self.node_events: Final = self._prefixes[0] + "notices"
         self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
         #: Prefix of the keys of all blocks of a partition.

@@ -8,12 +8,14 @@ from typing import Final
 import msgspec
 
 from gochat.chat.account import Account
+from gochat.chat.admission import not_valid
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.skeletons import looks_taken
 from gochat.protocol.messages import Level
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
+from gochat.storage.redis.admission import Use
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
@@ -77,13 +79,19 @@ class PeopleOperations:
 
     # -- accounts -------------------------------------------------------------------------------
 
-    def create_account(self, account: Account) -> Operation[bool]:
-        """Store a new account."""
+    def create_account(self, account: Account, invitation: bytes | None) -> Operation[bool]:
+        """Store a new account, and take a use of an invitation for it."""
         claim = Claim(self._keys, account.key, account.name)
         if not (yield from claim.make()):
             if (yield from self.account(account.key)) is not None:
                 return False
             raise looks_taken(account.name)
+        use = None
+        if invitation is not None:
+            use = Use(self._keys, invitation, account.key, account.created)
+            if not (yield from use.take()):
+                yield from claim.release()
+                raise not_valid()
         # Read the lobby's head first: messages sent while the account is created are then unread.
         ((read, texts),) = yield [
             RedisCommand(
@@ -113,6 +121,8 @@ class PeopleOperations:
         ]
         if not is_new:
             yield from claim.release()
+            if use is not None:
+                yield from use.give_back()
         return bool(is_new)
 
     def account(self, key: NameKey) -> Operation[Account | None]:

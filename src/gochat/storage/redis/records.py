@@ -61,6 +61,20 @@ class TokenRecord(Struct, array_like=True, frozen=True):
     rooms: tuple[ConversationKey, ...]
 
 
+class InvitationRecord(Struct, array_like=True, frozen=True):
+    """An invitation to the server as stored, also by ``invitation_take.lua``.
+
+    See :class:`gochat.chat.admission_store.ServerInvitation`; what is missing is empty.
+    """
+
+    maker: str
+    room: str
+    note: str
+    uses: int
+    created: int
+    expires: int
+
+
 class FeedEntry(Struct, array_like=True, frozen=True):
     """An entry as stored in a feed: as it was appended."""
 

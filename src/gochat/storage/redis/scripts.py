@@ -8,7 +8,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from gochat.storage.redis.records import BanRow, ParticipantRow, Record, TokenRecord
+from gochat.storage.redis.records import (
+    BanRow,
+    InvitationRecord,
+    ParticipantRow,
+    Record,
+    TokenRecord,
+)
 
 
 class Script(Struct, frozen=True):
@@ -20,7 +26,13 @@ class Script(Struct, frozen=True):
 
 #: What scripts read from packed arrays, by the names that the fields have in ``records.py``:
 #: ``record[RECORD.kind]``, ``row[ROW.role]``.
-_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow, "TOKEN": TokenRecord, "BAN": BanRow}
+_ARRAYS: Final = {
+    "RECORD": Record,
+    "ROW": ParticipantRow,
+    "TOKEN": TokenRecord,
+    "BAN": BanRow,
+    "INVITATION": InvitationRecord,
+}
 
 
 def _read(name: str) -> Script:
@@ -54,6 +66,9 @@ ACCOUNT_CHANGE: Final = _read("account_change")
 AUDIT: Final = _read("audit")
 TOKEN_ADD: Final = _read("token_add")
 TOKEN_RENEW: Final = _read("token_renew")
+INVITATION_ADD: Final = _read("invitation_add")
+INVITATION_TAKE: Final = _read("invitation_take")
+INVITATION_GIVE_BACK: Final = _read("invitation_give_back")
 
 ALL: Final = (
     *(
@@ -72,4 +87,5 @@ ALL: Final = (
         LAG,
     ),
     *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),
+    *(INVITATION_ADD, INVITATION_TAKE, INVITATION_GIVE_BACK),
 )

@@ -50,6 +50,7 @@ from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
 from gochat.storage.sqlite import accounts, database, files, history, people, reserving, tokens
 from gochat.storage.sqlite.administration import SqliteAdministration
+from gochat.storage.sqlite.admission import SqliteAdmission
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
@@ -98,6 +99,7 @@ class SqliteStore:
         self._reading = trio.CapacityLimiter(READERS)
         self._searching = trio.CapacityLimiter(SEARCHERS)
         self.administration = SqliteAdministration(writer, log, reader, self._read)
+        self.admission = SqliteAdmission(writer, log)
 
     @property
     def unindexed(self) -> int:
@@ -108,8 +110,9 @@ class SqliteStore:
 
     # -- accounts and tokens --------------------------------------------------------------------
 
-    async def create_account(self, account: Account) -> bool:
-        return await self._writer.write(partial(people.create_account, self._log, account))
+    async def create_account(self, account: Account, invitation: bytes | None = None) -> bool:
+        create = partial(people.create_account, self._log, account, invitation)
+        return await self._writer.write(create)
 
     async def account(self, key: NameKey) -> Account | None:
         return await self._look_up(lambda reader: reader.account(key))

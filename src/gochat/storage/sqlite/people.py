@@ -8,14 +8,14 @@ from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import Level
-from gochat.storage.sqlite import accounts, skeletons
+from gochat.storage.sqlite import accounts, admission, skeletons
 from gochat.storage.sqlite.log import Log
 
 #: Bytes that trying to write takes up for a moment: some pages, as the longest message does.
 TRIED: Final = 32 * 1024
 
 
-def create_account(log: Log, account: Account) -> bool:
+def create_account(log: Log, account: Account, invitation: bytes | None) -> bool:
     """See :meth:`gochat.chat.store.Store.create_account`."""
     query = "SELECT 1 FROM account WHERE key = ?"
     if log.db.execute(query, (account.key,)).fetchone() is not None:
@@ -28,6 +28,8 @@ def create_account(log: Log, account: Account) -> bool:
         (account.key, account.created, log.head(LOBBY_KEY), LOBBY_KEY),
     )
     log.db.execute("UPDATE conversation SET members = members + 1 WHERE key = ?", (LOBBY_KEY,))
+    if invitation is not None:
+        admission.take(log.db, invitation, account.key, account.created)
     return True
 
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from gochat.chat.account import Account
 from gochat.chat.administration import AuditEntry
+from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
@@ -118,6 +119,13 @@ class EntryRecord(Struct, array_like=True, frozen=True):
     extra: str = ""
 
 
+class AdmissionRecord(Struct, frozen=True):
+    """Who may register: the mode, empty if none was set, and the invitations to the server."""
+
+    mode: str
+    invitations: tuple[ServerInvitation, ...]
+
+
 class Source(Protocol):
     """A store to read; nobody changes it meanwhile."""
 
@@ -159,6 +167,10 @@ class Source(Protocol):
         """Yield the sessions that have not expired, in pieces of at most :data:`MANY`."""
         ...
 
+    def admission(self) -> AdmissionRecord:
+        """Return who may register."""
+        ...
+
 
 class Target(Protocol):
     """A copy being made. An interruption loses nothing.
@@ -197,6 +209,10 @@ class Target(Protocol):
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
         """Add sessions. All accounts must be copied already."""
+        ...
+
+    def put_admission(self, record: AdmissionRecord) -> None:
+        """Set who may register. All accounts must be copied already."""
         ...
 
     def complete(self) -> int:

@@ -1,8 +1,9 @@
 """Copy a whole store into a new one, from any engine to any.
 
-A copy contains accounts with their password hashes, sessions, rooms with topic, access, members,
-operators and invitations, all conversations with every entry as it reads now (seq, time, sender,
-kind, text, ref, cid, edits, deletions, reactions), read markers and levels, and the audit log.
+A copy contains accounts with their password hashes, sessions, who may register, rooms with topic,
+access, members, operators and invitations, all conversations with every entry as it reads now (seq,
+time, sender, kind, text, ref, cid, edits, deletions, reactions), read markers and levels, and the
+audit log.
 
 **The source must be idle.** A running server would accept messages that the copy never gets, so the
 copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
@@ -202,6 +203,7 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
     target.forget_tokens()
     for tokens in source.tokens(now):
         target.put_tokens(tokens, now)
+    target.put_admission(source.admission())
     return found
 
 
@@ -302,6 +304,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         ("accounts", source.people(), copied.people()),
         ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
         ("acts", source.audit(), copied.audit()),
+        ("invitations", _admission(source), _admission(copied)),
     ):
         part = _summed(what, all_here)
         if part != _summed(what, all_there):
@@ -325,6 +328,13 @@ def _summed(what: str, all_of_them: Iterable[Sequence[object]]) -> Part:
         for one in some:
             total.add(one)
     return total.part()
+
+
+def _admission(source: Source) -> list[list[tuple[object, ...]]]:
+    found = source.admission()
+    return [[structs.astuple(one) for one in found.invitations]] + [[(found.mode,)]] * bool(
+        found.mode
+    )
 
 
 def _sessions(tokens: Sequence[Token]) -> list[tuple[object, ...]]:

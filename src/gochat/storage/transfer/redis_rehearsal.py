@@ -66,6 +66,7 @@ def rehearse_writing(deployment: Deployment) -> None:
                     ("ZADD", zset, 0, "name"),
                     ("ZREMRANGEBYLEX", zset, "[name", "[name"),
                     ("SET", text, 0, "PX", 1000),
+                    ("PEXPIRE", text, 1000),
                     ("UNLINK", *scratch),
                     ("DEL", *scratch),
                 ],

@@ -14,10 +14,12 @@ from typing import TypeVar
 import msgspec
 
 from gochat.chat.administration import AuditEntry
+from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.redis import admission
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit
 from gochat.storage.redis.keys import COPY_OF, VERSION
@@ -31,6 +33,7 @@ from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
     AccountRecord,
+    AdmissionRecord,
     BanRecord,
     ConversationRecord,
     EntryRecord,
@@ -317,6 +320,24 @@ class RedisSource:
                 if int(generation) == token.generation and token.expires > now
             ]
 
+    def admission(self) -> AdmissionRecord:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        mode, kept, revoked = self._redis.ask(
+            [
+                (0, words)
+                for words in (admission.mode_query(self._keys), *admission.reading(self._keys))
+            ]
+        )
+        ended = dict(admission.pairs(revoked))
+        names = [name.decode() for name, _ in admission.pairs(kept)]
+        used = self._redis.ask([(0, ("HGETALL", self._keys.invitation_uses + n)) for n in names])
+        found = [
+            self._trusted(partial(_invitation, name, ended.get(name), who), packed)
+            for (name, packed), who in zip(admission.pairs(kept), used, strict=True)
+        ]
+        found.sort(key=lambda one: (one.created, one.digest))
+        return AdmissionRecord((mode or b"").decode(), tuple(found))
+
     def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
         row = self._trusted(decode_row, packed)
         return ParticipantRecord(
@@ -364,6 +385,12 @@ def _entry(seq: int, record: Record, given: tuple[ReactionRecord, ...]) -> Entry
         given,
         record.extra,
     )
+
+
+def _invitation(
+    name: bytes, revoked: bytes | None, used: list[bytes], packed: bytes
+) -> ServerInvitation:
+    return admission.unpacked(name.decode(), packed, revoked, used[::2])
 
 
 def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:

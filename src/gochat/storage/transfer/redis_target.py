@@ -19,8 +19,8 @@ from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.protocol.text import EVERYBODY
 from gochat.storage.common.clock import wall_clock
+from gochat.storage.redis import admission, scripts
 from gochat.storage.redis import keys as key_kinds
-from gochat.storage.redis import scripts
 from gochat.storage.redis.audit import decode_audit, encode_audit
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.deployment import Deployment
@@ -32,6 +32,7 @@ from gochat.storage.redis.records import BanRow, ParticipantRow, Record, decode_
 from gochat.storage.redis.tokens import encode_token, lifetime
 from gochat.storage.transfer.contents import (
     AccountRecord,
+    AdmissionRecord,
     ConversationRecord,
     EntryRecord,
     ParticipantRecord,
@@ -371,6 +372,13 @@ class RedisTarget:
                 (partition, ("HSET", kept, token.id.hex(), encode_token(token))),
             ]
         self._redis.ask(commands)
+
+    def put_admission(self, record: AdmissionRecord) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        commands = [admission.mode_command(self._keys, record.mode or None)]
+        for one in record.invitations:
+            commands += admission.insertion(self._keys, one, wall_clock())
+        self._redis.ask([(0, words) for words in commands])
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`. Only the claims are missing."""

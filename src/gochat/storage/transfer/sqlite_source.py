@@ -16,7 +16,16 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import HistorySetting, Level
-from gochat.storage.sqlite import accounts, audit, database, files, history, lock, tokens
+from gochat.storage.sqlite import (
+    accounts,
+    admission,
+    audit,
+    database,
+    files,
+    history,
+    lock,
+    tokens,
+)
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
@@ -24,6 +33,7 @@ from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
     AccountRecord,
+    AdmissionRecord,
     BanRecord,
     ConversationRecord,
     EntryRecord,
@@ -201,6 +211,11 @@ class SqliteSource:
         while some := tokens.all_tokens(self._db, now, last, MANY):
             yield some
             last = some[-1].id
+
+    def admission(self) -> AdmissionRecord:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        mode, invitations = admission.read_mode(self._db), admission.read(self._db)
+        return AdmissionRecord(mode or "", tuple(invitations))
 
     def _bans(self, conversation: int) -> tuple[BanRecord, ...]:
         rows = self._db.execute(

@@ -19,12 +19,23 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.text import EVERYBODY
-from gochat.storage.sqlite import accounts, audit, database, files, history, lock, search, skeletons
+from gochat.storage.sqlite import (
+    accounts,
+    admission,
+    audit,
+    database,
+    files,
+    history,
+    lock,
+    search,
+    skeletons,
+)
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.tokens import INSERT, to_row
 from gochat.storage.transfer.contents import (
     AccountRecord,
+    AdmissionRecord,
     ConversationRecord,
     EntryRecord,
     ParticipantRecord,
@@ -274,6 +285,15 @@ class SqliteTarget:
         del now  # each row has its expiry time
         with self._transaction() as db:
             db.executemany(INSERT, map(to_row, tokens))
+
+    def put_admission(self, record: AdmissionRecord) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            admission.write_mode(db, record.mode or None)
+            db.execute("DELETE FROM server_invitation_use")
+            db.execute("DELETE FROM server_invitation")
+            for one in record.invitations:
+                admission.insert(db, one)
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
