@@ -17,7 +17,6 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
-from gochat.protocol.text import EVERYBODY
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import admission, scripts
 from gochat.storage.redis import keys as key_kinds
@@ -28,7 +27,7 @@ from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Arguments
 from gochat.storage.redis.migration import claim_existing
 from gochat.storage.redis.people import encode_account
-from gochat.storage.redis.records import BanRow, ParticipantRow, Record, decode_record
+from gochat.storage.redis.records import BanRow, ParticipantRow, decode_record
 from gochat.storage.redis.tokens import encode_token, lifetime
 from gochat.storage.transfer.contents import (
     AccountRecord,
@@ -40,17 +39,10 @@ from gochat.storage.transfer.contents import (
     Target,
 )
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading, rehearse_writing
+from gochat.storage.transfer.redis_rows import Tail, counted, forget_read, record_of
 from gochat.storage.transfer.redis_source import RedisSource, find_partitions
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class _Tail(msgspec.Struct):
-    """The end of a conversation, from which the record of the next entry continues."""
-
-    seq: int
-    texts: int
-    stamp: int
 
 
 @contextmanager
@@ -140,7 +132,7 @@ class RedisTarget:
     def __init__(self, deployment: Deployment) -> None:
         self._redis = deployment
         self._keys = deployment.keys
-        self._tails: dict[ConversationKey, _Tail] = {}
+        self._tails: dict[ConversationKey, Tail] = {}
         self._read = RedisSource(deployment)
         self.contents: Source = self._read
 
@@ -160,7 +152,7 @@ class RedisTarget:
             ]
         )
         self._tails = {
-            record.key: _Tail(
+            record.key: Tail(
                 record.base if seq is None else int(seq), int(texts or 0), int(stamp or 0)
             )
             for record, (seq, texts, stamp) in zip(records, replies, strict=True)
@@ -198,7 +190,7 @@ class RedisTarget:
                     gone += (entry.seq, entry.seq)
                 else:
                     said_by += ("0", f"{entry.sender}\0{entry.seq:012d}")
-                for name in _counted(entry):
+                for name in counted(entry):
                     mentioned += ("0", f"{name}\0{entry.seq:012d}")
             if entry.cid:
                 said = self._keys.by_cid(key, names.known(entry.sender), entry.cid)
@@ -223,7 +215,7 @@ class RedisTarget:
             # Stamps order entries across conversations, and rise within one. A time ahead of the
             # clock would stop them until that time.
             tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
-            records.append(_encode(_record(entry, tail)))
+            records.append(_encode(record_of(entry, tail)))
         tail.seq = entries[-1].seq
         about, log = self._keys.conversation(record.key, key_kinds.META, key_kinds.LOG)
         convs = self._keys.common(self._keys.partition(record.key), "convs")
@@ -261,7 +253,7 @@ class RedisTarget:
                 commands.append((partition, ("HSET", rows, who.person, _encode(row))))
                 if who.role in ("member", "operator"):
                     commands.append((partition, ("ZADD", members, 0, who.person)))
-                commands += [(partition, _forget_read(key, who.name, who.read)) for key in unread]
+                commands += [(partition, forget_read(key, who.name, who.read)) for key in unread]
                 listed = self._keys.person(who.person, key_kinds.CONVERSATIONS)
                 commands.append((self._keys.partition(who.person), ("SADD", listed, record.key)))
         self._redis.ask(commands)
@@ -330,7 +322,7 @@ class RedisTarget:
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),
                 (there, ("HSET", rows, key, _encode(row))),
-                *((there, _forget_read(one, name, who.read)) for one in unread),
+                *((there, forget_read(one, name, who.read)) for one in unread),
             ]
         self._redis.ask([*commands, *(one for who in people for one in self._blocks(who))])
 
@@ -388,33 +380,3 @@ class RedisTarget:
     def publish(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         self._redis.ask_one(0, "HDEL", self._keys.meta, COPY_OF)
-
-
-def _record(entry: EntryRecord, tail: _Tail) -> Record:
-    return Record(
-        entry.ts,
-        0,
-        tail.stamp,
-        tail.texts,
-        entry.edited,
-        int(entry.deleted),
-        entry.sender,
-        entry.kind,
-        entry.ref,
-        entry.cid,
-        entry.text,
-        entry.mentions,
-        entry.extra,
-    )
-
-
-def _counted(entry: EntryRecord) -> list[str]:
-    """Return for whom a message counts as a mention, as ``append.lua`` writes it."""
-    if entry.mentions.startswith(EVERYBODY):
-        return [EVERYBODY, f"{EVERYBODY} {entry.sender}"]
-    return [name for name in entry.mentions.split(",") if name not in ("", entry.sender)]
-
-
-def _forget_read(unread: str, name: str, read: int) -> Arguments:
-    """Return the command that removes from a set what a person has read."""
-    return ("ZREMRANGEBYLEX", unread, f"[{name}\0", f"[{name}\0{read:012d}")
