@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gochat.errors import ConfigError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -17,6 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--demo", action="store_true", help="show a lively conversation; needs no server"
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="lines instead of a screen: for screen readers, pipes and scripts",
+    )
+    parser.add_argument(
+        "--name", help="with --plain: the name to log in with (default: the one used last)"
     )
     parser.add_argument(
         "--state-dir",
@@ -37,6 +47,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from gochat.tui.host.terminal import check_terminal, draw_soon
 
+    if args.plain:
+        from gochat.tui.start import run_line_mode
+
+        return run_line_mode(args.url, name=args.name, state_dir=args.state_dir, config=args.config)
+    if args.name is not None:
+        raise ConfigError("--name is for --plain: the app asks for the name")
     check_terminal()
     draw_soon()
     from gochat.tui.start import run_app

@@ -87,8 +87,7 @@ class GochatApp(ThemedApp):
         self._collector = IdleCollector()
         self._type_ahead = TypeAhead(self, super().on_event)
         # Before it runs, or all the styles would be applied a second time.
-        wanted = self.preferences.settings.theme
-        self.theme = wanted if wanted in self.available_themes else themes.DARK.name
+        self._theme_problems = self.use_theme(self.preferences.settings.theme)
 
     @property
     def keymap(self) -> Keymap:
@@ -133,7 +132,7 @@ class GochatApp(ThemedApp):
         )
         await self.push_screen(form)
         self.state.report = self.report
-        for problem in self.preferences.problems:
+        for problem in (*self.preferences.problems, *self._theme_problems):
             self.warn(problem, title="Configuration", seconds=8)
         self.set_interval(_DRAFTS_INTERVAL, self.keep_drafts)
         self.set_interval(1.0, self._collector.look)
@@ -324,6 +323,11 @@ class GochatApp(ThemedApp):
                 screen.apply_settings(settings)
         self.state.save_settings(settings)
 
+    def _rebind(self, action: str, key: str) -> Preferences:
+        self.preferences = self.preferences.with_key(action, key)
+        self.set_keymap(self.keymap.overrides)
+        return self.preferences
+
     def open_settings(self) -> None:
         """Show the settings."""
         if self._session is None:
@@ -333,7 +337,7 @@ class GochatApp(ThemedApp):
         self.push_screen(
             SettingsScreen(
                 self.preferences, sorted(self.available_themes), view.conv, view.level,
-                apply=self._apply,
+                apply=self._apply, rebind=self._rebind,
                 set_level=lambda level: controller.set_level(view.conv, level),
             )
         )  # fmt: skip

@@ -49,6 +49,26 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
     return _run(app)
 
 
+def run_line_mode(
+    url: str | None, *, name: str | None, state_dir: Path | None, config: Path | None
+) -> int:
+    """Run the line mode; return its exit code.
+
+    Raises:
+        ConfigError: the configuration or the address can't be used, or nobody can be logged in.
+        GochatError: the server refused, or can't be reached.
+    """
+    from gochat.tui.plain.app import PlainApp, run_plain
+
+    state = StateDirectory(state_dir or default_directory())
+    return run_plain(
+        PlainApp(
+            state=state, open_client=open_client, preferences=_preferences(state, config),
+            server=addresses.complete(url) if url else None, name=name,
+        )
+    )  # fmt: skip
+
+
 def _preferences(state: StateDirectory, config: Path | None) -> Preferences:
     problems = [problem for problem in (locale_problem(), state.secure()) if problem]
     found = preferences.load(state, config)

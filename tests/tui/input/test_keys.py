@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gochat.tui.input import keys
+from gochat.tui.input.key_presets import PRESETS
 
 
 def test_without_configuration_the_keys_are_the_defaults() -> None:
@@ -71,14 +72,18 @@ def test_a_selected_message_takes_bare_letters_and_capitals_are_others() -> None
 
 def test_every_default_is_a_key_and_meets_no_other() -> None:
     for action in keys.ACTIONS:
-        keymap = keys.read({} if action.fixed else {action.name: list(action.keys)})
+        keymap = keys.read(
+            {} if action.fixed or not action.keys else {action.name: list(action.keys)}
+        )
         assert not keymap.problems
         assert keymap.keys == keys.defaults().keys
 
 
 def test_nothing_is_only_on_alt() -> None:
     for action in keys.ACTIONS:
-        if not action.name.startswith("conversation_"):  # the switcher goes there as well
+        if action.keys and not action.name.startswith(
+            "conversation_"
+        ):  # the switcher goes there as well
             assert any(not key.startswith("alt+") for key in action.keys), action.name
 
 
@@ -88,3 +93,28 @@ def test_nothing_is_only_on_alt() -> None:
 )
 def test_keys_are_written_as_people_write_them(key: str, shown: str) -> None:
     assert keys.spell(key) == shown
+
+
+def test_a_preset_changes_what_the_configuration_does_not() -> None:
+    keymap = keys.read({"preset": "readline", "kill_to_end": "ctrl+o"})
+    assert keymap.keys["recall_back"] == ("up",)
+    assert keymap.keys["up"] == ()
+    assert keymap.keys["switcher"] == ("ctrl+g",)
+    assert keymap.keys["kill_to_end"] == ("ctrl+o",)
+    assert not keymap.problems
+    assert keymap.overrides["down"] == "unbound"
+
+
+def test_no_key_of_a_preset_has_two_meanings() -> None:
+    for preset in PRESETS:
+        keymap = keys.read({"preset": preset})
+        assert not keymap.problems
+        again = keys.read({
+            name: list(chosen) for name, chosen in keymap.keys.items()
+            if chosen and not keys.BY_NAME[name].fixed
+        })  # fmt: skip
+        assert not [problem for problem in again.problems if "both" in problem]
+
+
+def test_a_preset_that_there_is_not_is_reported() -> None:
+    assert "choose default or readline" in keys.read({"preset": "emacs"}).problems[0]

@@ -55,6 +55,7 @@ class Controller:
         self._spawn_task = spawn
         self._changed = changed
         self._busy: set[str] = set()
+        self._running = 0
         self._marking: dict[str, int] = {}
         #: Rooms and their members, as of the last request.
         self.rooms: list[Room] = []
@@ -65,6 +66,11 @@ class Controller:
         """The most characters of a message."""
         return self.client.limits.text_chars if self.client.limits else 4000
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a request is under way."""
+        return self._running > 0
+
     # -- tasks ------------------------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None], key: str = "") -> None:
@@ -74,6 +80,7 @@ class Controller:
             return
         if key:
             self._busy.add(key)
+        self._running += 1
         self._spawn_task(self._carry_out(work, key), key)
 
     async def _carry_out(self, work: Coroutine[Any, Any, None], key: str) -> None:
@@ -82,6 +89,7 @@ class Controller:
         except GochatError as error:
             self.report(str(error))
         finally:
+            self._running -= 1
             self._busy.discard(key)
             self._changed()
 

@@ -96,7 +96,7 @@ class RoomModeration:
             self._ask(self._bans(self.conv))
 
     async def _bans(self, room: str) -> None:
-        bans = {ban.name: _about(ban) for ban in await self._client.bans(room)}
+        bans = {ban.name: about_ban(ban) for ban in await self._client.bans(room)}
         if not bans:
             self.notify(f"Nobody is banned from {one_line(room)}.")
             return
@@ -153,7 +153,8 @@ class RoomModeration:
                 pass
 
 
-def _about(ban: RoomBan) -> str:
+def about_ban(ban: RoomBan) -> str:
+    """Return a ban in words: whom, until when, by whom and why."""
     until = f" until {ban.until.astimezone():%d %b %Y %H:%M}" if ban.until is not None else ""
     reason = f": {one_line(ban.reason)}" if ban.reason else ""
     return f"{one_line(ban.name)}{until}, by {one_line(ban.sender)}{reason}"

@@ -107,6 +107,7 @@ class HelpScreen(Panel[None]):
             (self._keymap.all_shown(action.name), action.text)
             for action in sorted(keys.ACTIONS, key=lambda action: action.name in _SCROLLING)
             if action.scope == scope
+            and self._keymap.keys[action.name]
             and not action.name.startswith("conversation_")
             and action.name not in ("down", "complete_back")
         ]

@@ -46,6 +46,7 @@ class Picker(Panel[str]):
     #: What stands above the field, in it while it is empty, and below the list.
     heading: ClassVar[str] = ""
     placeholder: ClassVar[str] = ""
+    nothing: ClassVar[str] = "Nothing matches."
     keys_text: ClassVar[str] = "Enter choose   ↑↓ move   Esc close"
 
     def __init__(self, query: str = "") -> None:
@@ -56,6 +57,7 @@ class Picker(Panel[str]):
             query, placeholder=self.placeholder, id="picker-query", compact=True,
             select_on_focus=False,
         )  # fmt: skip
+        self._nothing = Static(self.nothing, id="picker-nothing", markup=False)
         self._title = Static("", id="picker-title", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -64,6 +66,7 @@ class Picker(Panel[str]):
             yield self._title
             yield self.field
             yield self.rows
+            yield self._nothing
             yield from self.details()
             yield Static(self.keys_text, id="picker-keys", markup=False)
 
@@ -118,6 +121,7 @@ class Picker(Panel[str]):
         """Find again."""
         rows = self.rows
         rows.show(list(self.find(self.query_text)))
+        self._nothing.display = not rows.keys and bool(self.query_text.strip())
         if to_top or rows.cursor is None:
             rows.clear_cursor()
             rows.action_end(-1)

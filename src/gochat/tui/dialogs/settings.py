@@ -10,8 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from gochat.client import Level
+from gochat.errors import ConfigError
+from gochat.tui.dialogs.key_capture import KeyCapture
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.input import commands, fuzzy, keys
+from gochat.tui.model.presentation import sentence
 from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow
@@ -37,7 +40,6 @@ class SettingsScreen(Picker):
         Binding("right", "change(1)", show=False, priority=True),
         Binding("left", "change(-1)", show=False, priority=True),
     ]
-    heading: ClassVar[str] = "Settings"
     placeholder: ClassVar[str] = "Find a setting or a key"
     keys_text: ClassVar[str] = "←→ or Enter change   ↑↓ move   Esc close"
 
@@ -49,13 +51,14 @@ class SettingsScreen(Picker):
         level: Level,
         *,
         apply: Callable[[Settings], None],
+        rebind: Callable[[str, str], Preferences],
         set_level: Callable[[Level], None],
     ) -> None:
         super().__init__()
         self._preferences, self._themes = preferences, themes
         self._settings = preferences.settings
         self._conv, self._level = conv, level
-        self._apply, self._set_level = apply, set_level
+        self._apply, self._set_level, self._rebind = apply, set_level, rebind
 
     def find(self, query: str) -> Sequence[str]:
         """Settings, then the keys."""
@@ -84,7 +87,9 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             value = Content.styled(f"{self._value(key)} ", "$text-muted")
         elif key in self._preferences.fixed:
-            value = Content.assemble(value, Content.styled("in tui.toml ", "$text-muted"))
+            value = Content.assemble(
+                value, Content.styled(f"in {self._preferences.path.name} ", "$text-muted")
+            )
         return ListRow(Content(f" {self._label(key)}"), value)
 
     def choose(self, key: str) -> None:
@@ -96,13 +101,34 @@ class SettingsScreen(Picker):
         if (key := self.rows.cursor_key) is not None:
             self._change(key, step)
 
+    def _ask_for_key(self, action: str) -> None:
+        if keys.BY_NAME[action].fixed:
+            self.notify("This key can't be changed.", markup=False)
+            return
+
+        def chosen(key: str | None) -> None:
+            if key is None:
+                return
+            try:
+                self._preferences = self._rebind(action, key)
+            except ConfigError as error:
+                self.notify(sentence(one_line(str(error))), severity="error", markup=False)
+            else:
+                self.notify(f"Written to {self._preferences.path}.", markup=False)
+                self.rows.refresh()
+
+        self.app.push_screen(KeyCapture(keys.BY_NAME[action].text), chosen)
+
+    def title_text(self) -> str:
+        """Return the title, and which file is read."""
+        return f"Settings · {self._preferences.path}"
+
     def _change(self, key: str, step: int) -> None:
         if key.startswith(_KEY):
-            action = key.removeprefix(_KEY)
-            self.notify(f'Write {action} = "…" below [keys] in tui.toml.', markup=False, timeout=6)
+            self._ask_for_key(key.removeprefix(_KEY))
             return
         if key in self._preferences.fixed:
-            self.notify("This is set in tui.toml.", markup=False)
+            self.notify(f"This is set in {self._preferences.path}.", markup=False)
             return
         if key == _LEVEL:
             self._level = _next(commands.LEVELS, self._level, step)

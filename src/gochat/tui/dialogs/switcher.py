@@ -24,6 +24,7 @@ class Switcher(Picker):
 
     heading: ClassVar[str] = "Go to"
     placeholder: ClassVar[str] = "A room or a person"
+    nothing: ClassVar[str] = "No room or person matches."
     keys_text: ClassVar[str] = "Enter go there   ↑↓ move   Esc close"
 
     def __init__(self, model: ChatModel, rooms: Sequence[Room] = ()) -> None:

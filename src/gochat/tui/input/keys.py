@@ -3,6 +3,7 @@
 A person rebinds an action by its name, in the configuration file::
 
     [keys]
+    preset = "readline"
     switcher = "ctrl+t"
     newline = ["ctrl+j", "alt+enter"]
 
@@ -22,6 +23,7 @@ from textual.binding import Binding
 from textual.keys import Keys, format_key
 
 from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
+from gochat.tui.input.key_presets import PRESETS
 
 #: Where an action's keys work. Two actions may share a key unless both can be meant at once.
 Scope: TypeAlias = Literal["app", "chat", "input", "message", "list"]
@@ -62,6 +64,7 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("help", "app", ("f1",), "help", "Help for what you are doing"),
     KeyAction("palette", "app", ("ctrl+p",), "palette", "All commands by name"),
     KeyAction("quit", "app", ("ctrl+q",), "quit", "Quit"),
+    KeyAction("suspend", "app", ("f12",), "suspend_process", "Back to the shell; fg returns"),
     KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
     KeyAction("search", "chat", ("ctrl+f",), "search", "Search messages"),
     KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
@@ -88,6 +91,16 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
     KeyAction("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
     KeyAction("clear", "input", ("ctrl+l",), "clear", "Clear the input (Ctrl+Z brings it back)"),
+    KeyAction("select", "input", ("f8", "alt+up"), "select", "Select a message"),
+    KeyAction("recall_back", "input", (), "recall(-1)", "Up; what you sent, at the first line"),
+    KeyAction("recall_forward", "input", (), "recall(1)", "Down; what you sent after that"),
+    KeyAction("kill_to_end", "input", (), "kill('end')", "Cut to the end of the line"),
+    KeyAction("kill_to_start", "input", (), "kill('start')", "Cut to the start of the line"),
+    KeyAction("kill_word", "input", (), "kill('word')", "Cut the word before the cursor"),
+    KeyAction("kill_next_word", "input", (), "kill('next_word')", "Cut the word after the cursor"),
+    KeyAction("yank", "input", (), "yank", "Insert what was cut last"),
+    KeyAction("word_left", "input", (), "cursor_word_left", "Go to the word before"),
+    KeyAction("word_right", "input", (), "cursor_word_right", "Go to the next word"),
     KeyAction("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
     KeyAction(
         "up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True
@@ -100,6 +113,9 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
     KeyAction("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
 )
+
+#: In Textual's form, the key of an action that has none.
+UNBOUND: Final = "unbound"
 
 BY_NAME: Final = {action.name: action for action in ACTIONS}
 
@@ -116,7 +132,7 @@ def bindings(scope: Scope) -> list[Binding]:
     """Return the default bindings of a scope. The keymap changes them by their ids."""
     return [
         Binding(
-            ",".join(action.keys), action.run, action.text, show=False, id=action.name,
+            ",".join(action.keys) or UNBOUND, action.run, action.text, show=False, id=action.name,
             # Before the widget that has the focus: else a text field takes them for editing.
             priority=scope in ("chat", "input") and action.name != "back",
         )
@@ -136,7 +152,7 @@ class Keymap:
     def overrides(self) -> dict[str, str]:
         """What differs from the defaults, in Textual's form, where no key is an unknown one."""
         return {
-            name: ",".join(keys) or "unbound"
+            name: ",".join(keys) or UNBOUND
             for name, keys in self.keys.items()
             if keys != BY_NAME[name].keys
         }
@@ -158,10 +174,21 @@ def defaults() -> Keymap:
 
 def read(configured: Mapping[str, object]) -> Keymap:
     """Return the keys with what a person has configured, as far as it can be used."""
-    keys = {action.name: action.keys for action in ACTIONS}
     problems: list[str] = []
+    preset = configured.get("preset", "default")
+    changed = PRESETS.get(preset) if isinstance(preset, str) else None
+    if changed is None:
+        problems.append(f"keys: there is no preset {preset!r}: choose {' or '.join(PRESETS)}")
+    base = {action.name: action.keys for action in ACTIONS} | dict(changed or {})
+    for name, given in (changed or {}).items():
+        for other in BY_NAME:
+            if other not in (changed or {}) and _meet(name, other):
+                base[other] = tuple(key for key in base[other] if key not in given)
+    keys = dict(base)
     wanted: dict[str, tuple[str, ...]] = {}
     for name, value in configured.items():
+        if name == "preset":
+            continue
         action = BY_NAME.get(name)
         if action is None:
             near = difflib.get_close_matches(name, BY_NAME, n=1)
@@ -192,7 +219,7 @@ def read(configured: Mapping[str, object]) -> Keymap:
         if clash:
             problems.append(
                 f"keys: {spell(clash[1])} is chosen for both {clash[0]!r} and {name!r}; "
-                f"{name!r} keeps {' and '.join(map(spell, BY_NAME[name].keys))}"
+                f"{name!r} keeps {' and '.join(map(spell, base[name])) or 'none'}"
             )
         else:
             keys[name] = chosen

@@ -1,11 +1,12 @@
 """How the app looks and behaves, as the person has chosen it.
 
-Three places, the later one wins: the defaults here; what was chosen in the app; ``tui.toml``, which
-the app reads and never writes::
+Three places, the later one wins: the defaults here; what was chosen in the app; ``tui.toml``, to
+which the app writes only keys that were chosen by pressing them::
 
     theme = "gochat-light"
 
     [keys]
+    preset = "readline"
     switcher = "ctrl+t"
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gochat.errors import ConfigError
 from gochat.tui.chat_log.items import Clock
 from gochat.tui.input import keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.profile.key_file import write_key
 from gochat.tui.profile.state import StateDirectory
 
 
@@ -46,12 +48,29 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """The settings in force, the keys, which settings the configuration file fixes, and what in
-    that file could not be used."""
+    that file could not be used. `path` is that file, whether it exists or not."""
 
     settings: Settings = field(default_factory=Settings)
     keymap: Keymap = field(default_factory=keys.defaults)
     fixed: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
+    path: Path = field(default_factory=lambda: default_config())
+
+    def with_key(self, action: str, key: str) -> Preferences:
+        """Return the preferences with another key for an action, written to the file.
+
+        Raises:
+            ConfigError: the key can't be used, or the file not be read or written.
+        """
+        table = _read(self.path, must_exist=False).get("keys")
+        table = table if isinstance(table, dict) else {}
+        before = keys.read(table)
+        after = keys.read({**table, action: key})
+        for problem in after.problems:
+            if problem not in before.problems:
+                raise ConfigError(problem)
+        write_key(self.path, action, key)
+        return replace(self, keymap=after)
 
 
 def default_config() -> Path:
@@ -70,7 +89,8 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
         ConfigError: `config` was asked for and can't be read, or the file is not valid TOML.
     """
     chosen = state.load_settings(Settings)
-    tables = _read(config or default_config(), must_exist=config is not None)
+    path = config or default_config()
+    tables = _read(path, must_exist=config is not None)
     problems: list[str] = []
     fixed: dict[str, Any] = {}
     wanted = tables.pop("keys", {})
@@ -86,12 +106,16 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
             problems.append(f"{name}: {str(error).partition(' - at')[0].lower()}")
         else:
             fixed[name] = value
-    keymap = keys.read(wanted if isinstance(wanted, dict) else {})
+    if not isinstance(wanted, dict):
+        problems.append("keys: must be a table, [keys]")
+        wanted = {}
+    keymap = keys.read(wanted)
     return Preferences(
         msgspec.structs.replace(chosen, **fixed),
         keymap,
         frozenset(fixed),
         (*problems, *keymap.problems),
+        path,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from textual.app import App
 from textual.theme import Theme
 
@@ -17,6 +19,16 @@ class ThemedApp(App[None]):
         super().__init__()
         for theme in themes.OWN:
             self.register_theme(theme)
+
+    def use_theme(self, name: str) -> tuple[str, ...]:
+        """Use a theme, or the default one if there is none of this name; return what is wrong."""
+        if name in self.available_themes:
+            self.theme = name
+            return ()
+        self.theme = themes.DARK.name
+        near = difflib.get_close_matches(name, self.available_themes, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return (f"there is no theme {name!r}{hint}",)
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme as it is shown; its colours are adjusted when it is first used."""

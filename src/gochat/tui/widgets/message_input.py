@@ -84,6 +84,7 @@ class MessageInput(TextArea):
         self._sent: dict[str, list[str]] = {}
         self._conversation = ""
         self._history_index: int | None = None  # in what was sent, while walking through it
+        self._killed = ""
         self._unsent = ""  # what was typed before the walk
         #: Characters that can be sent at once.
         self.text_limit = 4000
@@ -224,6 +225,43 @@ class MessageInput(TextArea):
             return
         self.write(sent[index])
         self._history_index = index
+
+    def action_recall(self, step: int) -> None:
+        """Go up or down; at the first or the last line, walk through what was sent."""
+        if self.is_completing:
+            self.post_message(self.Complete(step))
+        elif step < 0 and not self.cursor_at_first_line:
+            self.action_cursor_up()
+        elif step > 0 and not self.cursor_at_last_line:
+            self.action_cursor_down()
+        else:
+            self.action_history(step)
+
+    def action_select(self) -> None:
+        """Select a message, whatever is written."""
+        self.post_message(self.SelectionWanted())
+
+    def action_kill(self, what: str) -> None:
+        """Cut to the ``end`` or ``start`` of the line, a ``word`` or the ``next_word``."""
+        match what:
+            case "end":
+                to = self.get_cursor_line_end_location()
+                if to == self.cursor_location:
+                    to = self.get_cursor_right_location()
+            case "start":
+                to = self.get_cursor_line_start_location()
+            case "word":
+                to = self.get_cursor_word_left_location()
+            case _:
+                to = self.get_cursor_word_right_location()
+        start, end = sorted((self.cursor_location, to))
+        if start != end:
+            self._killed = self.get_text_range(start, end)
+            self._delete_via_keyboard(start, end)
+
+    def action_yank(self) -> None:
+        """Insert what was cut last."""
+        self.insert_text(self._killed)
 
     def action_home(self) -> None:
         """Go to the start of the line; show the oldest messages, when empty."""

@@ -1,0 +1,226 @@
+"""The commands of the line mode: what dialogs ask for in the app is given with the command, and
+lists are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from gochat.client import Form, HistorySetting, Level
+from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.moderation import about_ban
+from gochat.tui.input import commands
+from gochat.tui.text.names import natural
+from gochat.tui.text.sanitise import one_line
+
+_NOT_HERE = "This is not a part of the line mode: use it in `gochat tui`, without --plain."
+
+
+class PlainCommands:
+    """A `CommandContext` of commands that writes lines with `say`; `quit` and `log_out` end it."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        *,
+        say: Callable[[str], None],
+        sent: Callable[[str], None],
+        show: Callable[[str], None],
+        leave: Callable[[], None],
+        end_session: Callable[[], None],
+    ) -> None:
+        self._controller, self._model = controller, controller.model
+        self._client = controller.client
+        self._say, self._sent, self._show = say, sent, show
+        self._leave, self._end_session = leave, end_session
+
+    @property
+    def conv(self) -> str:
+        """The conversation that lines go to."""
+        return self._model.current
+
+    def notify(self, text: str) -> None:
+        """Write a line."""
+        self._say(text)
+
+    def line(self, text: str) -> None:
+        """Send a line that was typed, or do what it asks for."""
+        if not commands.is_command(text):
+            self.send(self.conv, commands.plain(text))
+        elif problem := commands.carry_out(text, self):
+            self._controller.report(problem)
+
+    def open_conversation(self, conv: str) -> None:
+        """Write to another conversation from now on."""
+        if conv.startswith("#") and self._model.find(conv) is None:
+            self.join(conv)
+            return
+        self._controller.open(conv)
+        self._say(f"You write to {one_line(self.conv)}.")
+        self._show(self.conv)
+
+    def send(self, conv: str, text: str, *, form: Form = "text") -> None:
+        """Send a message."""
+        limit = self._controller.text_limit
+        if len(text) > limit:
+            self._controller.report(f"not sent: {len(text)} characters, and {limit} is the most")
+        elif text.strip():
+            before = set(self._model.outgoing)
+            if self._controller.send(conv, text, form=form):
+                for cid in self._model.outgoing.keys() - before:
+                    self._sent(cid)
+
+    def join(self, room: str) -> None:
+        """Become a member of a room, and write to it."""
+        view = self._model.find(room)
+        if view is not None and view.joined:
+            self.open_conversation(room)
+        else:
+            self._controller.do(self._client.join(room), lambda: self._entered(room))
+
+    def _entered(self, room: str) -> None:
+        self._controller.open(room)
+        self._say(f"You write to {one_line(room)}.")
+
+    def leave(self, conv: str) -> None:
+        """Leave a room, or take a private conversation out of the list."""
+        if conv == LOBBY:
+            self._say("#lobby is for everybody; it can't be left.")
+        elif conv.startswith("#"):
+            self._controller.do(self._client.leave(conv), lambda: self._left(conv))
+        else:
+            self._left(conv)
+
+    def _left(self, conv: str) -> None:
+        self._controller.close(conv)
+        self.open_conversation(LOBBY)
+
+    def create(self, room: str, topic: str, *, private: bool) -> None:
+        """Create a room, and write to it."""
+        work = self._client.create_room(room, topic=topic, private=private)
+        self._controller.do(work, lambda: self._entered(room))
+
+    def decline(self, room: str) -> None:
+        """Turn down an invitation."""
+        self._controller.do(self._client.decline(room))
+
+    def set_topic(self, topic: str) -> None:
+        """Set the topic of the room."""
+        self._controller.do(self._client.set_topic(self.conv, topic))
+
+    def show_topic(self) -> None:
+        """Write the topic of the room."""
+        self._say(one_line(self._model.shown.topic) or "There is no topic.")
+
+    def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
+        """Make the room private, or public."""
+        if not private and history is None:
+            self._say("Write /public shown or /public hidden: what becomes of earlier messages.")
+        else:
+            work = self._client.set_access(self.conv, private=private, history=history)
+            self._controller.do(work)
+
+    def show_history_setting(self) -> None:
+        """Write whether those who join read what was written before."""
+        self._say(f"Earlier messages are {self._model.shown.history} to those who join.")
+
+    def set_history(self, history: HistorySetting) -> None:
+        """Choose whether those who join read what was written before."""
+        self._controller.do(self._client.set_history(self.conv, history))
+
+    def invite(self, person: str) -> None:
+        """Invite a person to the room."""
+        self._controller.do(self._client.invite(self.conv, person))
+
+    def kick(self, person: str, reason: str = "") -> None:
+        """Remove a person from the room."""
+        self._controller.do(self._client.kick(self.conv, person, reason=reason))
+
+    def set_operator(self, person: str, *, on: bool) -> None:
+        """Make a person an operator of the room, or an ordinary member again."""
+        self._controller.do(self._client.set_operator(self.conv, person, on=on))
+
+    def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
+        """Ban a person from the room."""
+        work = self._client.ban(self.conv, person, duration=duration, reason=reason)
+        self._controller.do(work)
+
+    def unban(self, person: str) -> None:
+        """Lift a ban from the room."""
+        self._controller.do(self._client.unban(self.conv, person))
+
+    def show_bans(self) -> None:
+        """Print who is banned from the room."""
+        self._controller.spawn(self._bans(self.conv))
+
+    async def _bans(self, room: str) -> None:
+        self._list("Banned", (about_ban(ban) for ban in await self._client.bans(room)))
+
+    def block(self, person: str, *, on: bool) -> None:
+        """Block a person, or no longer."""
+        self._controller.do(self._client.block(person) if on else self._client.unblock(person))
+
+    def show_blocked(self) -> None:
+        """Print whom the person blocks."""
+        self._controller.spawn(self._blocked())
+
+    async def _blocked(self) -> None:
+        self._list("Blocked", await self._client.blocked())
+
+    def away(self, text: str | None) -> None:
+        """Set the away notice, or take it back."""
+        self._controller.do(self._client.away(text))
+
+    def set_level(self, level: Level) -> None:
+        """Choose which messages of the conversation notify the person."""
+        self._controller.set_level(self.conv, level)
+
+    def set_theme(self, theme: str) -> None:
+        """There are no colours."""
+        self._say(_NOT_HERE)
+
+    def open_panel(self, panel: str, text: str = "") -> None:
+        """Print a list."""
+        match panel:
+            case "search":
+                self._controller.spawn(self._search(text))
+            case "rooms":
+                self._controller.spawn(self._rooms())
+            case "members" if self._model.shown.is_room and self.conv != LOBBY:
+                self._controller.spawn(self._members(self.conv))
+            case "people" | "members":
+                self._list(f"{len(self._model.people)} online", self._model.people.names())
+            case "help":
+                self._list("Commands", (f"{c.usage}  {c.text}" for c in commands.COMMANDS))
+            case _:
+                self._say(_NOT_HERE)
+
+    def _list(self, title: str, rows: Iterable[str]) -> None:
+        self._say(f"{title}:")
+        for row in rows:
+            self._say(f"  {one_line(row)}")
+
+    async def _rooms(self) -> None:
+        rooms = sorted(await self._controller.load_rooms(), key=lambda room: natural(room.name))
+        self._list("Rooms", (f"{r.name}  {'joined' if r.joined else ''}  {r.topic}" for r in rooms))
+
+    async def _members(self, room: str) -> None:
+        members = sorted(await self._controller.load_members(room), key=lambda m: natural(m.name))
+        self._list("Members", (f"{m.name}{', operator' if m.operator else ''}" for m in members))
+
+    async def _search(self, query: str) -> None:
+        if not query:
+            self._say("Write /search and what to look for.")
+            return
+        found = await self._client.search(query)
+        rows = (f"{m.conversation} {m.sender}: {m.text}" for m in found.hits)
+        self._list("Found", rows)
+
+    def log_out(self) -> None:
+        """End the session."""
+        self._end_session()
+
+    def quit(self) -> None:
+        """Leave."""
+        self._leave()

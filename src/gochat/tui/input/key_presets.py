@@ -1,0 +1,26 @@
+"""Keys as people are used to them elsewhere: what differs from the defaults, by action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "default": {},
+    # Of the shell: ↑ has what was sent, Ctrl+K cuts, Ctrl+Y brings back what was cut.
+    "readline": {
+        "up": (),
+        "down": (),
+        "recall_back": ("up",),
+        "recall_forward": ("down",),
+        "kill_to_end": ("ctrl+k",),
+        "kill_to_start": ("ctrl+u",),
+        "kill_word": ("ctrl+w", "alt+backspace"),
+        "kill_next_word": ("alt+d",),
+        "yank": ("ctrl+y",),
+        "word_left": ("alt+b",),
+        "word_right": ("alt+f",),
+        "switcher": ("ctrl+g",),
+        "suspend": ("ctrl+z",),
+    },
+}

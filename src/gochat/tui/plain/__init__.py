@@ -1,0 +1,1 @@
+"""The line mode: appended lines for screen readers, pipes and scripts."""
