@@ -53,7 +53,7 @@ class NoDirectory:
 
     async def check(self, key: NameKey, password: str, address: str, wait: Wait) -> Answer:
         """Never called."""
-        raise NotImplementedError
+        raise AssertionError("there is no directory")
 
 
 def kept_elsewhere() -> ChatError:
