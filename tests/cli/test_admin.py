@@ -79,7 +79,11 @@ def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "new colleague" in out
 
         code, out, err = admin("account", "show", "nobody")
-        assert (code, out, err) == (USAGE, "", "gochat: there is no account 'nobody'\n")
+        assert (code, out, err) == (
+            USAGE,
+            "",
+            "gochat: there is no account 'nobody': check the name\n",
+        )
         code, out, err = admin("account", "show", "nobody", "--json")
         assert (code, json.loads(out)["error"]["code"]) == (USAGE, "unknown_person")
         assert "Traceback" not in err
@@ -135,7 +139,7 @@ def test_role_and_password_are_set_while_no_server_runs(
     code, out, _ = admin("reset-password", "mei", "--json")
     issued = json.loads(out)["result"]["code"]
     assert admin("grant", "nobody", "admin")[::2] == (
-        USAGE, "gochat: there is no account 'nobody'\n"
+        USAGE, "gochat: there is no account 'nobody': check the name\n"
     )  # fmt: skip
     assert admin("reset-password", "mei", "--hours", "0")[0] == USAGE
     with serve(tmp_path / "chat.db") as one:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from redis_nodes import Nodes
 from redis_process import RedisServer
-from storing import Chat, key, person
+from storing import Chat, account, key, person
 
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
@@ -57,3 +58,18 @@ async def test_invitation_in_a_row_without_an_inviter_is_pending(redis_server: R
             client.hset(rows, "bob", msgspec.msgpack.encode(row[:6]))
         (invitation,) = await store.invitations(person("Bob"))
         assert (invitation.room, invitation.from_) == (DEN, "")
+
+
+async def test_account_from_before_there_were_roles_is_an_active_member(
+    redis_server: RedisServer,
+) -> None:
+    nodes = Nodes(redis_server)
+    async with nodes.open() as store:
+        assert await store.create_account(account("Mei"))
+        (row,) = nodes.keys("{*}:a:mei")
+        with nodes.client() as client:
+            client.hdel(row, "role", "bot", "state", "generation")
+        assert await store.account(person("mei")) == account("Mei")
+        off = replace(account("Mei"), role="admin", bot=True, state="disabled", generation=1)
+        assert await store.administration.change_account(account("Mei"), off)
+        assert await store.account(person("mei")) == off

@@ -50,7 +50,10 @@ async def test_requests_get_replies_in_order(serving: tuple[RunningServer, Admin
     assert (first["ok"], first["result"]["name"], third["ok"]) == (True, "Mei", True)
     assert second == {
         "ok": False,
-        "error": {"code": "unknown_person", "text": "there is no account 'nobody'"},
+        "error": {
+            "code": "unknown_person",
+            "text": "there is no account 'nobody': check the name",
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -21,6 +22,7 @@ from gochat.chat.store import Store
 from gochat.cli.admin import output
 from gochat.config import load_store_url
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.server.admin.accounts import nobody
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.idle import open_idle
 
@@ -78,10 +80,10 @@ def _run(word: str, act: Act, args: argparse.Namespace) -> int:
         async with open_idle(url) as store:
             account = await store.account(names.fold_person(args.name))
             if account is None:
-                raise ConfigError(f"there is no account {args.name!r}")
+                raise ConfigError(nobody(args.name).text)
             entry = AuditEntry(
                 at=wall_clock(),
-                actor=f"uid {os.geteuid()}",
+                actor=f"uid {os.geteuid()}" if hasattr(os, "geteuid") else getpass.getuser(),
                 act=f"{word} (offline)",
                 subject=account.name,
                 detail=f"{account.role} to {args.role}" if word == "grant" else "",

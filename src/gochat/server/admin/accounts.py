@@ -120,8 +120,16 @@ async def require_account(call: Call, name: str) -> Account:
     """
     account = await call.services.store.account(names.fold_person(name))
     if account is None:
-        raise ChatError(ErrorCode.UNKNOWN_PERSON, f"there is no account {name!r}")
+        raise nobody(name)
     return account
+
+
+def nobody(name: str) -> ChatError:
+    """Return the error for a name without an account."""
+    return ChatError(
+        ErrorCode.UNKNOWN_PERSON,
+        f"there is no account {name!r}: check the name",
+    )
 
 
 async def list_all(call: Call, page: Page) -> ShownAccounts:

@@ -53,14 +53,15 @@ def opened(config: Config) -> Iterator[trio.SocketListener | None]:
     """Listen on the admin socket inside the block; yield None if there is none.
 
     Of several workers only the first one has it. One that is not configured and can't be opened is
-    left out with a warning.
+    left out with a warning, and without one on systems that have none.
 
     Raises:
         AddressUnavailable: the configured one can't be opened now.
         ConfigError: the configured one can't be opened at all.
     """
     path = socket_path(config)
-    if path is None or workers.number() not in (None, 1):
+    is_possible = sys.platform == "linux" or config.admin.socket
+    if path is None or not is_possible or workers.number() not in (None, 1):
         yield None
         return
     with contextlib.ExitStack() as stack:
