@@ -8,6 +8,7 @@ from storing import Chat, draft, key, person
 from gochat.chat.facts import Facts
 from gochat.chat.store import Appended
 from gochat.protocol.messages import EntryKind
+from gochat.protocol.text import EVERYBODY
 
 pytestmark = pytest.mark.trio
 
@@ -90,3 +91,16 @@ async def test_retry_of_a_message_from_before_the_block_is_known(chat: Chat) -> 
     (again,) = await chat.append(draft("Bob", "@Mei", "hi", facts=OPEN, cid="c"))
     assert isinstance(again, Appended)
     assert (again.dup, again.entry.seq) == (True, first.seq)
+
+
+async def test_mention_of_everybody_beside_one_of_who_blocks_the_sender(chat: Chat) -> None:
+    await block(chat, "Mei", "Bob")
+    one, other = await chat.append(
+        draft("Bob", "#lobby", "@room, @Mei", mentions=[EVERYBODY, "Mei"]),
+        draft("Bob", "#lobby", "@Mei", mentions=["Mei"]),
+    )
+    assert isinstance(one, Appended)
+    assert one.entry.mentions == (EVERYBODY, "Mei")
+    assert isinstance(other, Appended)
+    assert other.entry.mentions == ()
+    assert (await chat.seen("Mei", "#lobby")).mentions == 1

@@ -84,6 +84,8 @@ class Blocks:
 
 
 def _without(draft: Draft, blocking: set[tuple[NameKey, NameKey]]) -> Draft:
+    if not draft.mentioned:  # nobody, or everybody
+        return draft
     kept = [
         (person, name)
         for person, name in zip(draft.mentioned, draft.mentions, strict=True)
