@@ -193,7 +193,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
         nursery.start_soon(services.rechecks.run)
-        nursery.start_soon(follow_mode, services.admission, store)
+        await nursery.start(follow_mode, services.admission, store)
         if store.node_bus is not None:
             await nursery.start(store.node_bus.run, PeerNodes(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, lambda: services.config.limits)

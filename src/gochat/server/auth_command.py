@@ -31,6 +31,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.work_queue import Wait, WorkQueue, wait_patiently
 from gochat.config import Auth
 from gochat.errors import ChatError, ConfigError, ErrorCode
+from gochat.histogram import SECONDS, Histogram
 from gochat.server.journal import Journal
 from gochat.server.limits import subscriber
 
@@ -74,6 +75,9 @@ class AuthCommand:
         self._auth = auth
         self._journal = journal
         self._queue = WorkQueue(auth.queue, auth.concurrency, GUESS)
+        #: Seconds that the program took, whatever came of it; and how often it gave no answer.
+        self.seconds = Histogram(SECONDS)
+        self.failures = 0
 
     def configure(self, auth: Auth) -> None:
         """Change what is asked, and how. Those who wait in line ask the new program."""
@@ -84,6 +88,11 @@ class AuthCommand:
     def is_on(self) -> bool:
         """Whether there is a program."""
         return bool(self._auth.command)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for an answer."""
+        return self._queue.waiting
 
     @property
     def recheck(self) -> float:
@@ -114,11 +123,14 @@ class AuthCommand:
         if action == "login":
             question |= {"password": password, "address": address}
         async with self._queue.slot(wait):
+            began = trio.current_time()
             try:
                 written = await self._run(json.dumps(question).encode() + b"\n", password)
             except _Failure as failure:
                 self._log_failure(str(failure))
                 raise _not_now(RETRY_AFTER) from None
+            finally:
+                self.seconds.observe(trio.current_time() - began)
         if written.result == "unavailable":
             self._log_failure(written.reason or "it says that it is unavailable")
             raise _not_now(written.retry_after)
@@ -169,6 +181,7 @@ class AuthCommand:
             raise _Failure(f"its answer is not valid: {error}") from None
 
     def _log_failure(self, reason: str) -> None:
+        self.failures += 1
         more = self._journal.admit("authentication program failed")
         if more is not None:
             program = self._auth.command[0]

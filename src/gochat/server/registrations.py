@@ -164,14 +164,21 @@ def _rates(limits: Limits) -> tuple[tuple[int, int, int | None], ...]:
     )
 
 
-async def follow_mode(admission: Admission, store: Store) -> None:
+async def follow_mode(
+    admission: Admission,
+    store: Store,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Read who may register, for those who only ask; and again and again where others can set it.
 
-    Whoever registers is told what is in the store in any case.
+    Whoever registers is told what is in the store in any case. Calls `task_status.started` when it
+    was read once, or can't be.
     """
-    while True:
+    with suppress(StoreUnavailable):
+        await admission.mode()
+    task_status.started()
+    while store.node_bus is not None:
+        await trio.sleep(LOOK_EVERY)
         with suppress(StoreUnavailable):
             await admission.mode()
-        if store.node_bus is None:
-            return
-        await trio.sleep(LOOK_EVERY)

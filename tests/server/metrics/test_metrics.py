@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import trio
 from http_peer import get
 from msgspec import structs
 from patience import PATIENCE
-from peers import config, running_server
+from peers import PASSWORD, config, running_server
 from prometheus_client.parser import text_string_to_metric_families
 from redis_process import RedisServer
 
-from gochat.config import Config, Metrics
+from gochat.config import Auth, Config, Metrics
 from gochat.errors import AddressUnavailable
 from gochat.protocol.messages import Bye, Error, Login, Send, Sent
 from gochat.server.app import open_server, serve
@@ -92,6 +93,21 @@ async def test_what_happens_is_counted(free_port: FreePort) -> None:
     assert now.of("process_open_fds") > 0
     assert after.of("gochat_connections_ended_total") == 2
     assert after.of("gochat_connections_ended_total", reason="slow_consumer") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell command")
+async def test_program_that_checks_passwords_is_counted(free_port: FreePort) -> None:
+    port = free_port()
+    auth = Auth(command=("/bin/sh", "-c", "exit 1"))
+    async with running_server(structs.replace(monitored(port), auth=auth)) as server:
+        async with server.connect() as peer:
+            for _ in range(3):
+                error = await peer.ask(Login(name="mei", password=PASSWORD), Error)
+                assert error.code == "unavailable"
+        samples = await scrape(port)
+    assert samples.of("gochat_auth_command_failures_total") == 3
+    assert samples.of("gochat_auth_command_seconds_count") == 3
+    assert samples.of("gochat_auth_command_waiting") == 0
 
 
 async def test_scrapes_within_a_moment_get_the_same(free_port: FreePort) -> None:

@@ -60,7 +60,10 @@ class Page(Arguments, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """An account in a list. `password` is ``set``, or ``code``: one that waits to be used."""
+    """An account in a list.
+
+    `password` is ``set``; ``code``: one that waits to be used; or ``none``: a directory has it.
+    """
 
     name: str
     role: ServerRole
@@ -78,7 +81,7 @@ class Standing(Struct, frozen=True, kw_only=True):
             role=account.role,
             bot=account.bot,
             state=account.state,
-            password="code" if is_code else "set",
+            password="code" if is_code else "set" if account.password_hash else "none",
             created=account.created,
         )
 

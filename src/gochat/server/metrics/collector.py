@@ -274,6 +274,20 @@ class Collector:
             "Until the last of them will have had its turn.",
             hashing.delay,
         )
+        command = self._services.auth_command
+        yield GaugeMetricFamily(
+            "gochat_auth_command_waiting",
+            "Logins that wait for the program of `auth.command`, or for its answer.",
+            command.waiting,
+        )
+        yield _histogram(
+            "gochat_auth_command_seconds", "How long that program took.", command.seconds
+        )
+        yield CounterMetricFamily(
+            "gochat_auth_command_failures",
+            "Times that it gave no answer, or said that it can't.",
+            command.failures,
+        )
         yield _histogram(
             "gochat_loop_lag_seconds",
             "How late the event loop was, four times a second.",
