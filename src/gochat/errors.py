@@ -57,6 +57,7 @@ class ErrorCode(StrEnum):
     NOT_PERMITTED = "not_permitted"
     BANNED = "banned"
     BLOCKED = "blocked"
+    SLOW_MODE = "slow_mode"
     ROOM_EXISTS = "room_exists"
     TEXT_EMPTY = "text_empty"
     TEXT_TOO_LONG = "text_too_long"
@@ -92,6 +93,7 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.NOT_A_MEMBER: frozenset({"conv", "name"}),
     ErrorCode.NOT_PERMITTED: frozenset({"rule", "scope"}),
     ErrorCode.BLOCKED: frozenset({"name", "rule"}),
+    ErrorCode.SLOW_MODE: frozenset({"conv", "seconds"}),
     ErrorCode.BANNED: frozenset({"conv", "until", "reason"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),

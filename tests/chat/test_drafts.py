@@ -358,7 +358,7 @@ async def test_operator_of_a_room_mentions_everybody(world: World, text: str) ->
     [draft] = await world.draft("Mei", Send(to="#den", text=text))
     assert draft.mentions[0] == EVERYBODY
     assert draft.mentioned == ()
-    assert draft.facts == Facts(sender=("operator",))
+    assert draft.facts == Facts(sender=("operator",), is_open=True)
     [draft] = await world.draft("Bob", Send(to="#den", text=text))
     assert EVERYBODY not in draft.mentions
     [draft] = await world.draft("Mei", Send(to="@bob", text=text))

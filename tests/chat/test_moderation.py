@@ -1,4 +1,4 @@
-"""Who may ban whom from a room, and what a ban refuses."""
+"""Who may ban whom from a room, and what a ban or a mode of the room refuses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Ban,
     CreateRoom,
+    Edit,
     Invite,
     Join,
     Kick,
+    React,
+    Send,
+    SetAnnouncements,
+    SetArchived,
     SetOperator,
+    SetSlowMode,
+    SetTopic,
     Unban,
 )
 
@@ -115,3 +122,45 @@ async def test_ban_at_the_same_moment_as_a_join_holds(world: World) -> None:
         (result,) = await world.append(draft)
         assert isinstance(result, ChatError)
     assert await world.members(GARDEN) == ["Mei*"]
+
+
+async def test_modes_are_for_operators_and_what_is_so_writes_nothing(world: World) -> None:
+    await garden(world, "Bob")
+    requests = [
+        (SetSlowMode(room=GARDEN, seconds=30), ("slow", "30")),
+        (SetAnnouncements(room=GARDEN, on=True), ("announcements", "on")),
+        (SetArchived(room=GARDEN, on=True), ("archive", "on")),
+    ]
+    for request, said in requests:
+        assert await world.is_refused("Bob", request) == ("not_permitted", "room")
+        [entry] = await world.ask("Mei", request)
+        assert (entry.kind, entry.text) == said
+        assert await world.ask("Mei", request) == []
+
+
+async def test_refusal_says_why(world: World) -> None:
+    await garden(world, "Bob")
+    await world.talk("Bob", GARDEN, "hello")
+    seq = (await world.entries("Bob", GARDEN))[-1].seq
+
+    async def refused(request: Send | Edit | React) -> ChatError:
+        with pytest.raises(ChatError) as caught:
+            await world.draft("Bob", request, asks=True)
+        return caught.value
+
+    await world.ask("Mei", SetSlowMode(room=GARDEN, seconds=30))
+    await world.talk("Bob", GARDEN, "once")
+    error = await refused(Send(to=GARDEN, text="twice"))
+    assert (error.code, error.retry_after, error.details["seconds"]) == ("slow_mode", 30, 30)
+    await world.ask("Mei", SetAnnouncements(room=GARDEN, on=True))
+    for request in (Send(to=GARDEN, text="x"), Edit(to=GARDEN, seq=seq, text="x")):
+        error = await refused(request)
+        assert (error.code, error.details) == ("not_permitted", {"rule": "announcements"})
+    await world.draft("Bob", React(to=GARDEN, seq=seq, emoji="👍"), asks=True)
+    await world.ask("Mei", SetArchived(room=GARDEN, on=True))
+    error = await refused(React(to=GARDEN, seq=seq, emoji="👍"))
+    assert (error.code, error.details) == ("not_permitted", {"rule": "archived"})
+    assert await world.is_refused("Mei", SetTopic(room=GARDEN, topic="x")) == (
+        "not_permitted",
+        "room",
+    )

@@ -83,6 +83,24 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
             SENT,
             WHERE,
         ),
+        (
+            lambda c: c.set_slow_mode("#g", timedelta(minutes=1)),
+            wire.SetSlowMode(room="#g", seconds=60),
+            SENT,
+            WHERE,
+        ),
+        (
+            lambda c: c.set_announcements("#g", on=True),
+            wire.SetAnnouncements(room="#g", on=True),
+            SENT,
+            WHERE,
+        ),
+        (
+            lambda c: c.set_archived("#g", on=True),
+            wire.SetArchived(room="#g", on=True),
+            SENT,
+            WHERE,
+        ),
         (lambda c: c.unban("#g", "bob"), wire.Unban(room="#g", name="bob"), SENT, WHERE),
         (lambda c: c.decline("#g"), wire.Decline(room="#g"), wire.Ok(), None),
         (

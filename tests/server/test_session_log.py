@@ -55,8 +55,11 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetAccess,
+    SetAnnouncements,
+    SetArchived,
     SetHistory,
     SetOperator,
+    SetSlowMode,
     SetTopic,
     Unban,
     Who,
@@ -117,6 +120,10 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
     async with server.peer("mei") as mei, server.peer("bob") as bob:
         await mei.ask(CreateRoom(room="#room"), Sent)
         await mei.ask(CreateRoom(room="#closed"), Sent)
+        await mei.ask(CreateRoom(room="#slow"), Sent)
+        await mei.ask(SetSlowMode(room="#slow", seconds=600), Sent)
+        await bob.ask(Join(room="#slow"), Sent)
+        await bob.ask(Send(to="#slow", text="once"), Sent)
         await mei.ask(Ban(room="#closed", name="bob"), Sent)
         await mei.ask(Block(name="bob"), Ok)
         sent = await mei.ask(Send(to="#lobby", text="hello", cid="c"), Sent)
@@ -136,6 +143,7 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
             Send(to="#lobby", text="hello", n=2),  # out_of_order
             Join(room="#closed"),  # banned
             Send(to="@mei", text="hello"),  # blocked
+            Send(to="#slow", text="again"),  # slow_mode
         ):
             await bob.ask(wrong, Error)
         for emoji in "😀😁😂😃😄":
@@ -381,10 +389,13 @@ async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> N
         await mei.ask(Kick(room="#tea", name="bob"), Sent)
         await mei.ask(Ban(room="#tea", name="bob", seconds=60, reason="private"), Sent)
         await mei.ask(Unban(room="#tea", name="bob"), Sent)
+        await mei.ask(SetSlowMode(room="#tea", seconds=60), Sent)
+        await mei.ask(SetAnnouncements(room="#tea", on=True), Sent)
+        await mei.ask(SetArchived(room="#tea", on=True), Sent)
         await mei.ask(ChangePassword(old="wrong horse", new="another horse"), Error)
         await mei.ask(ChangePassword(old=PASSWORD, new="another horse"), PasswordChanged)
         hers = [line for line in logs if line.get("name") == "mei"]
-    assert [line["event"] for line in hers][:13] == [
+    assert [line["event"] for line in hers][:16] == [
         "logged in",
         "room created",
         "room operator changed",
@@ -396,6 +407,9 @@ async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> N
         "member kicked",
         "person banned",
         "ban lifted",
+        "room slow mode changed",
+        "room announcements changed",
+        "room archived",
         "password change refused",
         "password changed",
     ]

@@ -126,6 +126,9 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Mei", "#Attic", "join")
         await chat.do("Eve", "#Cellar", "ban", subject="Straße", extra=extras.of_reason("no"))
         await store.set_blocked(person("Eve"), person("Straße"), on=True)
+        await chat.do("Eve", "#Cellar", "slow", "30")
+        await chat.do("Eve", "#Cellar", "announcements", "on")
+        await chat.do("Eve", "#Cellar", "archive", "on")
         await store.set_blocked(person("Eve"), person("Bob"), on=True)
         await chat.do("Mei", "#Empty", "create", "public")
         await chat.do("Mei", "#Empty", "leave")
@@ -167,7 +170,8 @@ async def everything(url: str) -> dict[str, Any]:
                 [set(await store.blockers(me, person(other))) for other in PEOPLE],
             )
             found[f"{who}: bans"] = [
-                (await chat.room(who, room)).ban for room in ("#Garden", "#Cellar")
+                ((await chat.room(who, room)).ban, (await chat.room(who, room)).modes)
+                for room in ("#Garden", "#Cellar")
             ]
             found[f"{who}: invitations"] = await store.invitations(me)
             found[f"{who}: keys"] = await store.conversation_keys(me)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any, Protocol, TypeVar, cast
@@ -222,6 +223,9 @@ class LiveWorld:
             "invite": lambda: bot.invite(to, text),
             "kick": lambda: bot.kick(to, text),
             "ban": lambda: bot.ban(to, text),
+            "slow": lambda: bot.set_slow_mode(to, timedelta(seconds=int(text))),
+            "announcements": lambda: bot.set_announcements(to, on=text == "on"),
+            "archive": lambda: bot.set_archived(to, on=text == "on"),
             "unban": lambda: bot.unban(to, text),
             "topic": lambda: bot.set_topic(to, text),
             "operator": lambda: bot.set_operator(to, text),

@@ -47,7 +47,7 @@ class World(Chat):
             if rooms is None and not asks:
                 rooms = await self.rooms_of(who)
             return [await make(identity, rooms, request)]
-        where = self.moderation if kind in ("Ban", "Unban") else self.rooms
+        where = self.moderation if hasattr(self.moderation, _ROOM_REQUESTS[kind]) else self.rooms
         make = getattr(where, _ROOM_REQUESTS[kind])
         drafts: list[Draft] = await make(identity, request)
         return drafts
@@ -91,5 +91,8 @@ _ROOM_REQUESTS = {
     "SetAccess": "set_access",
     "SetHistory": "set_history",
     "Ban": "ban",
+    "SetSlowMode": "set_slow_mode",
+    "SetAnnouncements": "set_announcements",
+    "SetArchived": "set_archived",
     "Unban": "unban",
 }

@@ -53,6 +53,7 @@ EVERYBODY_KEYS: Final = frozenset(map(NameKey, EVERYBODY_NAMES))
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
 _IS_OPEN: Final = Facts(is_open=True)
+_IS_OPEN_INSIDE: Final = Facts(sender=INSIDE, is_open=True)
 
 #: Makes a `cid` that no process has made before: 72 random bits, and a number.
 _PROCESS: Final = secrets.token_urlsafe(9)
@@ -125,7 +126,7 @@ class Drafts:
         address = await self.address(who, rooms, request.to)
         if request.reply_to is not None:
             await self._said(who, address, request.reply_to, "reply_to")
-        facts = await self._open(who, rooms, address)
+        facts = await self._open(who, rooms, address, "text")
         facts, mentioned = await self._mentions(who, address, request.text, facts)
         return draft_of(request, who, address, facts, mentioned=mentioned)
 
@@ -143,7 +144,7 @@ class Drafts:
                 field="seq",
                 details={"rule": "author"},
             )
-        facts = await self._open(who, rooms, address)
+        facts = await self._open(who, rooms, address, "edit")
         facts, mentioned = await self._mentions(who, address, request.text, facts)
         return draft_of(request, who, address, facts, mentioned=mentioned)
 
@@ -183,7 +184,7 @@ class Drafts:
             raise _not_an_emoji()
         elif emoji not in there:
             emoji = next((one for one in there if normalise(one) == emoji), emoji)
-        facts = await self._open(who, rooms, address)
+        facts = await self._open(who, rooms, address, "react")
         if request.on:
             if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
                 raise ChatError(
@@ -207,18 +208,36 @@ class Drafts:
         return draft_of(request, who, address, facts, text=emoji)
 
     async def _open(
-        self, who: Identity, rooms: Collection[ConversationKey] | None, address: Destination
+        self,
+        who: Identity,
+        rooms: Collection[ConversationKey] | None,
+        address: Destination,
+        kind: EntryKind,
     ) -> Facts | None:
-        """Return the facts that writing to an address depends on."""
-        if not conversations.is_private(address.key):
-            return _inside(address)
+        """Return the facts that writing an entry of a kind to an address depends on."""
         if rooms is None:
+            await self.require_open(who, address, kind)
+        if conversations.is_private(address.key):
+            return _IS_OPEN
+        return None if address.key == LOBBY_KEY else _IS_OPEN_INSIDE
+
+    async def require_open(self, who: Identity, address: Destination, kind: EntryKind) -> None:
+        """Require that a person can write an entry of a kind to an address now.
+
+        Raises:
+            ChatError: ``blocked``, ``not_permitted`` or ``slow_mode``.
+        """
+        if conversations.is_private(address.key):
             peer = conversations.peer(address.key, who.key)
             blockers = await self._store.blockers(who.key, peer)
             refused = blocks.refusal(blockers, who, peer, address.shown[1:], "to")
-            if refused is not None:
-                raise refused
-        return _IS_OPEN
+        elif address.key == LOBBY_KEY:
+            return
+        else:
+            room = await self._store.room(address.key, who.key)
+            refused = room.refusal(kind, "to") if room is not None else None
+        if refused is not None:
+            raise refused
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():

@@ -18,8 +18,11 @@ from gochat.protocol.messages import (
     React,
     Send,
     SetAccess,
+    SetAnnouncements,
+    SetArchived,
     SetHistory,
     SetOperator,
+    SetSlowMode,
     SetTopic,
     Unban,
 )
@@ -28,7 +31,7 @@ from gochat.protocol.messages import (
 RoomRequest: TypeAlias = (
     CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
-    | Ban | Unban
+    | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
 )  # fmt: skip
 LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
 
@@ -71,5 +74,11 @@ def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
             return "ban", name, None
         case Unban(name=name):
             return "unban", name, None
+        case SetSlowMode(seconds=seconds):
+            return "slow", str(seconds), None
+        case SetAnnouncements(on=on):
+            return "announcements", "on" if on else "off", None
+        case SetArchived(on=on):
+            return "archive", "on" if on else "off", None
         case _:
             assert_never(request)

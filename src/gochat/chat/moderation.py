@@ -16,7 +16,7 @@ from gochat.chat.facts import Facts
 from gochat.chat.room_access import RoomAccess
 from gochat.chat.store import Draft, RoomState
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Ban, Unban
+from gochat.protocol.messages import Ban, SetAnnouncements, SetArchived, SetSlowMode, Unban
 
 #: Bans of a room that have not ended. Concurrent bans can exceed it.
 MAX_BANS: Final = 1000
@@ -55,6 +55,33 @@ class Moderation(RoomAccess):
             return []
         facts = Facts(sender=("operator",), subject=("banned",))
         return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+
+    async def set_slow_mode(self, who: Identity, request: SetSlowMode) -> list[Draft]:
+        """Set how long members wait between two messages."""
+        room = await self._own_room(who, request.room, to="set slow mode")
+        return self._set(who, request, room, is_so=room.modes.slow == request.seconds)
+
+    async def set_announcements(self, who: Identity, request: SetAnnouncements) -> list[Draft]:
+        """Let only operators write, or all members."""
+        room = await self._own_room(who, request.room, to="choose who writes")
+        return self._set(who, request, room, is_so=room.modes.announcements == request.on)
+
+    async def set_archived(self, who: Identity, request: SetArchived) -> list[Draft]:
+        """Archive a room, or bring it back."""
+        room = await self._own_room(who, request.room, to="archive a room, or bring it back")
+        return self._set(who, request, room, is_so=room.modes.archived == request.on)
+
+    def _set(
+        self,
+        who: Identity,
+        request: SetSlowMode | SetAnnouncements | SetArchived,
+        room: RoomState,
+        *,
+        is_so: bool,
+    ) -> list[Draft]:
+        if is_so:
+            return []
+        return [draft_of(request, who, Destination.of(room), Facts(sender=("operator",)))]
 
     async def listed(self, who: Identity, room: str) -> RoomState:
         """Return a room whose bans a person may see."""

@@ -201,7 +201,9 @@ class RoomDrafts(RoomAccess):
         room = await self._own_room(who, request.room, to="set the topic")
         if request.topic == room.topic:
             return []
-        facts = Facts(sender=("operator",), topic=room.topic)
+        if (refused := room.refusal("topic", "room")) is not None:
+            raise refused
+        facts = Facts(sender=("operator",), topic=room.topic, is_open=True)
         return [draft_of(request, who, Destination.of(room), facts)]
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:

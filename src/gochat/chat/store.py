@@ -50,6 +50,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.emoji import normalise
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
+from gochat.chat.modes import Modes, refusal
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import NodeBus
 from gochat.errors import ChatError, StoreUnavailable
@@ -246,6 +247,9 @@ class RoomState(Struct, frozen=True, kw_only=True):
     members: int
     role: Literal["member", "operator", "invited", "banned"] | None = None
     history: HistorySetting = "shown"
+    modes: Modes = Modes()
+    #: Milliseconds until slow mode lets the person write.
+    wait: int = 0
     #: Of a person who is banned.
     ban: RoomBan | None = None
 
@@ -253,6 +257,11 @@ class RoomState(Struct, frozen=True, kw_only=True):
     def standing(self) -> Role:
         """The role, as :class:`Facts` has it."""
         return self.role or "nobody"
+
+    def refusal(self, kind: EntryKind, field: str) -> ChatError | None:
+        """Return None, or the error for an entry of a kind that the room's modes don't permit."""
+        why = self.modes.closed(kind, is_operator=self.role == "operator", is_waiting=self.wait > 0)
+        return None if why is None else refusal(why, self.name, self.modes, self.wait, field)
 
     @property
     def is_inside(self) -> bool:
@@ -449,7 +458,9 @@ class Store(Protocol):
           ends it, and ``kick`` withdraws it; when the last member leaves a private room, all
           invitations to it lapse. Nobody can leave the lobby. ``ban`` does what ``kick`` does, and
           gives the person the role ``banned`` for the entry's `seconds`, or until ``unban``; it
-          replaces an earlier ban. Bans outlast the members of a room.
+          replaces an earlier ban. Bans outlast the members of a room. ``slow``, ``announcements``
+          and ``archive`` set the modes of the room (:mod:`gochat.chat.modes`); in slow mode, a
+          ``text`` begins the wait of its sender.
         """
         ...
 

@@ -19,6 +19,8 @@ It reconnects, fills gaps, drops duplicates and sends waiting messages by itself
 from gochat.client.client import Client
 from gochat.client.entries import (
     AccessChanged,
+    AnnouncementsChanged,
+    ArchiveChanged,
     Entry,
     HistoryChanged,
     InvitationDeclined,
@@ -39,6 +41,7 @@ from gochat.client.entries import (
     ReactionAdded,
     ReactionRemoved,
     RoomCreated,
+    SlowModeChanged,
     TopicChanged,
 )
 from gochat.client.errors import (
@@ -114,6 +117,8 @@ __all__ = [
     "AccessChanged",
     "AlreadyExists",
     "AlreadyLoggedIn",
+    "AnnouncementsChanged",
+    "ArchiveChanged",
     "AuthenticationError",
     "Banned",
     "Blocked",
@@ -185,6 +190,7 @@ __all__ = [
     "Sent",
     "ServerInfo",
     "Session",
+    "SlowModeChanged",
     "StateChanged",
     "Synchronised",
     "TemporaryError",

@@ -66,6 +66,13 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
             return entries.PersonBanned(**common, name=text, duration=duration, reason=reason)
         case "unban":
             return entries.PersonUnbanned(**common, name=text)
+        case "slow":
+            interval = timedelta(seconds=int(text) if text.isascii() and text.isdigit() else 0)
+            return entries.SlowModeChanged(**common, interval=interval)
+        case "announcements":
+            return entries.AnnouncementsChanged(**common, on=text == "on")
+        case "archive":
+            return entries.ArchiveChanged(**common, archived=text == "on")
         case "decline":
             return entries.InvitationDeclined(**common)
         case "topic":
@@ -145,6 +152,9 @@ def to_conversation(conversation: wire.Conversation) -> models.Conversation:
         operator=conversation.operator,
         private=conversation.private,
         history=conversation.history,
+        slow_mode=timedelta(seconds=conversation.slow),
+        announcements=conversation.announcements,
+        archived=conversation.archived,
         floor=conversation.floor,
     )
 
@@ -157,6 +167,7 @@ def to_room(room: wire.Room) -> models.Room:
         members=room.members,
         private=room.private,
         joined=room.joined,
+        archived=room.archived,
     )
 
 

@@ -166,6 +166,24 @@ class PersonUnbanned(Entry, frozen=True, kw_only=True):
     name: str
 
 
+class SlowModeChanged(Entry, frozen=True, kw_only=True):
+    """The sender set how long a member waits between two messages; zero: not at all."""
+
+    interval: timedelta
+
+
+class AnnouncementsChanged(Entry, frozen=True, kw_only=True):
+    """From now on only operators write in the room (`on`), or all members."""
+
+    on: bool
+
+
+class ArchiveChanged(Entry, frozen=True, kw_only=True):
+    """The sender archived the room, in which nobody writes then, or brought it back."""
+
+    archived: bool
+
+
 class InvitationDeclined(Entry, frozen=True, kw_only=True):
     """The sender turned down an invitation to the room."""
 
@@ -203,6 +221,6 @@ class HistoryChanged(Entry, frozen=True, kw_only=True):
 LogEntry: TypeAlias = (
     Message | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
     | RoomCreated | PersonJoined | PersonLeft | PersonInvited | PersonKicked | InvitationDeclined
-    | PersonBanned | PersonUnbanned
+    | PersonBanned | PersonUnbanned | SlowModeChanged | AnnouncementsChanged | ArchiveChanged
     | TopicChanged | OperatorAdded | OperatorRemoved | AccessChanged | HistoryChanged
 )  # fmt: skip

@@ -164,6 +164,7 @@ CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.BAD_CURSOR: InvalidRequest,
     ErrorCode.BAD_REQUEST: InvalidRequest,
     ErrorCode.TOO_MANY: LimitReached,
+    ErrorCode.SLOW_MODE: RateLimited,
     ErrorCode.RATE_LIMITED: RateLimited,
     ErrorCode.BUSY: Unavailable,
     ErrorCode.UNAVAILABLE: Unavailable,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -30,7 +30,8 @@ class Conversation(Struct, frozen=True, kw_only=True):
     None while there is none. `read` is the person's read marker, `unread` the number of other
     people's messages after it, and `mentions` the number of those that mention the person. `level`
     is what the person wants to be notified of. The others belong to rooms; `operator`: the person
-    is one; entries up to `floor` are hidden from the person.
+    is one; entries up to `floor` are hidden from the person. A member waits for `slow_mode` between
+    two messages; with `announcements` only operators write, and nobody does if it is `archived`.
     """
 
     name: str
@@ -45,6 +46,9 @@ class Conversation(Struct, frozen=True, kw_only=True):
     operator: bool = False
     private: bool = False
     history: HistorySetting = "shown"
+    slow_mode: timedelta = timedelta(0)
+    announcements: bool = False
+    archived: bool = False
     floor: int = 0
 
 
@@ -56,6 +60,7 @@ class Room(Struct, frozen=True, kw_only=True):
     members: int = 0
     private: bool = False
     joined: bool = False
+    archived: bool = False
 
 
 class Member(Struct, frozen=True, kw_only=True):

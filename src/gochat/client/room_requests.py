@@ -110,6 +110,20 @@ class RoomRequests:
         """Return who is banned from a room, by name (operators)."""
         return [convert.to_ban(ban) for ban in await pages.bans(self._supervisor.call, room)]
 
+    async def set_slow_mode(self, room: str, interval: timedelta) -> Sent | None:
+        """Let each member write only once in an interval, of whole seconds and at most 6 hours;
+        zero: as often as they like (operators)."""
+        seconds = int(interval.total_seconds())
+        return await self._change(wire.SetSlowMode(room=room, seconds=seconds, cid=new_cid()))
+
+    async def set_announcements(self, room: str, *, on: bool) -> Sent | None:
+        """Let only operators write, or all members (operators)."""
+        return await self._change(wire.SetAnnouncements(room=room, on=on, cid=new_cid()))
+
+    async def set_archived(self, room: str, *, on: bool) -> Sent | None:
+        """Archive a room, in which then nobody writes, or bring it back (operators)."""
+        return await self._change(wire.SetArchived(room=room, on=on, cid=new_cid()))
+
     async def block(self, name: str) -> None:
         """Block a person: no private messages, mentions or invitations from them, on any device.
 

@@ -50,8 +50,11 @@ from gochat.protocol.messages import (
     Send,
     Sessions,
     SetAccess,
+    SetAnnouncements,
+    SetArchived,
     SetHistory,
     SetOperator,
+    SetSlowMode,
     SetTopic,
     Sync,
     Typing,
@@ -239,6 +242,9 @@ _ALL: Final = (
     _room_change(SetHistory, lambda services: services.rooms.set_history),
     _room_change(Ban, lambda services: services.moderation.ban),
     _room_change(Unban, lambda services: services.moderation.unban),
+    _room_change(SetSlowMode, lambda services: services.moderation.set_slow_mode),
+    _room_change(SetAnnouncements, lambda services: services.moderation.set_announcements),
+    _room_change(SetArchived, lambda services: services.moderation.set_archived),
 )
 
 #: The rule of each type of request.

@@ -28,8 +28,11 @@ from gochat.protocol.messages import (
     Request,
     Resume,
     SetAccess,
+    SetAnnouncements,
+    SetArchived,
     SetHistory,
     SetOperator,
+    SetSlowMode,
     SetTopic,
     Unban,
 )
@@ -160,6 +163,12 @@ def log_change(session: LoggedSession, request: Request) -> None:
             )
         case Unban():
             session.note("ban lifted", room=request.room, person=request.name)
+        case SetSlowMode():
+            session.note("room slow mode changed", room=request.room, seconds=request.seconds)
+        case SetAnnouncements():
+            session.note("room announcements changed", room=request.room, on=request.on)
+        case SetArchived():
+            session.note("room archived", room=request.room, on=request.on)
         case _:
             pass
 

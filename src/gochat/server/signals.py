@@ -7,8 +7,9 @@ from typing import Final
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import ConversationKey, is_private, peer
+from gochat.chat.drafts import Destination
 from gochat.chat.refusals import check_length
+from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing
 from gochat.server.hub import OnlinePerson
 from gochat.server.server_info import server_info
@@ -45,21 +46,22 @@ class Signals:
         """Show the others of a conversation that a person is typing."""
         address = await self._services.drafts.address(who, person.rooms, request.to)
         interval = self._services.config.limits.typing_interval
-        if await self._is_blocked(who, address.key):
-            pass  # like what they would write, it does not arrive
-        elif person.typing.admit(address.key, interval, trio.current_time()):
+        if person.typing.admit(
+            address.key, interval, trio.current_time()
+        ) and await self._can_write(who, address):
             self._services.hub.publish_typing(
                 address.key, IsTyping(to=address.shown, from_=who.name), besides=person
             )
         if request.request_id is not None:
             session.reply(Ok(request_id=request.request_id))
 
-    async def _is_blocked(self, who: Identity, conversation: ConversationKey) -> bool:
-        """Return whether a conversation is one in which a block keeps its two people from
-        writing."""
-        if not is_private(conversation):
-            return False
-        return bool(await self._services.store.blockers(who.key, peer(conversation, who.key)))
+    async def _can_write(self, who: Identity, address: Destination) -> bool:
+        """Return whether what the person types could be sent now."""
+        try:
+            await self._services.drafts.require_open(who, address, "text")
+        except ChatError as error:
+            return error.code is ErrorCode.SLOW_MODE  # they may write on while they wait
+        return True
 
     async def away(
         self, session: Session, who: Identity, person: OnlinePerson, request: Away

@@ -11,6 +11,8 @@ from peers import PASSWORD
 
 from gochat.client import (
     AccessChanged,
+    AnnouncementsChanged,
+    ArchiveChanged,
     ChatError,
     Entry,
     HistoryChanged,
@@ -30,11 +32,13 @@ from gochat.client import (
     PersonUnblocked,
     Room,
     RoomCreated,
+    SlowModeChanged,
     Synchronised,
     TopicChanged,
     Uninvited,
 )
 from gochat.errors import ErrorCode
+from gochat.protocol.messages import EntryKind
 from gochat.tui.actions.client import ChatClient
 
 pytestmark = pytest.mark.anyio
@@ -225,6 +229,44 @@ async def test_operator_bans_and_lifts_the_ban(chat: World) -> None:
     assert not (await chat.events.next_of(PersonJoined)).is_own
 
 
+async def test_operator_sets_the_modes_of_a_room(chat: World) -> None:
+    await chat.ada.create_room("#garden")
+    minute, none = timedelta(minutes=1), timedelta(0)
+    await chat.ada.set_slow_mode("#garden", minute)
+    assert (await chat.events.next_of(SlowModeChanged)).interval == minute
+    assert await chat.ada.set_slow_mode("#garden", minute) is None
+    await chat.ada.set_announcements("#garden", on=True)
+    assert (await chat.events.next_of(AnnouncementsChanged)).on
+    await chat.ada.set_archived("#garden", on=True)
+    assert (await chat.events.next_of(ArchiveChanged)).archived
+    garden = next(c for c in await chat.ada.conversations() if c.name == "#garden")
+    assert (garden.slow_mode, garden.announcements, garden.archived) == (minute, True, True)
+    assert (await listed(chat))["#garden"].archived
+    await chat.ada.set_archived("#garden", on=False)
+    await chat.ada.set_announcements("#garden", on=False)
+    await chat.ada.set_slow_mode("#garden", none)
+    garden = next(c for c in await chat.ada.conversations() if c.name == "#garden")
+    assert (garden.slow_mode, garden.announcements, garden.archived) == (none, False, False)
+
+
+async def test_message_that_a_mode_does_not_permit_fails(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    await chat.ada.join("#music")
+    seq = chat.say("#music", "ada", "hers")
+    modes: tuple[EntryKind, ...] = ("announcements", "archive")
+    for mode in modes:
+        chat.say("#music", "mei", "on", kind=mode)
+        with pytest.raises(ChatError) as caught:
+            await chat.ada.send("#music", "hello")
+        assert caught.value.code == ErrorCode.NOT_PERMITTED
+        with pytest.raises(ChatError) as caught:
+            await chat.ada.edit(MessageId("#music", seq), "hello")
+        assert caught.value.code == ErrorCode.NOT_PERMITTED
+    chat.say("#music", "mei", "off", kind="archive")
+    chat.say("#music", "mei", "off", kind="announcements")
+    await chat.ada.send("#music", "hello")
+
+
 async def test_person_blocks_somebody(chat: World) -> None:
     chat.account("mei")
     assert await chat.ada.blocked() == []
@@ -323,6 +365,7 @@ async def test_operator_actions_on_the_person_arrive(chat: World) -> None:
     assert [c.name for c in await chat.ada.conversations()] == ["#lobby"]
 
 
+HOUR = timedelta(hours=1)
 Request = Callable[[ChatClient], Awaitable[object]]
 
 
@@ -347,6 +390,9 @@ REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.ban("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.ban("#own", "ada"), ErrorCode.BAD_REQUEST, "name"),
     (lambda ada: ada.ban("#own", "nobody"), ErrorCode.UNKNOWN_PERSON, "name"),
+    (lambda ada: ada.set_announcements("#music", on=True), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.set_archived("#music", on=True), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.set_slow_mode("#music", HOUR), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.unban("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.bans("#music"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.set_topic("#music", "x"), ErrorCode.NOT_PERMITTED, "room"),

@@ -26,7 +26,7 @@ Request: TypeAlias = (
     | History | Search | Sync | Mark
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
-    | Ban | Unban
+    | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
     | Rooms | Members | Bans
     | Block | Unblock | Blocks
     | Ping | Pong
@@ -37,7 +37,7 @@ WriteRequest: TypeAlias = (
     Send | Edit | Delete | React
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
-    | Ban | Unban
+    | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
 )  # fmt: skip
 
 Reply: TypeAlias = (

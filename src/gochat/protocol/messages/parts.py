@@ -92,9 +92,10 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `head` is the newest seq in the log and `ts` the time of that entry, `read` the person's read
     marker, `unread` the number of other people's messages after it, and `mentions` the number of
-    those that mention the person. `level` is what the person wants to be notified of. `topic`,
-    `operator`, `private`, `history` and `floor` belong to rooms: entries up to `floor` are hidden
-    from the person.
+    those that mention the person. `level` is what the person wants to be notified of. `topic`
+    and what follows belong to rooms: entries up to `floor` are hidden from the person; `slow` is
+    the number of seconds between two messages of a member, `announcements`: only operators write,
+    `archived`: nobody does.
 
     `entries` and `reset` are only in `Synced`: the newest entries that the client lacks, up to
     `head`; and whether what it has is of another log, so that it must forget that.
@@ -112,19 +113,24 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     operator: bool = False
     private: bool = False
     history: HistorySetting = "shown"
+    slow: Int = 0
+    announcements: bool = False
+    archived: bool = False
     floor: Int = 0
     entries: tuple[Message, ...] = ()
     reset: bool = False
 
 
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A room in the list of rooms. `joined`: the person who asked is a member."""
+    """A room in the list of rooms. `joined`: the person who asked is a member; `archived`: nobody
+    writes there any more."""
 
     room: str
     topic: str = ""
     members: Int = 0
     private: bool = False
     joined: bool = False
+    archived: bool = False
 
 
 class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,6 +201,7 @@ EntryKind: TypeAlias = Literal[
     "text", "edit", "delete", "react", "unreact",
     "create", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member",
     "access", "history", "ban", "unban",
+    "slow", "announcements", "archive",
 ]  # fmt: skip
 
 
@@ -240,6 +247,9 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     history    –                    ``shown`` or ``hidden``
     ban        –                    the name of the person banned
     unban      –                    the name of the person no longer banned
+    slow       –                    seconds between a member's messages, in digits
+    announcements –                 ``on`` or ``off``
+    archive    –                    ``on`` or ``off``
     ========== ==================== ============================================
 
     In replies to `History`, `Search` and `Sync` a ``text`` entry is given in its present

@@ -353,6 +353,35 @@ class SetHistory(Write, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
+class SetSlowMode(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Let each member write a message only once in so many seconds; 0: as often as they like
+    (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_slow_mode"
+    room: ShortText
+    seconds: Annotated[int, Meta(ge=0, le=21_600)]
+    cid: Cid | None = None
+
+
+class SetAnnouncements(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Let only operators write, or all members (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_announcements"
+    room: ShortText
+    on: bool
+    cid: Cid | None = None
+
+
+class SetArchived(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Archive a room, in which then nobody writes, or bring it back (operators). Answered by
+    `Sent`."""
+
+    msg_type: ClassVar[str] = "set_archived"
+    room: ShortText
+    on: bool
+    cid: Cid | None = None
+
+
 class Rooms(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """List the public rooms and the person's own, by name, from after `after`. Answered by
     `RoomList`."""

@@ -18,7 +18,8 @@ conversation are in one partition, and so are all keys of a person.
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order
 ``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; history and
-                            floor, see chat/history.py, if they were ever set; base:
+                            floor, see chat/history.py, if they were ever set; slow,
+                            announcements, archived, see chat/modes.py, likewise; base:
                             the number of oldest entries that were dropped; `indexed`:
                             up to where entries are in the index, `first`: its first block,
                             `turn`: how often it was written
@@ -32,6 +33,7 @@ conversation are in one partition, and so are all keys of a person.
 ``d:CONVERSATION``   zset   the seqs of deleted messages
 ``b:CONVERSATION``   hash   the bans of a room: a row for each person, see records.py; of a private
                             conversation, which of the two block the other
+``u:CONVERSATION``   zset   when each person last wrote in a room in slow mode
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
 ``x:CONVERSATION``   zset   seqs of indexed entries that have changed since; the
                             score is the seq of the change
@@ -100,6 +102,7 @@ DELETED: Final = "d"
 REACTIONS: Final = "r"
 CHANGED: Final = "x"
 BANS: Final = "b"
+SLOWED: Final = "u"
 #: The letters of a person's keys.
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"

@@ -68,6 +68,7 @@ _CHANGED: Final = (
     key_kinds.CHANGED,
     key_kinds.UNREAD,
     key_kinds.BANS,
+    key_kinds.SLOWED,
 )
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.chat.store import RoomState
 from gochat.protocol.messages import (
@@ -183,6 +184,7 @@ class Reading(LogReading):
                 key_kinds.DELETED,
                 key_kinds.UNREAD,
                 key_kinds.BANS,
+                key_kinds.SLOWED,
             ),
         )
 
@@ -203,8 +205,8 @@ class Reading(LogReading):
         address = self._address(key, person)
         if address is None or not _is_theirs(reply):
             return None
-        epoch, head, _, topic, private, history, role, *theirs = reply
-        read, level, unread, mentions, floor, ts = theirs
+        epoch, head, _, topic, private, history, slow, announced, archived, role, *theirs = reply
+        read, level, unread, mentions, floor, ts, _ = theirs
         return Conversation(
             conv=address,
             epoch=epoch.decode(),
@@ -219,6 +221,9 @@ class Reading(LogReading):
             private=private == b"1",
             history=_HISTORY[history],
             floor=floor,
+            slow=slow,
+            announcements=announced == b"1",
+            archived=archived == b"1",
         )
 
     # -- rooms ----------------------------------------------------------------------------------
@@ -266,7 +271,7 @@ class Reading(LogReading):
         ]
 
     def _room(self, key: ConversationKey, reply: Reply, members: int) -> RoomState | None:
-        _, _, name, topic, private, history, role, *theirs = reply
+        _, _, name, topic, private, history, slow, announced, archived, role, *theirs = reply
         if not name and key != LOBBY_KEY:
             return None
         found = "member" if key == LOBBY_KEY and role is not None else _ROLES.get(role)
@@ -278,6 +283,8 @@ class Reading(LogReading):
             members=members,
             role=found,
             history=_HISTORY[history],
+            modes=Modes(slow, announced == b"1", archived == b"1"),
+            wait=theirs[6] if found in _MEMBERS else 0,
             ban=decode_ban(theirs[0]).shown() if found == "banned" else None,
         )
 
@@ -320,6 +327,7 @@ class Reading(LogReading):
                     members=state.members,
                     private=state.private,
                     joined=state.role in _MEMBERS,
+                    archived=state.modes.archived,
                 )
                 for state in states
                 if state is not None and not state.is_hidden
@@ -388,4 +396,4 @@ def _range(key: str, after: str, count: int) -> tuple[str | int, ...]:
 
 
 def _is_theirs(reply: Reply) -> bool:
-    return reply[6] not in (None, b"invited", b"banned")
+    return reply[9] not in (None, b"invited", b"banned")

@@ -9,6 +9,7 @@ from typing import Final
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.storage.sqlite.entries import MAX_SEQ, Shape, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
@@ -20,7 +21,7 @@ MAX_REMEMBERED: Final = 20_000
 class KnownConversation:
     """A conversation; `seq` and `ts` belong to its last entry."""
 
-    __slots__ = ("has_people", "id", "key", "seq", "shape", "ts")
+    __slots__ = ("has_people", "id", "key", "modes", "seq", "shape", "ts")
 
     def __init__(self, key: ConversationKey, id_: int, seq: int, ts: int, shape: Shape) -> None:
         self.key: Final = key
@@ -30,6 +31,7 @@ class KnownConversation:
         self.ts = ts
         #: Private conversations: the participants of both people are known to be stored.
         self.has_people = False
+        self.modes = Modes()
 
 
 class ConversationCache:
@@ -55,9 +57,13 @@ class ConversationCache:
         """Return a conversation, or None if nobody has created it or written to it."""
         known = self._conversations.get(key)
         if known is None:
-            query = "SELECT id, name FROM conversation WHERE key = ?"
+            query = "SELECT id, name, slow, announcements, archived FROM conversation WHERE key = ?"
             row = self._transaction.db.execute(query, (key,)).fetchone()
-            known = None if row is None else self._remember(key, *row)
+            if row is None:
+                return None
+            id_, name, slow, announcements, archived = row
+            known = self._remember(key, id_, name)
+            known.modes = Modes(slow, bool(announcements), bool(archived))
         return known
 
     def create_room(

@@ -7,9 +7,10 @@ from typing import Final
 
 from gochat.chat import conversations
 from gochat.chat.facts import Facts
+from gochat.chat.modes import OPEN
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft
-from gochat.storage.sqlite import bans
+from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
@@ -32,7 +33,7 @@ def hold(
     db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None, now: int
 ) -> bool:
     """Return True if a draft's facts still hold, by the clock at `now`."""
-    if facts.is_open and not _is_open(db, draft):
+    if facts.is_open and not _is_open(db, draft, room, now):
         return False
     if room is None:  # the first message of a private conversation
         return conversations.is_private(draft.conversation)
@@ -64,12 +65,19 @@ def hold(
     return all(most is None or count <= most for count, most in zip(found, allowed, strict=True))
 
 
-def _is_open(db: sqlite3.Connection, draft: Draft) -> bool:
+def _is_open(
+    db: sqlite3.Connection, draft: Draft, room: KnownConversation | None, now: int
+) -> bool:
     """Return whether a draft's sender may write to its conversation now."""
-    if not conversations.is_private(draft.conversation):
+    if conversations.is_private(draft.conversation):
+        peer = conversations.peer(draft.conversation, draft.sender_key)
+        return not blockers(db, draft.sender_key, peer)
+    if room is None or room.modes == OPEN:
         return True
-    peer = conversations.peer(draft.conversation, draft.sender_key)
-    return not blockers(db, draft.sender_key, peer)
+    role, _ = _standing(db, room, draft.sender_key, now)
+    wait = modes.wait(db, room.id, room.modes, draft.sender_key, now)
+    why = room.modes.closed(draft.kind, is_operator=role == "operator", is_waiting=wait > 0)
+    return why is None
 
 
 def _standing(

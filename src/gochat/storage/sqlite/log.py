@@ -18,7 +18,7 @@ from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchang
 from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
-from gochat.storage.sqlite import facts, rooms, skeletons
+from gochat.storage.sqlite import facts, modes, rooms, skeletons
 from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
@@ -178,6 +178,8 @@ class Log:
         appended = self._insert(draft, conversation)
         entry = first_id(conversation.id) + conversation.seq
         self._indexer.append(self.position, entry, len(draft.text))
+        if conversation.modes.slow:
+            modes.begin_wait(self.db, conversation, draft.sender_key, self._now)
         self._mention(entry, draft)
         return appended
 

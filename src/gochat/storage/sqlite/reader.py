@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from gochat.chat import conversations
 from gochat.chat.account import Account
@@ -60,6 +60,12 @@ MAX_SKIPPED: Final = 4000
 _MANY: Final = 500
 
 _ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
+
+
+#: A row of :data:`_CONVERSATIONS`.
+_Row: TypeAlias = tuple[
+    int, str, str, bool, HistorySetting, str | None, int, Level, int, bool | None, int, int, int
+]
 
 
 class Reader(RoomReader):
@@ -249,9 +255,9 @@ class Reader(RoomReader):
         self,
         db: sqlite3.Connection,
         person: NameKey,
-        row: tuple[int, str, str, bool, HistorySetting, str | None, int, Level, int, bool | None],
+        row: _Row,
     ) -> Conversation:
-        id_, address, topic, private, history, role, read, level, floor, is_to_oneself = row
+        id_, address, topic, private, history, role, read, level, floor, is_to_oneself, *modes = row
         head, ts = _newest(db, id_)
         first, last = first_id(id_) + read + 1, last_id(id_)
         unread = mentions = 0
@@ -287,6 +293,9 @@ class Reader(RoomReader):
             private=bool(private),
             history=shared(history),
             floor=floor,
+            slow=modes[0],
+            announcements=bool(modes[1]),
+            archived=bool(modes[2]),
         )
 
 
@@ -297,7 +306,7 @@ _OF_PERSON: Final = (
 )
 _CONVERSATIONS: Final = (
     f"SELECT c.id, {_ADDRESS}, c.topic, c.private, c.history, m.role, m.read, m.level, m.floor,"
-    f" m.peer = m.person {_OF_PERSON}"
+    f" m.peer = m.person, c.slow, c.announcements, c.archived {_OF_PERSON}"
 )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.chat.store import RoomState
 from gochat.protocol.messages import Invitation, Member, Room, RoomBan
-from gochat.storage.sqlite import bans, blocks
+from gochat.storage.sqlite import bans, blocks, modes
 from gochat.storage.sqlite.connections import ConnectionPool
 
 
@@ -33,7 +34,8 @@ class RoomReader:
             return None
         with self._connections.snapshot() as db:
             row = db.execute(
-                "SELECT c.id, c.name, c.topic, c.private, c.members, m.role, c.history"
+                "SELECT c.id, c.name, c.topic, c.private, c.members, m.role, c.history,"
+                " c.slow, c.announcements, c.archived"
                 " FROM conversation c"
                 " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
                 " WHERE c.key = ?",
@@ -41,7 +43,9 @@ class RoomReader:
             ).fetchone()
             if row is None:
                 return None
-            id_, name, topic, private, members, role, history = row
+            id_, name, topic, private, members, role, history, slow, announced, archived = row
+            room_modes = Modes(slow, bool(announced), bool(archived))
+            wait = modes.wait(db, id_, room_modes, person, now)
             ban = bans.find(db, id_, person, now) if role is None else None
         return RoomState(
             key=key,
@@ -51,6 +55,8 @@ class RoomReader:
             members=members,
             role=role if ban is None else "banned",
             history=history,
+            modes=room_modes,
+            wait=wait,
             ban=ban,
         )
 
@@ -66,7 +72,8 @@ class RoomReader:
         """See :meth:`gochat.chat.store.Store.rooms`."""
         with self._connections.snapshot() as db:
             rows = db.execute(
-                "SELECT c.name, c.topic, c.members, c.private, m.role FROM conversation c"
+                "SELECT c.name, c.topic, c.members, c.private, m.role, c.archived"
+                " FROM conversation c"
                 " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
                 " WHERE c.name > ? AND (NOT c.private OR m.role IS NOT NULL)"
                 " ORDER BY c.name LIMIT ?",
@@ -79,8 +86,9 @@ class RoomReader:
                 members=members,
                 private=bool(private),
                 joined=role in ("member", "operator"),
+                archived=bool(archived),
             )
-            for name, topic, members, private, role in rows[:limit]
+            for name, topic, members, private, role, archived in rows[:limit]
         ]
         return rooms, len(rows) > limit
 

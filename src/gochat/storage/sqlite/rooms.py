@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft
-from gochat.storage.sqlite import bans
+from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.directory import KnownConversation
 
 
@@ -40,6 +40,8 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation, now: in
             _show_history(db, room)
         case "history":
             db.execute("UPDATE conversation SET history = 'hidden' WHERE id = ?", (room.id,))
+        case "slow" | "announcements" | "archive":
+            modes.apply(db, draft, room)
         case "create" | "join":
             return _add(db, room, draft.sender_key)
         case "leave":

@@ -22,6 +22,7 @@ from gochat.chat.account import Account
 from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
@@ -59,7 +60,8 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
     """A conversation, with entries from seq `base` + 1 to `head`.
 
     `name` is empty for a private conversation; `private` also marks a room by invitation. `history`
-    and `floor` are for rooms (:mod:`gochat.chat.history`), and so are `bans`, ordered by key.
+    and `floor` are for rooms (:mod:`gochat.chat.history`), and so are
+    `bans`, ordered by key, and `modes`.
     """
 
     key: ConversationKey
@@ -71,6 +73,7 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
     history: HistorySetting = "shown"
     floor: int = 0
     bans: tuple[BanRecord, ...] = ()
+    modes: Modes = Modes()
 
 
 class ParticipantRecord(Struct, array_like=True, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.chat.store import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -45,6 +46,8 @@ from gochat.storage.transfer.redis_old_edits import without_old_edits
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading
 
 T = TypeVar("T")
+
+_MODES = ("slow", "announcements", "archived")
 
 
 def find_partitions(location: Location) -> tuple[int | None, str]:
@@ -143,7 +146,7 @@ class RedisSource:
             about, log, bans = self._keys.conversation(
                 key, key_kinds.META, key_kinds.LOG, key_kinds.BANS
             )
-            fields = ("seq", "base", "name", "topic", "private", "history", "floor")
+            fields = ("seq", "base", "name", "topic", "private", "history", "floor", *_MODES)
             partition = self._keys.partition(key)
             commands += [
                 (partition, ("HMGET", about, *fields)),
@@ -161,7 +164,7 @@ class RedisSource:
     def _conversation(
         self, key: ConversationKey, about: Sequence[bytes | None], length: int, bans: list[bytes]
     ) -> ConversationRecord | None:
-        seq, base, name, topic, private, history, floor = about
+        seq, base, name, topic, private, history, floor, slow, announced, archived = about
         if seq is None and key != LOBBY_KEY:
             return None
         head, first = int(seq or 0), int(base or 0)
@@ -175,6 +178,7 @@ class RedisSource:
             *(key, shown, (topic or b"").decode(), private == b"1", first, head),
             history="hidden" if history == b"hidden" else "shown",
             floor=int(floor or 0),
+            modes=Modes(int(slow or 0), announced == b"1", archived == b"1"),
             bans=tuple(self._ban(who, row) for who, row in sorted(_pairs(bans))),
         )
 

@@ -266,7 +266,9 @@ class RedisTarget:
         if record.key != LOBBY_KEY:
             fields = ("name", record.name, "private", int(record.private))
             since = ("history", record.history, "floor", record.floor)
-            yield partition, ("HSET", about, *fields, *since)
+            modes = ("slow", record.modes.slow, "announcements", int(record.modes.announcements))
+            archived = ("archived", int(record.modes.archived))
+            yield partition, ("HSET", about, *fields, *since, *modes, *archived)
             if not record.private:
                 rooms = self._keys.common(partition, "rooms")
                 yield partition, ("ZADD", rooms, 0, record.name)

@@ -12,6 +12,7 @@ from typing import Final
 
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -269,15 +270,20 @@ class SqliteSource:
 _HEADINGS: Final = (
     "SELECT c.id, c.key, coalesce(c.name, ''), c.topic, c.private, coalesce(b.value, 0),"
     " (SELECT e.id FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
-    " ORDER BY e.id DESC LIMIT 1), c.history, c.floor"
+    " ORDER BY e.id DESC LIMIT 1), c.history, c.floor, c.slow, c.announcements, c.archived"
     " FROM conversation c LEFT JOIN meta b ON b.key = 'base ' || c.id"
 )
 
 
 def _conversation(
-    row: tuple[int, ConversationKey, str, str, int, int, int | None, HistorySetting, int],
+    row: tuple[
+        int, ConversationKey, str, str, int, int, int | None, HistorySetting, int, int, int, int
+    ],
     bans: tuple[BanRecord, ...],
 ) -> ConversationRecord:
-    _, key, name, topic, private, base, last, setting, floor = row
+    _, key, name, topic, private, base, last, setting, floor, slow, announced, archived = row
     head = base if last is None else last & MAX_SEQ
-    return ConversationRecord(key, name, topic, bool(private), base, head, setting, floor, bans)
+    modes = Modes(slow, bool(announced), bool(archived))
+    return ConversationRecord(
+        *(key, name, topic, bool(private), base, head, setting, floor, bans), modes=modes
+    )

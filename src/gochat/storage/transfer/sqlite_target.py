@@ -217,9 +217,13 @@ class SqliteTarget:
             for record, participants in described:
                 id_ = self._ids[record.key]
                 db.execute(
-                    "UPDATE conversation SET topic = ?, private = ?, history = ?, floor = ?"
-                    " WHERE id = ?",
-                    (record.topic, record.private, record.history, record.floor, id_),
+                    "UPDATE conversation SET topic = ?, private = ?, history = ?, floor = ?,"
+                    " slow = ?, announcements = ?, archived = ? WHERE id = ?",
+                    (
+                        *(record.topic, record.private, record.history, record.floor),
+                        *(record.modes.slow, record.modes.announcements, record.modes.archived),
+                        id_,
+                    ),
                 )
                 db.executemany(
                     "INSERT OR REPLACE INTO ban (conversation, person, by, since, until, reason)"

@@ -46,12 +46,19 @@ class ComposerActions:
         if commands.is_command(text):
             if not self._actions.carry_out(text):
                 self._write_again(text)
+        elif closed := self._closed(conv):
+            self._controller.report(closed)
+            self._write_again(text)
         elif self._controller.send(conv, commands.plain(text), reply_to=reply_to):
             self._typed_at = float("-inf")
             self._view.go_to_now()
         else:
             self._write_again(text)
         self._view.keep_draft()
+
+    def _closed(self, conv: str) -> str:
+        view = self._controller.model.find(conv)
+        return "" if view is None else view.closed
 
     def _write_again(self, text: str) -> None:
         since = self._composer.input.text

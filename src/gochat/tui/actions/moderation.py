@@ -104,6 +104,35 @@ class RoomModeration:
         if (person := await self._view.app.push_screen_wait(menu)) is not None:
             await self._client.unban(room, person)
 
+    # -- modes ------------------------------------------------------------------------------------
+
+    def set_slow_mode(self, interval: timedelta) -> None:
+        """Let each member write in the shown room only once in an interval."""
+        if self._is_room("slow down"):
+            self._do(self._client.set_slow_mode(self.conv, interval))
+
+    def set_announcements(self, *, on: bool) -> None:
+        """Let only operators write in the shown room, or all members."""
+        if self._is_room("announce"):
+            self._do(self._client.set_announcements(self.conv, on=on))
+
+    def set_archived(self, *, on: bool) -> None:
+        """Archive the shown room, after asking, or bring it back."""
+        if not self._is_room("archive"):
+            return
+        if on:
+            self._ask(self._archive(self.conv))
+        else:
+            self._do(self._client.set_archived(self.conv, on=False))
+
+    async def _archive(self, room: str) -> None:
+        question = Confirm(
+            f"Archive {one_line(room)}?", "Archive",
+            detail="Nobody can write there any more. Its operators can bring it back.",
+        )  # fmt: skip
+        if await self._view.app.push_screen_wait(question):
+            await self._client.set_archived(room, on=True)
+
     # -- blocks -----------------------------------------------------------------------------------
 
     def block(self, person: str, *, on: bool) -> None:

@@ -157,6 +157,18 @@ class PlainCommands:
     async def _bans(self, room: str) -> None:
         self._list("Banned", (about_ban(ban) for ban in await self._client.bans(room)))
 
+    def set_slow_mode(self, interval: timedelta) -> None:
+        """Let each member write in the room only once in an interval."""
+        self._controller.do(self._client.set_slow_mode(self.conv, interval))
+
+    def set_announcements(self, *, on: bool) -> None:
+        """Let only operators write in the room, or all members."""
+        self._controller.do(self._client.set_announcements(self.conv, on=on))
+
+    def set_archived(self, *, on: bool) -> None:
+        """Archive the room, or bring it back."""
+        self._controller.do(self._client.set_archived(self.conv, on=on))
+
     def block(self, person: str, *, on: bool) -> None:
         """Block a person, or no longer."""
         self._controller.do(self._client.block(person) if on else self._client.unblock(person))

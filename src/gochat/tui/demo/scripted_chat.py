@@ -40,6 +40,7 @@ class _Room:
     private: bool = False
     history: HistorySetting = "shown"
     members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
+    modes: dict[str, str] = field(default_factory=dict)  # by the kind of entry
     bans: dict[str, Message] = field(default_factory=dict)  # by what entry
     invited: dict[str, Message] = field(default_factory=dict)  # by what entry
 
@@ -164,6 +165,20 @@ class ScriptedChat:
         others = (name for name in self._rooms[room].members if name != self.me)
         return next(others, None) if self.is_only_operator(room) else None
 
+    def require_open(self, conv: str) -> None:
+        """Require that the person can write in a conversation."""
+        if text := self._closed(conv):
+            raise chat_error(ErrorCode.NOT_PERMITTED, text, field="to")
+
+    def _closed(self, conv: str) -> str:
+        room = self._rooms.get(conv, _Room())
+        if room.modes.get("archive") == "on":
+            return f"{conv} is archived: it can be read, but not written to"
+        is_operator = self.me in room.members and room.members[self.me].operator
+        if room.modes.get("announcements") == "on" and not is_operator:
+            return f"only operators write in {conv}"
+        return ""
+
     def bans(self, room: str) -> dict[str, Message]:
         """Return who is banned from a room, each with the entry that says so. None ever ends."""
         return self._rooms[room].bans
@@ -231,6 +246,8 @@ class ScriptedChat:
                     room.private = text == "private"
                 if sender == self.me:
                     self.read[entry.to] = entry.seq
+            case "slow" | "announcements" | "archive":
+                room.modes[entry.kind] = text
             case "unban":
                 room.bans.pop(text, None)
             case "leave" | "kick" | "ban" | "decline":
@@ -264,6 +281,8 @@ class ScriptedChat:
                 return self.me in room.members
             case "invite":
                 return text in room.invited
+            case "slow" | "announcements" | "archive":
+                return text == room.modes.get(kind, "0" if kind == "slow" else "off")
             case "unban":
                 return text not in room.bans
             case "topic":
@@ -370,6 +389,9 @@ class ScriptedChat:
             operator=member is not None and member.operator,
             private=room.private,
             history=room.history,
+            slow=int(room.modes.get("slow", 0)),
+            announcements=room.modes.get("announcements") == "on",
+            archived=room.modes.get("archive") == "on",
         )
 
     def rooms(self) -> list[Room]:
@@ -381,6 +403,7 @@ class ScriptedChat:
                 members=len(room.members),
                 private=room.private,
                 joined=self.me in room.members,
+                archived=room.modes.get("archive") == "on",
             )
             for name, room in self._rooms.items()
             if self._is_listed(name)

@@ -52,6 +52,7 @@ class ScriptedClient(ScriptedRooms):
             raise chat_error(
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
             )
+        self._chat.require_open(conv)
         return self._commit(conv, "edit", text, ref=seq)
 
     async def delete(self, message: MessageRef, *, reason: str = "") -> Sent:

@@ -332,6 +332,7 @@ class ScriptedConnection:
                 raise refusal
             to = self._chat.address(outgoing.conversation)
             check_text(outgoing.text)
+            self._chat.require_open(to)
             if outgoing.reply_to is not None:
                 self._chat.message(to, outgoing.reply_to.seq, "reply_to")
         except ChatError as error:

@@ -139,6 +139,24 @@ class ScriptedRooms(ScriptedConnection):
         own = self._chat.own_room(room, to="lift bans")
         return self._change(own, "unban", self._chat.person(name))
 
+    async def set_slow_mode(self, room: str, interval: timedelta) -> Sent | None:
+        """Set slow mode, which slows nobody here."""
+        await self._request("set_slow_mode", room, interval)
+        own = self._chat.own_room(room, to="set slow mode")
+        return self._change(own, "slow", str(int(interval.total_seconds())))
+
+    async def set_announcements(self, room: str, *, on: bool) -> Sent | None:
+        """Let only operators write, or everybody."""
+        await self._request("set_announcements", room, on)
+        own = self._chat.own_room(room, to="choose who writes")
+        return self._change(own, "announcements", "on" if on else "off")
+
+    async def set_archived(self, room: str, *, on: bool) -> Sent | None:
+        """Archive a room, or bring it back."""
+        await self._request("set_archived", room, on)
+        own = self._chat.own_room(room, to="archive a room, or bring it back")
+        return self._change(own, "archive", "on" if on else "off")
+
     async def block(self, name: str) -> None:
         """Block somebody."""
         await self._request("block", name)

@@ -56,6 +56,8 @@ class RoomPicker(Picker):
         signs = [f"{count(room.members)} {'person' if room.members == 1 else 'people'}"]
         if room.private:
             signs.append("private")
+        if room.archived:
+            signs.append("archived")
         if room.joined:
             signs.append("joined")
         return ListRow(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))

@@ -79,6 +79,15 @@ class CommandContext(Protocol):
     def show_bans(self) -> None:
         """List who is banned from the shown room."""
 
+    def set_slow_mode(self, interval: timedelta) -> None:
+        """Let each member write in the shown room only once in an interval."""
+
+    def set_announcements(self, *, on: bool) -> None:
+        """Let only operators write in the shown room, or all members."""
+
+    def set_archived(self, *, on: bool) -> None:
+        """Archive the shown room, or bring it back."""
+
     def block(self, person: str, *, on: bool) -> None:
         """Block a person, or no longer."""
 
@@ -170,6 +179,21 @@ def _ban(context: CommandContext, given: list[str]) -> None:
     context.ban(_name(given[0]), time, given[1] if time is None else remainder.strip())
 
 
+def _slow(context: CommandContext, given: list[str]) -> None:
+    time = timedelta(0) if given[0] in ("off", "0") else duration(given[0])
+    if time is None:
+        context.notify("Write /slow 30s, /slow 5m, /slow 1h or /slow off.")
+    else:
+        context.set_slow_mode(time)
+
+
+def _announce(context: CommandContext, given: list[str]) -> None:
+    if given[0] in ("on", "off"):
+        context.set_announcements(on=given[0] == "on")
+    else:
+        context.notify("Write /announce on or /announce off.")
+
+
 def _leave(context: CommandContext, given: list[str]) -> None:
     context.leave(
         _room(given[0]) if given[0] and not given[0].startswith("@") else given[0] or context.conv
@@ -239,6 +263,14 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("unban", (_PERSON,), "let somebody who was banned join this room again",
             lambda context, a: context.unban(_name(a[0]))),
     Command("bans", (), "who is banned from this room", lambda context, a: context.show_bans()),
+    Command("slow", (Argument("TIME", "text"),),
+            "let each member write here only once in 30s, 5m or 1h; off ends it", _slow),
+    Command("announce", (Argument("ON", "text"),),
+            "let only operators write here: on; or everybody: off", _announce),
+    Command("archive", (), "let nobody write here any more; it stays to be read",
+            lambda context, a: context.set_archived(on=True)),
+    Command("unarchive", (), "let people write here again",
+            lambda context, a: context.set_archived(on=False)),
     Command("block", (_PERSON,), "take no messages, mentions and invitations from somebody",
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
     Command("unblock", (_PERSON,), "no longer block somebody",

@@ -15,6 +15,8 @@ from typing import Final, Literal, assert_never
 
 from gochat.client import (
     AccessChanged,
+    AnnouncementsChanged,
+    ArchiveChanged,
     ClientEvent,
     Conversation,
     Entry,
@@ -42,6 +44,7 @@ from gochat.client import (
     Presence,
     Reset,
     RoomCreated,
+    SlowModeChanged,
     StateChanged,
     Synchronised,
     TopicChanged,
@@ -293,6 +296,12 @@ class ChatModel:
                     view.history = "shown"
             case HistoryChanged():
                 view.history = entry.history
+            case SlowModeChanged():
+                view.slow_mode = entry.interval
+            case AnnouncementsChanged():
+                view.announcements = entry.on
+            case ArchiveChanged():
+                view.archived = entry.archived
             case OperatorAdded() if entry.name == self.me:
                 view.operator = True
             case OperatorRemoved() if entry.name == self.me:
@@ -593,5 +602,6 @@ def _describe(view: ConversationView, conversation: Conversation) -> None:
     )  # fmt: skip
     view.level, view.topic = conversation.level, conversation.topic
     view.operator, view.private = conversation.operator, conversation.private
-    view.history = conversation.history
+    view.history, view.slow_mode = conversation.history, conversation.slow_mode
+    view.announcements, view.archived = conversation.announcements, conversation.archived
     view.joined = True

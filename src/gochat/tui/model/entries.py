@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias, assert_never
 
 from gochat.client import (
     AccessChanged,
+    AnnouncementsChanged,
+    ArchiveChanged,
     Form,
     HistoryChanged,
     InvitationDeclined,
@@ -26,6 +28,7 @@ from gochat.client import (
     ReactionAdded,
     ReactionRemoved,
     RoomCreated,
+    SlowModeChanged,
     TopicChanged,
 )
 from gochat.client.moments import milliseconds
@@ -121,6 +124,12 @@ def described(entry: LogEntry) -> tuple[EntryKind, str]:
             return "ban", entry.name
         case PersonUnbanned():
             return "unban", entry.name
+        case SlowModeChanged():
+            return "slow", str(int(entry.interval.total_seconds()))
+        case AnnouncementsChanged():
+            return "announcements", "on" if entry.on else "off"
+        case ArchiveChanged():
+            return "archive", "on" if entry.archived else "off"
         case InvitationDeclined():
             return "decline", ""
         case TopicChanged():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from gochat.client import ConnectionState, HistorySetting, Level
@@ -32,6 +33,9 @@ class ConversationView:
     operator: bool = False
     private: bool = False
     history: HistorySetting = "shown"
+    slow_mode: timedelta = timedelta(0)
+    announcements: bool = False
+    archived: bool = False
     joined: bool = True
     divider: int | None = None
     draft: str = ""
@@ -41,6 +45,15 @@ class ConversationView:
     def is_room(self) -> bool:
         """True for the lobby and rooms, False for the conversation of two people."""
         return self.conv.startswith("#")
+
+    @property
+    def closed(self) -> str:
+        """Why the person can't write here, as a sentence without its full stop, or empty."""
+        if self.archived:
+            return "This room is archived: it can be read, but not written to"
+        if self.announcements and not self.operator:
+            return "Only operators write here"
+        return ""
 
     @property
     def name(self) -> str:

@@ -191,6 +191,7 @@ class ChatScreen(Screen[None]):
 
     def _show_typists(self) -> None:
         self.composer.show_typists(typing_line(self.model.typists(self._shown)))
+        self.composer.show_closed(self.model.shown.closed)
 
     def _tick(self) -> None:
         self.model.lapse_typing()

@@ -64,6 +64,7 @@ class Composer(Vertical):
         self.mode: Reply | Editing | None = None
         self._typists = ""
         self._usage = ""
+        self._obstacle = ""
         self._noted = Content("")
         #: The field.
         self.input: Final = MessageInput(id="input")
@@ -114,6 +115,12 @@ class Composer(Vertical):
             self._typists = text
             self._show_note()
 
+    def show_closed(self, text: str) -> None:
+        """Show why nothing can be written here, or that it can."""
+        if text != self._obstacle:
+            self._obstacle = text
+            self._show_note()
+
     def show_usage(self, text: str) -> None:
         """Show how the command is written that is being typed."""
         if text != self._usage:
@@ -156,6 +163,8 @@ class Composer(Vertical):
         elif left <= self.text_limit // 10:
             counter = f"{left} characters left"
         content, ending = Content.styled(self._typists, "$text-muted italic"), ""
+        if self._obstacle:
+            content = Content.styled(self._obstacle, "$text-warning")
         if self._usage:
             content = Content.styled(self._usage, "$text-muted")
         match self.mode:

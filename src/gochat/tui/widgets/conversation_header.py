@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
 from gochat.tui.model.chat import ChatModel
-from gochat.tui.model.presentation import count
+from gochat.tui.model.presentation import count, span
 from gochat.tui.text.sanitise import one_line
 
 
@@ -78,7 +78,14 @@ class ConversationHeader(Widget):
         if view.conv == LOBBY:
             return f"{count(len(self._model.people))} online"
         if view.is_room:
-            return "private room" if view.private else ""
+            signs = ["private room"] if view.private else []
+            if view.archived:
+                signs.append("archived")
+            elif view.announcements:
+                signs.append("announcements only")
+            elif view.slow_mode:
+                signs.append(f"slow mode {span(view.slow_mode)}")
+            return " · ".join(signs)
         person = self._model.people.get(view.name)
         if view.name == self._model.me:
             return "notes to yourself"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from gochat.protocol.text import is_mentioned
@@ -71,6 +71,22 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} banned {subject}{time}{_because(entry)}"
         case "unban":
             text = f"{who} lifted the ban of {subject}"
+        case "slow" if entry.text == "0":
+            text = f"{who} ended slow mode"
+        case "slow":
+            text = (
+                f"{who} set slow mode: one message every {span(timedelta(seconds=int(entry.text)))}"
+            )
+        case "announcements" if entry.text == "on":
+            text = f"{who} let only operators write here"
+        case "announcements":
+            text = f"{who} let everybody here write"
+        case "archive":
+            text = (
+                f"{who} archived this room"
+                if entry.text == "on"
+                else (f"{who} brought this room back from the archive")
+            )
         case "decline":
             text = f"{who} declined the invitation"
         case "topic":

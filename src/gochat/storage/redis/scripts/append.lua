@@ -49,7 +49,7 @@ local function digits(number)
 end
 
 local function append(
-  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, said, claim
+  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, slowed, said, claim
 )
   local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
   local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
@@ -60,9 +60,12 @@ local function append(
   local is_lobby = conversation == '#lobby'
   local is_private = string.sub(conversation, 1, 1) == '@'
 
-  local seq, ts, texts, base, name, last_stamp, is_indexed, history, floor = unpack(redis.call(
-    'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor'
-  ))
+  local seq, ts, texts, base, name, last_stamp, is_indexed, history, floor, slow, announcements, archived =
+    unpack(redis.call(
+      'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor', 'slow',
+      'announcements', 'archived'
+    ))
+  slow = 1000 * tonumber(slow or 0) -- in milliseconds
   seq, ts, texts = tonumber(seq or 0), tonumber(ts or 0), tonumber(texts or 0)
   base, floor = tonumber(base or 0), tonumber(floor or 0)
   name = name or (is_lobby and '#lobby')
@@ -173,8 +176,26 @@ local function append(
   end
 
   -- Whether the sender may write to the conversation now: nobody blocks anybody in a private one.
+  -- The modes of a room are those of chat/modes.py.
   local function is_open()
-    return not is_private or redis.call('EXISTS', bans) == 0
+    if is_private then
+      return redis.call('EXISTS', bans) == 0
+    end
+    local is_written = kind == 'text' or kind == 'edit'
+    if
+      archived == '1'
+      and (is_written or kind == 'react' or kind == 'unreact' or kind == 'topic')
+    then
+      return false
+    end
+    if (announcements ~= '1' and slow == 0) or role_of(sender) == 'operator' then
+      return true
+    end
+    if announcements == '1' and is_written then
+      return false
+    end
+    local at = slow > 0 and kind == 'text' and redis.call('ZSCORE', slowed, sender)
+    return not at or tonumber(at) > now or now >= tonumber(at) + slow -- ahead: the clock was set back
   end
 
   local function hold(facts)
@@ -387,6 +408,10 @@ local function append(
       )
     end
     mention(seq)
+    if slow > 0 then
+      redis.call('ZREMRANGEBYSCORE', slowed, '-inf', now - slow)
+      redis.call('ZADD', slowed, now, sender)
+    end
     return reply
   end
 
@@ -491,6 +516,18 @@ local function append(
     kick = function()
       remove(subject)
     end,
+    slow = function()
+      redis.call('HSET', meta, 'slow', text)
+      if text == '0' then
+        redis.call('DEL', slowed)
+      end
+    end,
+    announcements = function()
+      redis.call('HSET', meta, 'announcements', text == 'on' and 1 or 0)
+    end,
+    archive = function()
+      redis.call('HSET', meta, 'archived', text == 'on' and 1 or 0)
+    end,
     ban = function()
       for person, packed in pairs(pairs_of(redis.call('HGETALL', bans))) do
         local ends = cmsgpack.unpack(packed)[BAN.ends]
@@ -577,7 +614,7 @@ end
 local replies, key = { 'done' }, 5
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
-  local last = key + (draft.has_claim and 11 or 10)
+  local last = key + (draft.has_claim and 12 or 11)
   local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
   if reply.err then
     return reply
