@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.protocol.text import MAX_TYPED_NAME, Token, TokenKind, mentions, readings, tokens
+from gochat.protocol.text import (
+    MAX_TYPED_NAME,
+    TextToken,
+    TextTokenKind,
+    mentions,
+    readings,
+    tokens,
+)
 
 CASES = json.loads(
     (Path(__file__).parents[1] / "conformance" / "texts.json").read_text(encoding="utf-8")
@@ -26,14 +33,14 @@ SIGNS = st.lists(
 ).map("".join)  # fmt: skip
 
 
-def _described(text: str, token: Token) -> dict[str, Any]:
+def _described(text: str, token: TextToken) -> dict[str, Any]:
     """Return a token as the cases have it."""
     row: dict[str, Any] = {
         "kind": token.kind.value, "at": token.start, "source": text[token.start : token.end]
     }  # fmt: skip
     row |= {"value": token.value} if token.value else {}
     row |= {"label": token.label} if token.label else {}
-    if token.kind is TokenKind.MENTION and len(found := readings(token.value)) > 1:
+    if token.kind is TextTokenKind.MENTION and len(found := readings(token.value)) > 1:
         row["or"] = found[1]
     return row
 
@@ -50,7 +57,7 @@ def test_tokens_of_any_text_are_in_order_and_do_not_overlap(text: str) -> None:
     for token in tokens(text):
         assert end <= token.start < token.end <= len(text)
         end = token.end
-        if token.kind is TokenKind.MENTION:
+        if token.kind is TextTokenKind.MENTION:
             source = text[token.start : token.end]
             assert source.lstrip("@＠") == token.value
             for name in readings(token.value):
@@ -61,7 +68,7 @@ def test_tokens_of_any_text_are_in_order_and_do_not_overlap(text: str) -> None:
 
 @given(st.one_of(st.text(), SIGNS))
 def test_mentions_are_the_tokens_that_are_mentions(text: str) -> None:
-    found = [token.value for token in tokens(text) if token.kind is TokenKind.MENTION]
+    found = [token.value for token in tokens(text) if token.kind is TextTokenKind.MENTION]
     assert [names[0] for names in mentions(text)] == found
 
 

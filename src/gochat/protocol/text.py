@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 
-class TokenKind(Enum):
+class TextTokenKind(Enum):
     """What a part of a text is."""
 
     #: A fenced block: from the fence that opens it to the end of the line of the one that ends it.
@@ -35,10 +35,10 @@ class TokenKind(Enum):
     ESCAPE = "escape"
 
 
-class Token(NamedTuple):
+class TextToken(NamedTuple):
     """``text[start:end]`` and what it is. Positions count code points."""
 
-    kind: TokenKind
+    kind: TextTokenKind
     start: int
     end: int
     value: str
@@ -85,14 +85,14 @@ _TRAILING: Final = ".,;:!?'\"*_~"
 _SIGNS: Final = "-_."
 
 
-def tokens(text: str) -> Iterator[Token]:
+def tokens(text: str) -> Iterator[TextToken]:
     """Yield the tokens of a text in order; they don't overlap."""
     position, block = 0, None
     for line in text.split("\n"):
         end = position + len(line)
         if block is not None:
             if ends_block(line):
-                yield Token(TokenKind.BLOCK, block, end, "")
+                yield TextToken(TextTokenKind.BLOCK, block, end, "")
                 block = None
         elif FENCE.fullmatch(line):
             block = position
@@ -101,7 +101,7 @@ def tokens(text: str) -> Iterator[Token]:
                 yield token._replace(start=token.start + position, end=token.end + position)
         position = end + 1
     if block is not None:
-        yield Token(TokenKind.BLOCK, block, len(text), "")
+        yield TextToken(TextTokenKind.BLOCK, block, len(text), "")
 
 
 def ends_block(line: str) -> bool:
@@ -109,7 +109,7 @@ def ends_block(line: str) -> bool:
     return line.rstrip().endswith("```")
 
 
-def line_tokens(line: str, *, is_first: bool = False) -> Iterator[Token]:
+def line_tokens(line: str, *, is_first: bool = False) -> Iterator[TextToken]:
     """Yield the tokens of a line outside blocks; `is_first` if the text begins with it."""
     position = 0
     if is_first and (addressed := _addressed(line)) is not None:
@@ -121,7 +121,7 @@ def line_tokens(line: str, *, is_first: bool = False) -> Iterator[Token]:
         token = None
         match line[start]:
             case "\\":
-                token = Token(TokenKind.ESCAPE, start, position, line[start + 1])
+                token = TextToken(TextTokenKind.ESCAPE, start, position, line[start + 1])
             case "`":
                 if ticks is None:
                     ticks = _runs_of_ticks(line)
@@ -162,7 +162,7 @@ def mentions(text: str) -> Iterator[tuple[str, ...]]:
     """Yield the readings of each mention in a text, in order."""
     if "@" in text or "＠" in text:
         for token in tokens(text):
-            if token.kind is TokenKind.MENTION:
+            if token.kind is TextTokenKind.MENTION:
                 yield readings(token.value)
     elif (addressed := _addressed(text)) is not None:  # most texts: only their beginning can
         yield readings(addressed.value)
@@ -173,18 +173,18 @@ def is_mentioned(name: str, mentioned: Collection[str]) -> bool:
     return name in mentioned or EVERYBODY in mentioned
 
 
-def _addressed(line: str) -> Token | None:
+def _addressed(line: str) -> TextToken | None:
     """Return the name by which a text that begins so addresses somebody: ``mei: look``."""
     end = _end_of_name(line, 0)
     if not end or end == len(line):
         return None
     sign, after = line[end], line[end + 1 : end + 2]
     if sign in "：，" or (sign in ":," and (not after or after.isspace())):
-        return Token(TokenKind.MENTION, 0, end, line[:end])
+        return TextToken(TextTokenKind.MENTION, 0, end, line[:end])
     return None
 
 
-def _mention(line: str, start: int) -> Token | None:
+def _mention(line: str, start: int) -> TextToken | None:
     before = line[start - 1 : start]
     if before and before in "_@＠/":
         return None
@@ -194,7 +194,7 @@ def _mention(line: str, start: int) -> Token | None:
     end = _end_of_name(line, start + 1)
     if not end:
         return None
-    return Token(TokenKind.MENTION, start, end, line[start + 1 : end])
+    return TextToken(TextTokenKind.MENTION, start, end, line[start + 1 : end])
 
 
 def _end_of_name(line: str, start: int) -> int:
@@ -221,7 +221,7 @@ def _runs_of_ticks(line: str) -> dict[int, list[int]]:
     return runs
 
 
-def _code(line: str, start: int, end: int, ticks: dict[int, list[int]]) -> Token | None:
+def _code(line: str, start: int, end: int, ticks: dict[int, list[int]]) -> TextToken | None:
     runs = ticks.get(end - start, [])  # a run whose first is escaped counts as longer
     following = bisect_right(runs, start)
     if following == len(runs):
@@ -230,18 +230,18 @@ def _code(line: str, start: int, end: int, ticks: dict[int, list[int]]) -> Token
     body = line[end:close]
     if body.startswith(" ") and body.endswith(" ") and body.strip():
         body = body[1:-1]
-    return Token(TokenKind.CODE, start, close + end - start, body)
+    return TextToken(TextTokenKind.CODE, start, close + end - start, body)
 
 
-def _labelled(line: str, start: int) -> Token | None:
+def _labelled(line: str, start: int) -> TextToken | None:
     found = _LABELLED.match(line, start)
     if found is None:
         return None
     label, address = found.groups()
-    return Token(TokenKind.LINK, start, found.end(), address, label)
+    return TextToken(TextTokenKind.LINK, start, found.end(), address, label)
 
 
-def _url(line: str, start: int) -> tuple[Token | None, int]:
+def _url(line: str, start: int) -> tuple[TextToken | None, int]:
     """Return the address at `start`, and where to go on without one."""
     before = line[start - 1 : start]
     is_in_word = before.isalnum() and not _UNSPACED.match(before)
@@ -251,7 +251,7 @@ def _url(line: str, start: int) -> tuple[Token | None, int]:
     address = _trimmed(found.group())
     if address.endswith("//"):
         return None, found.end()
-    return Token(TokenKind.LINK, start, start + len(address), address), found.end()
+    return TextToken(TextTokenKind.LINK, start, start + len(address), address), found.end()
 
 
 def _trimmed(url: str) -> str:

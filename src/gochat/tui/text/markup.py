@@ -15,7 +15,7 @@ import unicodedata
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from gochat.protocol.text import Token, TokenKind, line_tokens, readings
+from gochat.protocol.text import TextToken, TextTokenKind, line_tokens, readings
 from gochat.tui.text.document import Span
 
 _EMPHASIS_SIGNS: Final = re.compile(r"\*+|_+|~+")
@@ -92,15 +92,15 @@ class _LineParser:
         for token in line_tokens(self._line, is_first=is_first):
             self._between(token.start)
             match token.kind:
-                case TokenKind.ESCAPE:
+                case TextTokenKind.ESCAPE:
                     self._add(token.start, token.end, _Piece(token.value))
-                case TokenKind.CODE:
+                case TextTokenKind.CODE:
                     self._add(token.start, token.end, _Piece(token.value, "code"))
-                case TokenKind.LINK:
+                case TextTokenKind.LINK:
                     self._link(token)
-                case TokenKind.MENTION:
+                case TextTokenKind.MENTION:
                     self._mention(token)
-                case TokenKind.BLOCK:  # not in a line
+                case TextTokenKind.BLOCK:  # not in a line
                     pass
         self._between(len(self._line))
 
@@ -120,7 +120,7 @@ class _LineParser:
         self.pieces.extend(pieces)
         self._done = end
 
-    def _link(self, token: Token) -> None:
+    def _link(self, token: TextToken) -> None:
         address = ascii_address(token.value)
         if not address:
             self._plain(token.end)
@@ -131,7 +131,7 @@ class _LineParser:
             pieces.append(_Piece(f" ({host})", "faint"))  # a label alone may deceive
         self._add(token.start, token.end, *pieces)
 
-    def _mention(self, token: Token) -> None:
+    def _mention(self, token: TextToken) -> None:
         for name in readings(token.value):
             if folded(name) in self._known:
                 end = token.end - len(token.value) + len(name)
