@@ -92,6 +92,21 @@ def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "Traceback" not in capsys.readouterr().err
 
 
+def test_what_is_not_unicode_is_refused_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = Operator(tmp_path / "admin", capsys)("account", "show", "\udcff")
+    assert (code, out, err) == (USAGE, "", "gochat: an argument is not UTF-8\n")
+    done = subprocess.run(
+        [*GOCHAT, "admin", "account", "create", "mei", "--password-stdin"],
+        input=b"\xff\n",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (USAGE, b"")
+    assert done.stderr == b"gochat: the line on standard input is not UTF-8\n"
+
+
 def test_no_server_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = Operator(tmp_path / "admin", capsys)("account", "list")
     assert code == FAILED

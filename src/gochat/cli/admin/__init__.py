@@ -150,7 +150,10 @@ class _Field:
             return getattr(args, self.name)
         if not getattr(args, f"{self.name}_stdin"):
             return None
-        return sys.stdin.readline().rstrip("\r\n")
+        try:
+            return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise ConfigError("the line on standard input is not UTF-8") from error
 
     @property
     def _kinds(self) -> tuple[Any, ...]:

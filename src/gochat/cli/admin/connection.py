@@ -24,9 +24,14 @@ def ask(path: Path, request: Request) -> Reply:
     """Send a request to the server whose admin socket is `path`, and return the reply.
 
     Raises:
-        ConfigError: this user may not use the socket; or it is not the server's.
+        ConfigError: this user may not use the socket; or it is not the server's; or the request
+            has something else than Unicode in it.
         ConnectionLost: no server answers there.
     """
+    try:
+        line = wire.encode(request)
+    except UnicodeEncodeError as error:  # of bytes on the command line
+        raise ConfigError("an argument is not UTF-8") from error
     if sys.platform != "linux":
         raise ConfigError("gochat admin needs Linux, which says who is at a socket's other end")
     with socket.socket(socket.AF_UNIX) as connected:
@@ -34,7 +39,7 @@ def ask(path: Path, request: Request) -> Reply:
         try:
             connected.connect(str(path))
             _require_trusted(connected, path)
-            connected.sendall(wire.encode(request))
+            connected.sendall(line)
             line = _read_line(connected)
         except PermissionError as error:
             raise ConfigError(

@@ -62,7 +62,10 @@ def _text(key: str, value: Any) -> str:
     if key in TIMES:
         if not value:
             return "-"
-        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        try:
+            return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        except (OverflowError, ValueError):  # a five-digit year, of a clock that was wrong
+            return f"{value} ms"
     match value:
         case bool():
             return "yes" if value else "no"
