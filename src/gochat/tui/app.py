@@ -25,6 +25,7 @@ from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
+from gochat.tui.host.thrifty_app import ThriftyApp
 from gochat.tui.host.type_ahead import TypeAhead
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
@@ -32,7 +33,6 @@ from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses, themes
 from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.profile.state import StateDirectory
-from gochat.tui.profile.themed_app import ThemedApp
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen
 from gochat.tui.text.sanitise import one_line
@@ -44,7 +44,7 @@ FRAME: Final = 1 / 30
 _DRAFTS_INTERVAL: Final = 5.0
 
 
-class GochatApp(ThemedApp):
+class GochatApp(ThriftyApp):
     """The chat in a terminal.
 
     `server` is the address to offer, or None for the one used last. `open_client` opens a

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE
 from terminal_app import SERVER
+from terminal_screen import TerminalScreen
 
 from gochat.tui.profile.state import StateDirectory
 
@@ -36,7 +37,8 @@ class Terminal:
         self.leader, self.process = leader, process
         self.written = b""
         self._attributes = attributes
-        self._seen = 0
+        self._seen = self._fed = 0
+        self._screen = TerminalScreen()
 
     def press(self, keys: bytes) -> None:
         """Send what a terminal sends for keys."""
@@ -51,9 +53,13 @@ class Terminal:
             time.sleep(0.02)
 
     def sees(self, text: str) -> None:
-        """Wait until `text` is drawn after what was seen until now."""
+        """Wait until `text` is drawn after what was seen, or in part: then it is shown."""
         end = time.monotonic() + PATIENCE
         while text.encode() not in (drawn := _SEQUENCE.sub(b"", self.written[self._seen :])):
+            self._screen.feed(self.written[self._fed :])
+            self._fed = len(self.written)
+            if text in self._screen.text:
+                break
             assert self.process.poll() is None, f"the app has ended: {drawn.decode()}"
             assert time.monotonic() < end, f"no {text!r} in {drawn.decode(errors='replace')!r}"
             self.read()
@@ -135,6 +141,18 @@ def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(
         terminal.press(_CTRL_Q)
         assert terminal.code() == 0
         assert terminal.is_usable()
+
+
+def test_without_colour_none_is_sent(state: StateDirectory) -> None:
+    with app_on_terminal(state, NO_COLOR="1") as terminal:
+        terminal.sees("Online")
+        terminal.press(b"\x0b")
+        terminal.sees("A room or a person")
+        codes = re.findall(rb"\x1b\[([0-9;]*)m", terminal.written)
+        assert codes, "attributes are sent"
+        assert not [
+            code for code in codes if re.search(rb"(^|;)(3[0-8]|4[0-8]|9[0-7]|10[0-7])(;|$)", code)
+        ]
 
 
 def test_bytes_that_are_not_utf_8_are_replaced(state: StateDirectory) -> None:

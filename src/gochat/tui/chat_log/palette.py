@@ -185,7 +185,7 @@ def _of_terminal(widget: Widget, base: Style) -> Palette:
 def _selection(widget: Widget) -> Style:
     """Return the style of selected text: one colour for all of it, readable on its background."""
     background = widget.selection_style.bgcolor
-    if background is None:
+    if background is None or widget.app.no_color:
         return Style(reverse=True)
     style = Style(bgcolor=background)
     return style + _readable(Style(color=widget.rich_style.color), _grounds(style))

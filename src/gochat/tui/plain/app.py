@@ -94,6 +94,8 @@ class PlainApp:
 
     def report(self, text: str) -> None:
         """Write what has failed."""
+        if self._over.is_set():
+            return  # that it was ended is no failure of what was under way
         self._has_failed = True
         _complain(f"error: {sentence(one_line(text))}")
 

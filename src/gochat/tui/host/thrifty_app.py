@@ -1,0 +1,83 @@
+"""The app, as far as the terminal goes: it writes only what the terminal does not show yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.color import ColorSystem
+from rich.console import Console, RenderableType
+from rich.segment import Segment
+from textual import events
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.screen import Screen
+
+from gochat.tui.host.screen_writer import ScreenWriter
+from gochat.tui.profile.themed_app import ThemedApp
+
+_COLOURS: Final = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+    "windows": ColorSystem.WINDOWS,
+}
+
+
+class ThriftyApp(ThemedApp):
+    """An app for slow links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._screen_writer: ScreenWriter | None = None
+
+    @property
+    def screen_writer(self) -> ScreenWriter:
+        """What knows the terminal's screen; a new one after it may have changed by itself."""
+        width, height = self.size
+        writer = self._screen_writer
+        if writer is None or (writer.width, writer.height) != (width, height):
+            name = self.console.color_system
+            colours = None if self.no_color or name is None else _COLOURS[name]
+            writer = self._screen_writer = ScreenWriter(width, height, colours)
+        return writer
+
+    def forget_screen(self) -> None:
+        """Take the terminal's screen for unknown: something else may have written to it."""
+        self._screen_writer = None
+
+    async def on_mount(self) -> None:
+        """Write everything again after an editor or the shell had the terminal."""
+        self.app_resume_signal.subscribe(self, lambda _: self.forget_screen(), immediate=True)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Write everything again: terminals reflow in ways of their own."""
+        self.forget_screen()
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        # Textual has no public way between what it draws and the terminal.
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            super()._display(screen, _Difference(renderable, self))  # type: ignore[arg-type]  # as what it stands for
+        else:
+            super()._display(screen, renderable)
+
+
+class _Difference(CompositorUpdate):
+    """An update, of which only what differs is written."""
+
+    def __init__(self, update: LayoutUpdate | ChopsUpdate, app: ThriftyApp) -> None:
+        self._update, self._app = update, app
+
+    def render_segments(self, console: Console) -> str:
+        """Return what is to be written."""
+        return self._app.screen_writer.write(_pieces(self._update))
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, list[Segment]]]:
+    if isinstance(update, LayoutUpdate):
+        for y, strips in enumerate(update.strips, update.region.y):
+            yield update.region.x, y, [segment for strip in strips for segment in strip]
+        return
+    for y, first, last in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x <= last and end > first:
+                yield x, y, list(strip)
