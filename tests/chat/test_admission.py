@@ -41,6 +41,17 @@ def admission(chat: Chat, clock: Clock) -> Admission:
     return Admission(chat.store, clock)
 
 
+async def test_banned_person_does_not_join_by_an_invitation(
+    chat: Chat, admission: Admission
+) -> None:
+    for room, maker in (("#garden", None), ("#den", "Mei")):
+        made = await admission.create(uses=1, life=DAY, room=room, maker=maker)
+        eve = Identity(person("Eve"), "Eve")
+        assert len(await admission.joining(eve, made.invitation)) == 1
+        await chat.do("Mei", room, "ban", "Eve", subject="Eve")
+        assert not await admission.joining(eve, made.invitation)
+
+
 # -- making them ----------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import trio
 from admin_peer import needs_linux
 from peers import PASSWORD, Peer
 
-from gochat.protocol.messages import Bye, Error, LoggedIn, Login
+from gochat.protocol.messages import Bye, CreateRoom, Error, Leave, LoggedIn, Login, Sent
 from howto import Guide
 
 pytestmark = [pytest.mark.trio, needs_linux]
@@ -62,6 +62,13 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
         guide.sh("gochat admin account enable mallory")
         assert await log_in(server.port, "mallory", PASSWORD) == "LoggedIn"
         assert "moderator" in guide.run("gochat admin role set")
+
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+            monitor = Peer(stream)
+            await monitor.ask(Login(name="monitor", password=PASSWORD), LoggedIn)
+            await monitor.ask(CreateRoom(room="#den", private=True), Sent)
+            await monitor.ask(Leave(room="#den"), Sent)
+        assert "yes" in guide.run("gochat admin room hand-over").splitlines()[-1].split()
 
         command, _, header, disabled, *_ = guide.take("$ gochat admin audit").splitlines()
         printed = guide.sh(command.removeprefix("$ ")).splitlines()

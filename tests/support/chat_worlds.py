@@ -85,6 +85,9 @@ class World(Protocol):
     ) -> None:  # fmt: skip
         """Make a person create a room, which others join."""
 
+    def hand_over(self, room: str, name: str) -> None:
+        """Make who runs the server make somebody an operator of a room."""
+
     def say(
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
     ) -> int:
@@ -129,6 +132,9 @@ class ScriptedWorld:
 
     def depart(self, name: str) -> None:
         self.client.depart(name)
+
+    def hand_over(self, room: str, name: str) -> None:
+        self.client.say(room, name, "", kind="hand_over")
 
     def room(
         self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
@@ -249,6 +255,9 @@ class LiveWorld:
 
         # In another thread: ada's client needs this thread's loop to send.
         return await anyio.to_thread.run_sync(self._server.run, wait)
+
+    def hand_over(self, room: str, name: str) -> None:
+        self._server.hand_over(room, name)
 
     def read(self, conv: str, seq: int) -> None:
         self._server.run(self._server.bot("ada").mark_read, MessageId(conv, seq))

@@ -12,6 +12,7 @@ import trio.testing
 from patience import PATIENCE
 from peers import PASSWORD, Peer, config
 
+from gochat.chat.handing_over import hand_over
 from gochat.client import Client, ClientOptions, open_client
 from gochat.config import Config
 from gochat.protocol.messages import LoggedIn, Login
@@ -59,6 +60,10 @@ class LiveServer:
         """Return the bare connection of a person, who is logged in with the capability `log`. It is
         used by :meth:`run`."""
         return self.run(self._log_in_bare, name)
+
+    def hand_over(self, room: str, name: str) -> None:
+        """Make a person an operator of a room, as who runs the server can."""
+        self.run(hand_over, self._server.services.store, room, name)
 
     def cut(self) -> None:
         """Cut the person's connections, and refuse new ones."""

@@ -279,6 +279,8 @@ class Admission:
         theirs = await self._store.room(invitation.room, who.key)
         if room is None or theirs is None or theirs.is_inside or room.members == 0:
             return ()
+        if theirs.role == "banned":
+            return ()
         if not room.private:
             facts = Facts(sender=(theirs.standing,), private=False)
         elif invitation.maker is not None and room.role == "operator":

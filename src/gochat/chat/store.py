@@ -460,7 +460,9 @@ class Store(Protocol):
           gives the person the role ``banned`` for the entry's `seconds`, or until ``unban``; it
           replaces an earlier ban. Bans outlast the members of a room. ``slow``, ``announcements``
           and ``archive`` set the modes of the room (:mod:`gochat.chat.modes`); in slow mode, a
-          ``text`` begins the wait of its sender.
+          ``text`` begins the wait of its sender. ``hand_over`` makes its sender an operator, and a
+          member before that; if they were not one and the room is private, they and who joins
+          later get a floor right before it.
         """
         ...
 

@@ -41,6 +41,7 @@ from gochat.client.entries import (
     ReactionAdded,
     ReactionRemoved,
     RoomCreated,
+    RoomHandedOver,
     SlowModeChanged,
     TopicChanged,
 )
@@ -187,6 +188,7 @@ __all__ = [
     "Room",
     "RoomBan",
     "RoomCreated",
+    "RoomHandedOver",
     "Sent",
     "ServerInfo",
     "Session",

@@ -73,6 +73,8 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
             return entries.AnnouncementsChanged(**common, on=text == "on")
         case "archive":
             return entries.ArchiveChanged(**common, archived=text == "on")
+        case "hand_over":
+            return entries.RoomHandedOver(**common)
         case "decline":
             return entries.InvitationDeclined(**common)
         case "topic":

@@ -184,6 +184,10 @@ class ArchiveChanged(Entry, frozen=True, kw_only=True):
     archived: bool
 
 
+class RoomHandedOver(Entry, frozen=True, kw_only=True):
+    """Who runs the server made the sender an operator of the room, and a member before that."""
+
+
 class InvitationDeclined(Entry, frozen=True, kw_only=True):
     """The sender turned down an invitation to the room."""
 
@@ -222,5 +226,6 @@ LogEntry: TypeAlias = (
     Message | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
     | RoomCreated | PersonJoined | PersonLeft | PersonInvited | PersonKicked | InvitationDeclined
     | PersonBanned | PersonUnbanned | SlowModeChanged | AnnouncementsChanged | ArchiveChanged
+    | RoomHandedOver
     | TopicChanged | OperatorAdded | OperatorRemoved | AccessChanged | HistoryChanged
 )  # fmt: skip

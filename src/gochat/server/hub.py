@@ -220,7 +220,7 @@ class Hub:
         entry = logged.entry
         sender = self._people.get(known(entry.from_))
         subject = self._people.get(logged.subject) if logged.subject is not None else None
-        if sender is not None and entry.kind in ("create", "join"):
+        if sender is not None and entry.kind in ("create", "join", "hand_over"):
             self.enter(sender, {room: logged.floor})
         self._post(room, dict(self._audience(room)), (entry,))
         if sender is not None and entry.kind == "leave":
@@ -442,7 +442,9 @@ def _seeing(
     return {session: None for session in sessions if session.grant.sees(conversation)}
 
 
-_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick", "ban", "decline"})
+_MEMBERSHIP: Final = frozenset(
+    {"create", "join", "leave", "invite", "kick", "ban", "decline", "hand_over"}
+)
 
 
 def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:

@@ -32,6 +32,7 @@ from gochat.client import (
     PersonUnblocked,
     Room,
     RoomCreated,
+    RoomHandedOver,
     SlowModeChanged,
     Synchronised,
     TopicChanged,
@@ -265,6 +266,15 @@ async def test_message_that_a_mode_does_not_permit_fails(chat: World) -> None:
     chat.say("#music", "mei", "off", kind="archive")
     chat.say("#music", "mei", "off", kind="announcements")
     await chat.ada.send("#music", "hello")
+
+
+async def test_room_that_is_handed_over_is_the_persons(chat: World) -> None:
+    chat.room("#secret", operator="mei", private=True)
+    chat.hand_over("#secret", "ada")
+    assert (await chat.events.next_of(RoomHandedOver)).is_own
+    secret = next(c for c in await chat.ada.conversations() if c.name == "#secret")
+    assert secret.operator
+    await chat.ada.set_topic("#secret", "hers")
 
 
 async def test_person_blocks_somebody(chat: World) -> None:

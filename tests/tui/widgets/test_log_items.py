@@ -75,6 +75,11 @@ def test_hostile_text_stays_inert(form: str) -> None:
             "mei brought this room back from the archive",
             None,
         ),
+        (
+            {"kind": "hand_over"},
+            "mei became an operator, appointed by who runs the server",
+            None,
+        ),
         ({"kind": "unban", "text": "bob"}, "mei lifted the ban of bob", None),
         ({"kind": "leave", "text": "", "reason": "lunch"}, "mei left: lunch", None),
         ({"kind": "leave", "text": ""}, "mei left", "left"),

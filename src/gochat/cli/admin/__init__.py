@@ -30,6 +30,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "bot": "which accounts are programs'",
     "invitation": "codes with which people can register",
     "registration": "who may register",
+    "room": "rooms without an operator",
 }
 #: Codes of errors that may pass.
 _MAY_PASS: Final = frozenset(NOT_NOW)

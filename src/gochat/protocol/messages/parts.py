@@ -201,7 +201,7 @@ EntryKind: TypeAlias = Literal[
     "text", "edit", "delete", "react", "unreact",
     "create", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member",
     "access", "history", "ban", "unban",
-    "slow", "announcements", "archive",
+    "slow", "announcements", "archive", "hand_over",
 ]  # fmt: skip
 
 
@@ -250,6 +250,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     slow       –                    seconds between a member's messages, in digits
     announcements –                 ``on`` or ``off``
     archive    –                    ``on`` or ``off``
+    hand_over  –                    empty
     ========== ==================== ============================================
 
     In replies to `History`, `Search` and `Sync` a ``text`` entry is given in its present

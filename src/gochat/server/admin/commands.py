@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gochat.server.admin import accounts, audit, changes, registration
+from gochat.server.admin import accounts, audit, changes, registration, rooms
 from gochat.server.admin.command import Command
 
 #: By their names, in the order of the help.
@@ -13,5 +13,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **accounts.COMMANDS,
     **changes.COMMANDS,
     **registration.COMMANDS,
+    **rooms.COMMANDS,
     **audit.COMMANDS,
 }

@@ -53,7 +53,7 @@ MAX_TOGETHER: Final = 64
 MAX_LISTED: Final = 50_000
 
 #: Kinds of entries that list the conversation for their sender.
-_LISTS_SENDER: Final = frozenset({"create", "join"})
+_LISTS_SENDER: Final = frozenset({"create", "join", "hand_over"})
 
 
 #: The keys of a conversation that an entry changes, in the order of ``append.lua``.

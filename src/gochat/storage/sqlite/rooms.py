@@ -44,6 +44,8 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation, now: in
             modes.apply(db, draft, room)
         case "create" | "join":
             return _add(db, room, draft.sender_key)
+        case "hand_over":
+            return _hand_over(db, room, draft.sender_key)
         case "leave":
             return Effect(uninvited=_remove(db, room, draft.sender_key))
         case "kick" if subject is not None:
@@ -87,6 +89,22 @@ def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> Ef
         "SELECT floor FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
     ).fetchone()
     return Effect(floor=floor, uninvited=uninvited)
+
+
+def _hand_over(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> Effect:
+    """Make a person an operator; hide what was written before, if they get into a private room."""
+    bans.lift(db, room.id, person)
+    db.execute(
+        "UPDATE conversation SET floor = ? WHERE id = ? AND private AND NOT EXISTS (SELECT 1 FROM"
+        " participant WHERE person = ? AND conversation = ? AND role IN ('member', 'operator'))",
+        (room.seq - 1, room.id, person, room.id),
+    )
+    effect = _add(db, room, person)
+    db.execute(
+        "UPDATE participant SET role = 'operator' WHERE person = ? AND conversation = ?",
+        (person, room.id),
+    )
+    return effect
 
 
 def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:

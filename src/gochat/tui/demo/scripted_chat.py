@@ -246,6 +246,10 @@ class ScriptedChat:
                     room.private = text == "private"
                 if sender == self.me:
                     self.read[entry.to] = entry.seq
+            case "hand_over":
+                room.members[sender] = Member(name=sender, since=entry.ts, operator=True)
+                room.invited.pop(sender, None)
+                room.bans.pop(sender, None)
             case "slow" | "announcements" | "archive":
                 room.modes[entry.kind] = text
             case "unban":

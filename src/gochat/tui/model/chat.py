@@ -44,6 +44,7 @@ from gochat.client import (
     Presence,
     Reset,
     RoomCreated,
+    RoomHandedOver,
     SlowModeChanged,
     StateChanged,
     Synchronised,
@@ -309,6 +310,8 @@ class ChatModel:
             case RoomCreated(is_own=True):
                 view.joined, view.operator = True, True
                 view.private = entry.private
+            case RoomHandedOver(is_own=True):
+                view.joined = view.operator = True
             case PersonJoined(is_own=True):
                 view.joined = True
             case PersonLeft(is_own=True):

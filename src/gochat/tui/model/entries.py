@@ -28,6 +28,7 @@ from gochat.client import (
     ReactionAdded,
     ReactionRemoved,
     RoomCreated,
+    RoomHandedOver,
     SlowModeChanged,
     TopicChanged,
 )
@@ -130,6 +131,8 @@ def described(entry: LogEntry) -> tuple[EntryKind, str]:
             return "announcements", "on" if entry.on else "off"
         case ArchiveChanged():
             return "archive", "on" if entry.archived else "off"
+        case RoomHandedOver():
+            return "hand_over", ""
         case InvitationDeclined():
             return "decline", ""
         case TopicChanged():

@@ -87,6 +87,8 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
                 if entry.text == "on"
                 else (f"{who} brought this room back from the archive")
             )
+        case "hand_over":
+            text = f"{who} became an operator, appointed by who runs the server"
         case "decline":
             text = f"{who} declined the invitation"
         case "topic":

@@ -221,9 +221,24 @@ local function append(
     return history == 'hidden' and seq - 1 or floor
   end
 
+  local function is_inside(person)
+    local row = row_of(person)
+    return row and row[ROW.role] ~= 'invited' and row
+  end
+
+  -- The same for whom the room is handed over to by the entry `seq`: into a private one they get as if its
+  -- history were hidden.
+  local function floor_of_operator()
+    local row = is_inside(sender)
+    if row then
+      return row[ROW.floor] or 0
+    end
+    return redis.call('HGET', meta, 'private') == '1' and seq - 1 or floor_of_joining()
+  end
+
   -- The people whose invitations end with this entry, which is not appended yet.
   local function uninvited()
-    local person = (kind == 'join' or kind == 'leave' or kind == 'decline') and sender or subject
+    local person = (kind == 'join' or kind == 'leave' or kind == 'decline' or kind == 'hand_over') and sender or subject
     local row = row_of(person)
     if not row then
       return {}
@@ -255,6 +270,7 @@ local function append(
     end
     if
       kind == 'join' or kind == 'leave' or kind == 'kick' or kind == 'ban' or kind == 'decline'
+      or kind == 'hand_over'
     then
       local ended = uninvited()
       if #ended > 0 then
@@ -266,7 +282,9 @@ local function append(
   local function add()
     local topic, ended = effects()
     seq = seq + 1
-    local new_floor = kind == 'join' and floor_of_joining() or 0
+    local new_floor = kind == 'join' and floor_of_joining()
+      or kind == 'hand_over' and floor_of_operator()
+      or 0
     local ahead = ts - now
     if ahead < 0 or ahead > draft.max_ahead then
       ts = now
@@ -509,6 +527,21 @@ local function append(
         })
         redis.call('ZADD', members, 0, sender)
       end
+    end,
+    hand_over = function()
+      local row = is_inside(sender)
+      if row then
+        row[ROW.role] = 'operator'
+      else
+        local level = (row_of(sender) or {})[ROW.level] or 'all'
+        row = { draft.sender_name, 'operator', ts, seq, texts, level, floor_of_operator() }
+        redis.call('ZADD', members, 0, sender)
+        if redis.call('HGET', meta, 'private') == '1' then
+          redis.call('HSET', meta, 'floor', seq - 1)
+        end
+      end
+      set_row(sender, row)
+      redis.call('HDEL', bans, sender)
     end,
     leave = function()
       remove(sender)
