@@ -89,6 +89,7 @@ async def refusal(peer: Peer, request: Any) -> tuple[str, dict[str, Any]]:
 
 async def test_nothing_of_a_blocked_person_arrives(people: tuple[Peer, Peer, Peer]) -> None:
     mei, phone, bob = people
+    await told(Blocked, mei, phone)
     await settled(bob, mei, phone)
     await bob.ask(CreateRoom(room="#trap", private=True), Sent)
     for peer in (mei, phone):

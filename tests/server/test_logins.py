@@ -233,8 +233,10 @@ async def test_requests_sent_while_queued_are_handled_later_in_order(hashing: Ha
 
 
 async def test_queued_login_gets_pings_and_need_not_answer(hashing: Hashing) -> None:
-    quick = config(heartbeat_interval=0.1, heartbeat_timeout=0.1, anonymous_timeout=0.2)
-    async with open_server(quick) as server, contextlib.AsyncExitStack() as stack:
+    async with (
+        open_server(config(heartbeat_interval=0.1)) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
         await first.register("mei")
@@ -243,6 +245,9 @@ async def test_queued_login_gets_pings_and_need_not_answer(hashing: Hashing) -> 
             await first.send(Login(name="mei", password=PASSWORD))
             await until(lambda: hashing.counted["verify"] == 1)
             await second.send(Login(name="mei", password=PASSWORD, caps=("heartbeat",)))
+            await until(lambda: server.services.accounts._queue.waiting == 2)
+            quick = config(heartbeat_interval=0.1, heartbeat_timeout=0.1, anonymous_timeout=0.2)
+            server.services.config = quick
             for _ in range(3):
                 await second.expect(Ping)  # and answers none
         token = (await second.expect(LoggedIn)).token
