@@ -204,3 +204,18 @@ def test_no_modules_import_each_other(root: Path, package: str) -> None:
 def test_circles_are_found() -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set[str]()}
     assert circles(graph) == [["b", "c"]]
+
+
+def test_codes_of_errors_are_compared_by_value() -> None:
+    """A code that a server has sent is a plain text, which equals a member but is none."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Attribute)
+        and node.left.attr == "code"
+        and any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+        and not any(isinstance(c, ast.Constant) and c.value is None for c in node.comparators)
+    ]
+    assert not wrong

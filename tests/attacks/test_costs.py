@@ -18,6 +18,7 @@ from worst_inputs import FRAMES, OTHERS, REQUESTS, STRINGS, VALID
 from gochat.chat import names
 from gochat.chat.passwords import Passwords
 from gochat.errors import ChatError
+from gochat.protocol import search_query
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
 from gochat.protocol.messages import Register, Resume
@@ -83,8 +84,9 @@ def index(text: str) -> None:
 #: Operations on texts of the maximum configured length, some of them after the reply.
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "index": index,
-    "match": lambda text: SearchWords("mei 漢 a\u0301").match(text),
-    "query": lambda text: search.IndexedWords(text).expression(),
+    "match": lambda text: SearchWords(("mei", "漢", "a\u0301")).match(text),
+    "query": lambda text: search.IndexedWords(search_query.parse(text).terms).expression(),
+    "accents": lambda text: SearchWords(("mei", "漢", "a\u0301"), other=True).match(text),
     "mentions": lambda text: list(mentions(text)),
     "key": names.possible_key,
     "name": names.fold,

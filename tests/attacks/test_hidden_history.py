@@ -17,6 +17,7 @@ from redis_process import RedisServer
 from worst_inputs import REQUESTS
 
 from gochat.protocol.messages import (
+    MAX_TIME,
     Away,
     Ban,
     Bans,
@@ -143,7 +144,14 @@ class Scene:
         bounds: list[dict[str, Any]] = [
             {name: seq} for name in ("before", "after", "around") for seq in seqs
         ]
-        bounds += [{}, {"after": self.floor}, {"before": self.floor + 1}, {"before": 99}]
+        bounds += [
+            {"at": 0},
+            {"at": MAX_TIME},
+            {},
+            {"after": self.floor},
+            {"before": self.floor + 1},
+            {"before": 99},
+        ]
         caps: tuple[tuple[str, ...], ...] = (CAPS, ())
         return {
             Register: [Register(name="bob", password=PASSWORD)],

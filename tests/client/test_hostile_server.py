@@ -7,10 +7,11 @@ within the protocol's bounds and beyond them.
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, timedelta, timezone
 from typing import Any, Final, get_args
 
 import anyio
@@ -38,7 +39,7 @@ from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.log_items import log_item
 
 TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
-ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
+ZONES: Final = ("UTC0", "EAST-14", "WEST+12")
 GOOD: Final = {
     "to": "#lobby", "conv": "#lobby", "room": "#garden", "from": "bob", "name": "bob",
     "epoch": "e1", "request_id": None, "kind": "text",
@@ -218,8 +219,19 @@ class Person:
             presentation.typing_line(model.typists(view.conv))
             for entry in view.timeline:
                 for zone in ZONES:
-                    log_item(entry, "mei", zone)
+                    os.environ["TZ"] = zone
+                    time.tzset()
+                    log_item(entry, "mei")
                 presentation.ago(moment(entry.ts), 1_700_000_000.0)
+
+
+@pytest.fixture(autouse=True)
+def _zone_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are shown in zones at both ends of the day."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC0")
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize("cls", TYPES)

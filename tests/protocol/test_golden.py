@@ -103,6 +103,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"to":"@bob","seq":3,"emoji":"👍","on":false}',
     ),
     (m.Typing(to="@bob"), '{"to":"@bob"}'),
+    (m.History(conv="#lobby", at=5), '{"conv":"#lobby","at":5}'),
     (m.History(conv="#lobby", around=5, limit=20), '{"conv":"#lobby","around":5,"limit":20}'),
     (
         m.Search(query="tea", conv="#lobby", cursor="k", limit=5),

@@ -389,7 +389,7 @@ async def test_search_pages_through_a_trimmed_log(
         texts: list[str] = []
         cursor = None
         while True:
-            hits, cursor = await store.search(person("Bob"), "19", cursor=cursor, limit=3)
+            hits, cursor = await store.search(person("Bob"), ("19",), cursor=cursor, limit=3)
             texts += [hit.text for hit in hits]
             if cursor is None:
                 break

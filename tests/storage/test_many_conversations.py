@@ -88,7 +88,7 @@ async def test_many_conversations_of_a_person_slow_down_nobody_else(
         "list": lambda: store.summaries(bob, after="", limit=32),
         "keys": lambda: store.conversation_keys(bob),
         "rooms": lambda: store.rooms(bob, after="", limit=32),
-        "search": lambda: store.search(bob, "hello", limit=20),
+        "search": lambda: store.search(bob, ("hello",), limit=20),
         "search in one": lambda: chat.find("Bob", "hello", to="@Mallory"),
     }
     work = Work(monkeypatch)

@@ -104,7 +104,9 @@ async def find_all(store: Store, who: str, query: str, limit: int = 50) -> list[
     found: list[str] = []
     cursor = None
     for _ in range(10_000):
-        hits, cursor = await store.search(person(who), query, cursor=cursor, limit=limit)
+        hits, cursor = await store.search(
+            person(who), tuple(query.split()), cursor=cursor, limit=limit
+        )
         found += [hit.text for hit in hits]
         if cursor is None:
             return found
@@ -129,7 +131,7 @@ async def eventually(ask: Callable[[], Awaitable[T]], answer: T) -> None:
 
 async def first_page(store: Store, query: str) -> list[str]:
     """Return what Mei finds on the first page."""
-    hits, _ = await store.search(person("Mei"), query, limit=50)
+    hits, _ = await store.search(person("Mei"), tuple(query.split()), limit=50)
     return [hit.text for hit in hits]
 
 
@@ -149,7 +151,7 @@ def command(server: RedisServer, *words: str | int) -> Any:
 def test_text_has_all_terms_that_are_searched_for(text: str, data: st.DataObject) -> None:
     folded = fold(text)
     start = data.draw(st.integers(0, len(folded)))
-    words = SearchWords(folded[start : data.draw(st.integers(start, len(folded)))])
+    words = SearchWords((folded[start : data.draw(st.integers(start, len(folded)))],))
     if words.match(text):
         assert set(index.wanted(words)) <= index.pieces([text])
 
@@ -158,7 +160,7 @@ def test_terms_are_few_and_have_no_meaning_in_a_query() -> None:
     found = index.pieces(["".join(map(chr, range(33, 0x3000)))])
     assert all(len(piece) == 3 and piece.isascii() and piece.isalnum() for piece in found)
     assert not index.pieces(["a bc d"]), "what is everywhere helps nobody"
-    assert len(index.wanted(SearchWords("abcdefghijklmnopqrstuvw" * 50))) <= 2 * index.MAX_PIECES
+    assert len(index.wanted(SearchWords(("abcdefghijklmnopqrstuvw" * 50,)))) <= 2 * index.MAX_PIECES
 
 
 # -- that it is used ------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ async def test_node_without_the_engine_reads_through_the_messages(place: Place) 
         chat = Chat(store)
         await chat.register("Mei")
         await say(chat, ["needle", *(f"hay {n}" for n in range(300))])
-        hits, cursor = await store.search(person("Mei"), "needle", limit=9)
+        hits, cursor = await store.search(person("Mei"), ("needle",), limit=9)
         assert (hits, cursor is None) == ([], False)
         assert await find_all(store, "Mei", "needle") == ["needle"]
     assert place.hashes() == {}

@@ -304,7 +304,7 @@ async def test_log_is_trimmed_to_the_newest_entries_if_configured(nodes: Nodes) 
         (again,) = await chat.append(draft("Mei", "#lobby", "old", cid="old"))
         assert isinstance(again, Appended)
         assert (again.dup, again.entry.seq) == (True, 1)
-        found, cursor = await store.search(person("Bob"), "needle", limit=1000)
+        found, cursor = await store.search(person("Bob"), ("needle",), limit=1000)
         assert (len(found), cursor) == (len(seqs), None)
 
 

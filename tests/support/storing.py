@@ -24,6 +24,7 @@ from gochat.chat.store import (
     Unchanged,
 )
 from gochat.errors import ChatError
+from gochat.protocol import search_query
 from gochat.protocol.messages import Conversation, EntryKind, Message
 from gochat.protocol.text import EVERYBODY
 
@@ -130,11 +131,13 @@ class Chat:
         return [member.name + "*" * member.operator for member in found]
 
     async def find(self, who: str, query: str, **where: str) -> list[str]:
-        """Return the texts that `who` finds."""
+        """Return the texts that `who` finds: in `to`, of the person `sender`."""
         conversation = key(where["to"], who) if "to" in where else None
+        sender = names.fold(where["sender"]) if "sender" in where else None
         hits, cursor = await self.store.search(
-            names.fold(who), query, conversation=conversation, limit=50
-        )
+            names.fold(who), search_query.parse(query).terms,
+            sender=sender, conversation=conversation, limit=50,
+        )  # fmt: skip
         assert cursor is None
         return [hit.text for hit in hits]
 

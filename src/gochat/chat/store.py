@@ -550,17 +550,20 @@ class Store(Protocol):
     async def search(
         self,
         viewer: NameKey,
-        query: str,
+        terms: tuple[str, ...],
         *,
+        sender: NameKey | None = None,
         conversation: ConversationKey | None = None,
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        """Return messages that contain `query`, newest first, and the next page's cursor.
+        """Return messages that contain all `terms`, and the next page's cursor.
 
-        Searches only the conversations of `viewer`, after their floor in each. All words of `query`
-        must occur, in any order, compared without case; a word of any script is also found inside
-        another. A cursor continues after the last hit of its page.
+        Searches only the conversations of `viewer`, after their floor in each; only messages of
+        `sender`, if one is given, who needs no terms. The terms are words and phrases, and must
+        occur in any order, compared without case; one of any script is also found inside another
+        word. First come the messages that have them as they are, newest first, then those in which
+        only accents differ, newest first. A cursor continues after the last hit of its page.
 
         Raises:
             ChatError: ``bad_cursor``: it is not a cursor of this kind of store.

@@ -16,7 +16,7 @@ from gochat.client.models import (
     Sent,
     Session,
 )
-from gochat.client.moments import moment
+from gochat.client.moments import milliseconds, moment
 from gochat.client.outgoing import Outgoing, new_cid
 from gochat.client.room_requests import RoomRequests
 from gochat.client.supervisor import ConnectionSupervisor
@@ -342,8 +342,7 @@ class Client(RoomRequests):
         return await self._change(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
 
     async def mark_read(self, message: MessageRef) -> None:
-        """Move the person's read marker forward to a message or other entry, for all their
-        devices."""
+        """Move the person's read marker forward to an entry, for all their devices."""
         conv, seq = message.conversation, message.seq
         await self._supervisor.call(wire.Mark(conv=conv, read=seq), wire.Ok)
 
@@ -354,19 +353,20 @@ class Client(RoomRequests):
         before: MessageRef | int | None = None,
         after: MessageRef | int | None = None,
         around: MessageRef | int | None = None,
+        at: datetime | None = None,
         limit: int = 50,
     ) -> HistoryPage:
         """Return a page of a conversation's log, at most `limit` (≤ 200) entries.
 
-        Give one of `before`, `after` (both exclusive) and `around`, an entry or its seq; or none
-        for the newest page. A page may end early; its `older` and `newer` say whether there is
-        more.
+        Give one of `before`, `after` (both exclusive) and `around`, an entry or its seq; or `at`, a
+        time, for around the first entry since; or none. `older` and `newer`: there is more.
         """
         request = wire.History(
             conv=conversation,
             before=_seq(before),
             after=_seq(after),
             around=_seq(around),
+            at=None if at is None else max(0, milliseconds(at)),
             limit=limit,
         )
         return convert.to_page(await self._supervisor.call(request, wire.HistoryPage), self.name)

@@ -72,11 +72,11 @@ _NOT_IN_URL: Final = (
     r"\s\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     r"<>\"`⟨⟩␀-␡，。、；：！？（）《》「」『』【】“”‘’"
 )
-_URL: Final = re.compile(rf"https?://[^{_NOT_IN_URL}]+", re.IGNORECASE)
+_URL: Final = re.compile(rf"(?:https?|gochats?)://[^{_NOT_IN_URL}]+", re.IGNORECASE)
 _LABELLED: Final = re.compile(
     rf"\[([^\[\]\n]{{1,200}})\]\((https?://[^{_NOT_IN_URL}()]{{1,2000}})\)", re.IGNORECASE
 )
-_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\@＠]|`+|\[|[hH][tT][tT][pP][sS]?://|[@＠]")
+_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\@＠]|`+|\[|(?i:https?|gochats?)://|[@＠]")
 _TICKS: Final = re.compile("`+")
 _OPENING: Final = {")": "(", "]": "[", "}": "{"}
 #: Signs after an address, or around it, that are not part of it.

@@ -34,6 +34,8 @@ SEARCH: Final = 10.0
 #: position of a sync.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
+#: Extra cost of a page of history by its time: some twenty entries are looked up one by one.
+BY_TIME: Final = 5.0
 #: Cost of each conversation that a sync looks up, and of each that it gives.
 PER_SUMMARY: Final = 0.005
 PER_CONVERSATION: Final = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -10,9 +11,12 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.effort import measured
+from gochat.chat.log_times import first_since
+from gochat.chat.names import NameKey
 from gochat.chat.refusals import not_inside
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
+from gochat.protocol import search_query
 from gochat.protocol.messages import (
     BanList,
     Bans,
@@ -65,16 +69,20 @@ class ReadRequests:
         self, session: Session, who: Identity, person: OnlinePerson, request: History
     ) -> None:
         """Reply with a page of a conversation's entries."""
-        if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
+        bounds = (request.before, request.after, request.around, request.at)
+        if sum(bound is not None for bound in bounds) > 1:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
-                "give one of before, after and around",
+                "give one of before, after, around and at",
                 field="before",
                 details={"rule": "one_of"},
             )
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         store = self._services.store
         limit = min(request.limit, self._limits.history_page)
+        if request.at is not None:
+            around = await first_since(store, address.key, who.key, request.at)
+            request = structs.replace(request, at=None, around=around)
         before, after = request.before, request.after
         if request.around is not None:
             after = max(0, request.around - limit // 2 - 1)
@@ -93,28 +101,28 @@ class ReadRequests:
     async def search(
         self, session: Session, who: Identity, person: OnlinePerson, request: Search
     ) -> None:
-        """Reply with the messages that contain the words."""
-        if not request.query.strip():
+        """Reply with the messages that contain the words, and are of whom the query names."""
+        query = search_query.parse(request.query)
+        if not query.terms and query.sender is None:
             raise ChatError(
                 ErrorCode.TEXT_EMPTY, "the search is empty: give a word to look for", field="query"
             )
+        sender = None if query.sender is None else _sender(query.sender, who.key)
         key = None
-        if request.conv is not None:
+        if (place := _place(query.place)) is not None:
+            session.grant.require_conversation(place, who.key, "query")
+            key = (await self._services.drafts.address(who, person.rooms, place, "query")).key
+        elif request.conv is not None:
             key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
-        limit = request.limit
+        find = partial(
+            self._services.store.search, who.key, query.terms,
+            sender=sender, conversation=key, cursor=request.cursor or None,
+        )  # fmt: skip
         with measured() as effort:
-            hits, cursor = await self._services.store.search(
-                who.key, request.query, conversation=key, cursor=request.cursor or None, limit=limit
-            )
+            hits, cursor = await find(limit=request.limit)
             hits = as_received(hits, who.key, is_minimal=not session.caps)
             while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
-                hits, cursor = await self._services.store.search(
-                    who.key,
-                    request.query,
-                    conversation=key,
-                    cursor=request.cursor or None,
-                    limit=limit,
-                )
+                hits, cursor = await find(limit=limit)
                 hits = as_received(hits, who.key, is_minimal=not session.caps)
         if more := scanning(effort.seconds):
             self._services.budgets.spend(session.address, who.key, more)
@@ -189,6 +197,18 @@ class ReadRequests:
         session.reply(
             BanList(room=room.name, bans=tuple(bans), more=more, request_id=request.request_id)
         )
+
+
+def _sender(name: str, own: NameKey) -> NameKey:
+    """Return whom ``from:`` names; ``me`` is the person. Whether they exist is not looked up."""
+    if name.lower() == "me":
+        return own
+    return conversations.peer(conversations.key(f"@{name.removeprefix('@')}", own, "query"), own)
+
+
+def _place(address: str | None) -> str | None:
+    """Return the conversation that ``in:`` names: a room, where it has no sign."""
+    return address if address is None or address[0] in "#@" else f"#{address}"
 
 
 def fold_cursor(after: str) -> str:

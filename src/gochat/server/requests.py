@@ -64,7 +64,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server.authentication import Authentication
 from gochat.server.block_requests import BlockRequests
-from gochat.server.budget import PER_ENTRY, PER_POSITION, SEARCH
+from gochat.server.budget import BY_TIME, PER_ENTRY, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
 from gochat.server.services import Services
@@ -206,7 +206,9 @@ _ALL: Final = (
         1.0,
         Scope.READ,
         lambda parts: parts.reading.history,
-        by_content=lambda request: request.limit * PER_ENTRY,
+        by_content=lambda request: (
+            request.limit * PER_ENTRY + (0.0 if request.at is None else BY_TIME)
+        ),
     ),
     _personal(
         Sync,

@@ -245,7 +245,7 @@ class WriteRequests:
     ) -> Outcome:
         """Return the refusal, or the outcome of an earlier request with the same `cid`."""
         try:
-            if refusal.code is ErrorCode.RATE_LIMITED:  # it has not paid for the lookup
+            if refusal.code == ErrorCode.RATE_LIMITED:  # it has not paid for the lookup
                 self._services.budgets.charge(session.address, who.key, REFUSED_WRITE)
             earlier = await self._services.retries.find(who, request)
         except (OverBudget, StoreUnavailable) as error:

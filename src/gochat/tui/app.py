@@ -240,7 +240,7 @@ class GochatApp(ThriftyApp):
             self._session.remember()
 
     def keep_drafts(self) -> None:
-        """Write what is typed and not sent to the state directory. For any thread, at any time."""
+        """Keep what is typed and not sent, and the favourites. For any thread, at any time."""
         if self._session is None:
             return
         for screen in self._screen_stacks[self._current_mode]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from chat_worlds import World, own, told
@@ -281,7 +283,7 @@ async def test_requests_are_refused_with_code_and_field(chat: World) -> None:
 
 
 #: For a log of nine: the requested page, its entries, and whether there are more.
-PAGES: list[tuple[dict[str, int], list[int], bool, bool]] = [
+PAGES: list[tuple[dict[str, Any], list[int], bool, bool]] = [
     ({}, [6, 7, 8, 9], True, False),
     ({"before": 6}, [2, 3, 4, 5], True, True),
     ({"before": 3}, [1, 2], False, True),
@@ -303,6 +305,18 @@ async def test_history_is_paged(chat: World) -> None:
         assert (page.older, page.newer) == (older, newer), bounds
         assert (page.conversation, page.head) == ("#lobby", 9)
         assert all(entry.epoch == page.epoch for entry in page.entries)
+
+
+async def test_history_is_found_by_its_time(chat: World) -> None:
+    for number in range(9):
+        chat.say("#lobby", "mei", str(number))
+    times = [entry.time for entry in (await chat.ada.history("#lobby")).entries]
+    for at in (*times, times[0] - timedelta(days=400), times[-1] + timedelta(milliseconds=1)):
+        page = await chat.ada.history("#lobby", at=at, limit=4)
+        first = next((n for n, time in enumerate(times, 1) if time >= at), 10)
+        expected = await chat.ada.history("#lobby", around=first, limit=4)
+        assert page == expected, at
+    assert (await chat.ada.history("@mei", at=times[0])).entries == ()
 
 
 async def test_conversation_that_has_not_begun_is_empty(chat: World) -> None:

@@ -33,7 +33,7 @@ async def test_form_and_metadata_are_kept_and_delivered(chat: Chat) -> None:
     first, second = await chat.entries("Bob", "@Mei")
     assert first == said
     assert (second.form, second.meta) == ("text", {})
-    (hit,), _ = await chat.store.search(person("Bob"), "built", limit=5)
+    (hit,), _ = await chat.store.search(person("Bob"), ("built",), limit=5)
     assert hit == said
     (again,) = await chat.append(draft("Mei", "@Bob", "built", extra=extra, cid="c"))
     assert isinstance(again, Appended)

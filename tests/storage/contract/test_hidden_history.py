@@ -119,12 +119,12 @@ async def test_search_finds_no_hidden_message(
 async def test_cursor_of_another_person_finds_no_hidden_message(chat: Chat) -> None:
     await den(chat)
     await chat.say("Mei", DEN, "needle three")
-    hits, cursor = await chat.store.search(person("Mei"), "needle", limit=1)
+    hits, cursor = await chat.store.search(person("Mei"), ("needle",), limit=1)
     assert [hit.text for hit in hits] == ["needle three"]
     assert cursor is not None
-    hits, _ = await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=10)
+    hits, _ = await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=10)
     assert hits == []
-    hits, _ = await chat.store.search(person("Mei"), "needle", cursor=cursor, limit=10)
+    hits, _ = await chat.store.search(person("Mei"), ("needle",), cursor=cursor, limit=10)
     assert len(hits) == 2
 
 

@@ -46,6 +46,13 @@ FOUND = [
     ("Größe und Straße", "STRASSE"),
     ("ПРИВЕТ мир", "привет"),
     ("naïve café", "CAFÉ"),
+    ("naïve café", "NAIVE cafe"),
+    ("naive cafe", "Naïve café"),
+    ("ΆΛΦΑ и ёлка", "αλφα елка"),
+    ("Łódź, Malmø", "lodz malmo"),
+    ("good  morning\nall", '"good morning"'),
+    ("good morning all", '"morning all" good'),
+    ('a lone " quote', 'lone " quote'),
     ("cafe\N{COMBINING ACUTE ACCENT}", "café"),
     ("ＦＵＬＬ width", "full"),
     ("C++ and C#", "c++"),
@@ -65,6 +72,9 @@ NOT_FOUND = [
     ("abcd bcde", "abcde"),
     ("我们喜欢中文", "文中"),
     ("quick", "quickly"),
+    ("good day, morning", '"good morning"'),
+    ("กำ", "กา"),
+    ("がか", "かか"),
     ("anything", ""),
     ("anything", "   "),
 ]
@@ -76,6 +86,53 @@ async def test_message_is_found_by_these_words(chat: Chat) -> None:
         await chat.append(*(draft("Mei", f"#r{number}", one) for one in ("-", text)))
     for number, (text, query) in enumerate(FOUND):
         assert await chat.find("Mei", query, to=f"#r{number}") == [text], query
+
+
+async def test_messages_of_one_person_are_found_with_words_and_without(
+    chat: Chat, let_index: LetIndex
+) -> None:
+    for number in range(3):
+        await chat.say("Mei", "#lobby", f"needle {number}")
+        await chat.say("Bob", "#lobby", f"needle of bob {number}")
+    await chat.say("Mei", "@Eve", "not for bob")
+    gone = await chat.say("Mei", "#lobby", "gone")
+    await chat.do("Mei", "#lobby", "delete", ref=gone.seq)
+    for messages in (0, 300):
+        if messages:
+            await chat.append(*(draft("Eve", "#lobby", "-") for _ in range(messages)))
+            await let_index()
+        assert await chat.find("Bob", "needle", sender="Mei") == [
+            "needle 2",
+            "needle 1",
+            "needle 0",
+        ]
+        assert await chat.find("Bob", "", sender="Mei") == ["needle 2", "needle 1", "needle 0"]
+        assert await chat.find("Bob", "0", sender="Bob") == ["needle of bob 0"]
+
+
+@later
+async def test_exact_matches_come_before_those_with_other_accents(
+    chat: Chat, later: int, let_index: LetIndex
+) -> None:
+    for number in range(4):
+        await chat.say("Mei", "#lobby", f"café {number}")
+        await chat.say("Mei", "@Bob", f"cafe {number}")
+    await _let_pass(chat, later, let_index)
+    exact, others = ([f"{word} {n}" for n in (3, 2, 1, 0)] for word in ("cafe", "café"))
+    assert await chat.find("Bob", "cafe") == exact + others
+    assert await chat.find("Bob", "CAFÉ") == others + exact
+    for limit in range(1, 9):
+        texts: list[str] = []
+        cursor = None
+        while True:
+            hits, cursor = await chat.store.search(
+                person("Bob"), ("cafe",), cursor=cursor, limit=limit
+            )
+            texts += [hit.text for hit in hits]
+            if cursor is None:
+                break
+            assert len(hits) == limit
+        assert texts == exact + others, limit
 
 
 async def test_message_is_not_found_by_these_words(chat: Chat) -> None:
@@ -111,7 +168,7 @@ async def test_pages_are_newest_first_over_all_conversations(chat: Chat, word: s
     numbers: list[int] = []
     cursor = None
     while True:
-        hits, cursor = await chat.store.search(person("Bob"), word, cursor=cursor, limit=7)
+        hits, cursor = await chat.store.search(person("Bob"), (word,), cursor=cursor, limit=7)
         numbers += [int(hit.text.split()[1]) for hit in hits]
         if cursor is None:
             break
@@ -121,9 +178,9 @@ async def test_pages_are_newest_first_over_all_conversations(chat: Chat, word: s
 
 async def test_messages_sent_between_two_pages_move_nothing(chat: Chat) -> None:
     await chat.append(*(draft("Mei", "#lobby", f"needle {n}") for n in range(6)))
-    first, cursor = await chat.store.search(person("Bob"), "needle", limit=3)
+    first, cursor = await chat.store.search(person("Bob"), ("needle",), limit=3)
     await chat.say("Mei", "#lobby", "needle new")
-    second, cursor = await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3)
+    second, cursor = await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=3)
     assert [hit.text for hit in (*first, *second)] == [f"needle {n}" for n in reversed(range(6))]
     assert cursor is None
 
@@ -132,7 +189,7 @@ async def test_invalid_cursor_is_refused(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "needle")
     for cursor in ("", "x", "-1", "９" * 5000, "9" * 200, "1/x/#lobby", "-1/1/#lobby", "²"):
         with pytest.raises(ChatError) as caught:
-            await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3)
+            await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=3)
         assert (caught.value.code, caught.value.field) == ("bad_cursor", "cursor")
 
 
@@ -140,7 +197,7 @@ async def test_hit_is_the_message_in_its_present_form(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "a needel")
     await chat.do("Mei", "@Bob", "edit", "a needle", ref=1)
     await chat.do("Bob", "@Mei", "react", "👍", ref=1)
-    ((hit,), _) = await chat.store.search(person("Bob"), "needle", limit=3)
+    ((hit,), _) = await chat.store.search(person("Bob"), ("needle",), limit=3)
     assert [hit] == (await chat.page("Bob", "@Mei", limit=1, after=0)).entries
     assert (hit.to, hit.edited, hit.reactions[0].me) == ("@Bob", 2, True)
 
@@ -154,7 +211,7 @@ async def test_search_is_limited_to_own_conversations(chat: Chat) -> None:
     assert await chat.find("Eve", "needle") == ["needle for all"]
     assert await chat.find("Eve", "needle", to="#garden") == []
     hits, _ = await chat.store.search(
-        person("Eve"), "needle", conversation=key("@Bob", "Mei"), limit=9
+        person("Eve"), ("needle",), conversation=key("@Bob", "Mei"), limit=9
     )
     assert hits == []
     await chat.do("Eve", "#garden", "join")
@@ -210,7 +267,7 @@ async def test_person_with_many_conversations_finds_messages_in_them(
     found: list[str] = []
     cursor = None
     while not found or cursor is not None:
-        hits, cursor = await chat.store.search(person("Mei"), "needle", cursor=cursor, limit=50)
+        hits, cursor = await chat.store.search(person("Mei"), ("needle",), cursor=cursor, limit=50)
         found += [hit.text for hit in hits]
     assert found == expected
 

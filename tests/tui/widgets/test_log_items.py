@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ HOSTILE = "waves\x1b]52;c;?\x07\u202e\n* eve leaves"
 
 def item(**fields: Any) -> LogMessage | LogNotice:
     given: dict[str, Any] = {"key": "1", "kind": "text", "sender": "mei", "text": "waves", "ts": 0}
-    return log_item(TimelineEntry(**given | fields), "ada", UTC)
+    return log_item(TimelineEntry(**given | fields), "ada")
 
 
 def shown(message: LogMessage) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from gochat.protocol.messages.parts import (
     Position,
     RequestId,
     ShortText,
+    Time,
     TokenScope,
 )
 
@@ -180,8 +181,8 @@ class React(Write, frozen=True, kw_only=True, omit_defaults=True):
 class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Get a page of a conversation's log. Answered by `HistoryPage`.
 
-    Give at most one of `before`, `after` (both exclusive) and `around`; without any, the
-    newest page is returned.
+    Give at most one of `before`, `after` (both exclusive), `around` and `at`; without any, the
+    newest page is returned. `at` stands for `around` the first entry that is not older.
     """
 
     msg_type: ClassVar[str] = "history"
@@ -189,6 +190,7 @@ class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
     before: Int | None = None
     after: Int | None = None
     around: Int | None = None
+    at: Time | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 

@@ -68,7 +68,7 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.parts import connect
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.search.finder import PER_ENTRY, Searcher, parse_cursor
+from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
 from gochat.storage.redis.tokens import TokenOperations
@@ -256,14 +256,14 @@ class RedisStore:
     async def search(
         self,
         viewer: NameKey,
-        query: str,
+        terms: tuple[str, ...],
         *,
+        sender: NameKey | None = None,
         conversation: ConversationKey | None = None,
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        start = parse_cursor(cursor)
-        operation = self._search.search(viewer, query, conversation, start, limit)
+        operation = self._search.search(viewer, terms, sender, conversation, cursor, limit)
         hits, more, looked_through = await self._searcher.carry_out(operation)
         spent(looked_through * PER_ENTRY)
         return hits, more

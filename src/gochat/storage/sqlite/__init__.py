@@ -216,15 +216,16 @@ class SqliteStore:
     async def search(
         self,
         viewer: NameKey,
-        query: str,
+        terms: tuple[str, ...],
         *,
+        sender: NameKey | None = None,
         conversation: ConversationKey | None = None,
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
         def question() -> tuple[list[Message], str | None]:
             with counted():
-                return self._finder.search(viewer, query, conversation, cursor, limit)
+                return self._finder.search(viewer, terms, sender, conversation, cursor, limit)
 
         return await self._read(question, self._searching)
 

@@ -15,6 +15,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
+from gochat.storage.common.exact_first import joined, room, split_cursor
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.entries import (
@@ -59,6 +60,19 @@ class _Hit(NamedTuple):
     row: Row
 
 
+class _Wanted(NamedTuple):
+    """What a message must have: the words, and the sender, if one is given."""
+
+    words: IndexedWords
+    sender: NameKey | None
+
+    def match(self, row: Row) -> bool:
+        """Return True if a row is such a message."""
+        if row[4] != "text" or row[10] or self.sender not in (None, row[3]):
+            return False
+        return self.words.match(row[5])
+
+
 class Finder:
     """Search messages, in any thread."""
 
@@ -69,21 +83,46 @@ class Finder:
     def search(
         self,
         viewer: NameKey,
-        query: str,
+        terms: tuple[str, ...],
+        sender: NameKey | None,
         conversation: ConversationKey | None,
         cursor: str | None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
         """See :meth:`gochat.chat.store.Store.search`. A cursor is the position of the last hit."""
-        words = IndexedWords(query)
-        before = _position(cursor)
-        if not words or limit < 1:
+        is_other, inner = split_cursor(cursor)
+        before = _position(inner)
+        words = IndexedWords(terms)
+        if not (words or sender) or limit < 1:
             return [], None
+        hits: list[Message] = []
+        if not is_other:
+            wanted = _Wanted(words, sender)
+            hits, more = self._search(viewer, wanted, conversation, before, limit)
+            if more is not None or not words.has_others:
+                return hits, more
+            before = _position(None)
+        wanted = _Wanted(IndexedWords(terms, other=True), sender)
+        others, more = self._search(viewer, wanted, conversation, before, room(hits, limit))
+        return joined(hits, others, more, limit)
+
+    def _search(
+        self,
+        viewer: NameKey,
+        wanted: _Wanted,
+        conversation: ConversationKey | None,
+        before: int,
+        limit: int,
+    ) -> tuple[list[Message], str | None]:
         with self._connections.snapshot() as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
             (indexed,) = required(row, "the position of the index")
             conversations = _searched(db, viewer, conversation)
-            matching = _all_matches(db, words) if len(conversations) > MANY_PLACES else None
+            matching = None
+            if not wanted.words:
+                indexed = 0  # the index does not know who has written what
+            elif len(conversations) > MANY_PLACES:
+                matching = _all_matches(db, wanted.words)
             hits: list[_Hit] = []  # a heap: the oldest is first
             for searched in conversations:
                 if len(hits) > limit and searched.newest < hits[0].position:
@@ -94,7 +133,7 @@ class Finder:
                     and searched.newest <= indexed
                 ):
                     continue
-                for hit in self._hits(db, searched, words, before, indexed):
+                for hit in self._hits(db, searched, wanted, before, indexed):
                     if len(hits) <= limit:
                         heappush(hits, hit)
                     elif hit.position > hits[0].position:
@@ -112,7 +151,7 @@ class Finder:
         self,
         db: sqlite3.Connection,
         searched: _SearchedConversation,
-        words: IndexedWords,
+        wanted: _Wanted,
         before: int,
         indexed: int,
     ) -> Iterator[_Hit]:
@@ -132,13 +171,15 @@ class Finder:
                 if position <= indexed:
                     break
                 last = row[0] - 1
-                if row[4] == "text" and words.match(row[5]):
+                if wanted.match(row):
                     yield _Hit(position, searched, row)
+        if not wanted.words:
+            return
         maybe = db.execute(
             f"SELECT e.position, {COLUMNS} FROM search CROSS JOIN entry e ON e.id = search.rowid"
             " JOIN account a ON a.key = e.sender"
             " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
-            (words.expression(), first, last),
+            (wanted.words.expression(), first, last),
         )
         # The index has the old text of these, which may lack a word of the new one.
         changed = db.execute(
@@ -151,7 +192,7 @@ class Finder:
         for position, same in groupby(newest_first, key=itemgetter(0)):
             _, *columns = next(same)
             row = tuple(columns)
-            if words.match(row[5]):
+            if wanted.match(row):
                 yield _Hit(position, searched, row)
 
     def _message(self, db: sqlite3.Connection, hit: _Hit) -> Message:

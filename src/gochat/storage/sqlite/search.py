@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from gochat.storage.common.matching import SearchWords, fold
+from gochat.storage.common.matching import SearchWords, loose
 
 #: Characters of a token. With two, the lists of entries per token would be too long; with four,
 #: there would be too many tokens.
@@ -32,7 +32,7 @@ _SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isa
 def grams(text: str) -> str:
     """Return the tokens of a text, separated by spaces, as the index stores them."""
     tokens = set()
-    for word in fold(text).split():
+    for word in loose(text).split():
         shown = word if word.isalnum() else word.translate(_SIGNS)
         for start in range(len(shown)):
             tokens.add(shown[start : start + GRAM])
@@ -45,7 +45,7 @@ class IndexedWords(SearchWords):
     def expression(self) -> str:
         """Return an FTS5 query that finds every text that may match."""
         terms: dict[str, None] = {}
-        for word in self.folded:
+        for word in self.words:
             shown = word.translate(_SIGNS)
             if len(shown) < GRAM:
                 terms[f'"{shown}" *'] = None

@@ -77,6 +77,7 @@ class ChatClient(Protocol):
         before: MessageRef | int | None = None,
         after: MessageRef | int | None = None,
         around: MessageRef | int | None = None,
+        at: datetime | None = None,
         limit: int = 50,
     ) -> HistoryPage: ...
     async def search(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from gochat.client import (
     Form,
     GochatError,
+    HistoryPage,
     Level,
     Member,
     MessageId,
@@ -32,6 +34,8 @@ _ENOUGH: Final = 20
 #: Pages that one scroll to the top may request.
 _PAGES: Final = 5
 
+#: Called with the conversation and the seq of what was to be shown.
+Found = Callable[[str, int], None]
 #: Starts a task in the app; `key` names what it does, so that it is done once at a time.
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]
 
@@ -57,6 +61,7 @@ class Controller:
         self._busy: set[str] = set()
         self._running = 0
         self._marking: dict[str, int] = {}
+        self._is_stale = False
         #: Rooms and their members, as of the last request.
         self.rooms: list[Room] = []
         self.members: dict[str, list[Member]] = {}
@@ -158,12 +163,39 @@ class Controller:
         self._changed()
         self.spawn(self._load_around(view, seq, then), f"around {conv}")
 
+    def go_to_first(self, then: Found) -> None:
+        """Show the beginning of the shown log; call `then` with its first entry."""
+        view = self.model.shown
+        if self._is_known(view):
+            self.spawn(self._load_first_page(view, then), f"around {view.conv}")
+
+    async def _load_first_page(self, view: ConversationView, then: Found) -> None:
+        if view.timeline.older:
+            self._take(await self.client.history(view.conv, after=0, limit=PAGE))
+        then(view.conv, view.timeline.first or 0)
+
+    def go_to_date(self, at: datetime, then: Found) -> None:
+        """Show the part of the shown log since `at`; call `then` with its first entry."""
+        view = self.model.shown
+        if self._is_known(view):
+            self.spawn(self._load_since(view, at, then), f"around {view.conv}")
+
+    async def _load_since(self, view: ConversationView, at: datetime, then: Found) -> None:
+        page = await self.client.history(view.conv, at=at, limit=PAGE)
+        found = next((entry.seq for entry in page.entries if entry.time >= at), page.head)
+        if view.timeline.entry(found) is None:
+            self._take(page)
+        then(view.conv, found)
+
+    def _take(self, page: HistoryPage) -> None:
+        self.model.add_page(page, "instead")
+        self._changed()
+
     async def _load_around(
         self, view: ConversationView, seq: int, then: Callable[[], None]
     ) -> None:
         if view.timeline.entry(seq) is None:
-            page = await self.client.history(view.conv, around=seq, limit=PAGE)
-            self.model.add_page(page, "instead")
+            self._take(await self.client.history(view.conv, around=seq, limit=PAGE))
         self._changed()
         then()
 
@@ -185,6 +217,16 @@ class Controller:
                 await self.client.mark_read(MessageId(conv, seq))
             except GochatError:
                 return  # not reported: the next message marks it again
+
+    def ask_anew(self) -> None:
+        """Ask the server what the conversations are now: events have not said all of it."""
+        self._is_stale = True
+        self.spawn(self._describe(), "conversations")
+
+    async def _describe(self) -> None:
+        while self._is_stale:
+            self._is_stale = False
+            self.model.describe(await self.client.conversations())
 
     async def load_rooms(self) -> list[Room]:
         """Request the list of rooms."""
@@ -210,8 +252,7 @@ class Controller:
         self, conv: str, text: str, *, reply_to: int | None = None, form: Form = "text"
     ) -> bool:
         """Send a message; False if the outbox takes no more."""
-        if view := self.model.find(conv):
-            conv = view.conv
+        conv = self.model.spelled(conv)
         try:
             outgoing = (
                 self.client.send(conv, text, form=form)
@@ -257,6 +298,12 @@ class Controller:
                 then()
 
         self.spawn(request())
+
+    def toggle_favourite(self, conv: str) -> bool:
+        """Put a conversation among the favourites, or take it from there; return which it was."""
+        self.model.toggle_favourite(conv)
+        self._changed()
+        return conv in self.model.favourites
 
     def set_level(self, conv: str, level: Level) -> None:
         """Choose which messages of a conversation notify the person."""

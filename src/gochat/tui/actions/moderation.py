@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any
 
 from gochat.client import Member, RoomBan
-from gochat.tui.actions.controller import Controller
-from gochat.tui.actions.view import ChatView
+from gochat.tui.actions.base import Actions
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.model.presentation import span
 from gochat.tui.text.sanitise import one_line
 
 
-class RoomModeration:
-    """The base of :class:`~gochat.tui.actions.chat.ChatActions`."""
-
-    def __init__(self, view: ChatView, controller: Controller) -> None:
-        self._view = view
-        self._controller = controller
-        self._model = controller.model
-        self._client = controller.client
-
-    @property
-    def conv(self) -> str:
-        """The conversation that is shown."""
-        return self._model.current
-
-    def notify(self, text: str) -> None:
-        """Show the person a notification."""
-        self._view.app.notify(text, markup=False)
-
-    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
-        self._controller.do(work, then)
-
-    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a task that opens a dialog and waits for its answer."""
-        self._controller.spawn(work)
-
-    def _is_room(self, doing: str) -> bool:
-        if self._model.shown.is_room:
-            return True
-        self.notify(f"This is not a room: there is nothing to {doing} here.")
-        return False
+class RoomModeration(Actions):
+    """What is done to people; the base of :class:`~gochat.tui.actions.rooms.RoomActions`."""
 
     def invite(self, person: str) -> None:
         """Invite a person to the shown room."""
+        person = self._spelled(person)
         if self._is_room("invite to"):
             self._do(
                 self._client.invite(self.conv, person),
@@ -56,8 +26,8 @@ class RoomModeration:
 
     def kick(self, person: str, reason: str = "") -> None:
         """Remove a person from the shown room, after asking."""
-        if self._is_room("remove somebody from"):
-            self._ask(self._kick(self.conv, person, reason))
+        if self._is_room("remove somebody from") and self._may("remove people"):
+            self._ask(self._kick(self.conv, self._spelled(person), reason))
 
     async def _kick(self, room: str, person: str, reason: str) -> None:
         question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
@@ -66,15 +36,19 @@ class RoomModeration:
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
-        if self._is_room("be an operator of"):
+        if not self._is_room("be an operator of") or not self._may("choose operators"):
+            return
+        if on and self._spelled(person) == self._model.me:
+            self.notify(f"You are an operator of {one_line(self.conv)} already.")
+        else:
             self._do(self._client.set_operator(self.conv, person, on=on))
 
     # -- bans -------------------------------------------------------------------------------------
 
     def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
         """Ban a person from the shown room, after asking."""
-        if self._is_room("ban somebody from"):
-            self._ask(self._ban(self.conv, person, duration, reason))
+        if self._is_room("ban somebody from") and self._may("ban people"):
+            self._ask(self._ban(self.conv, self._spelled(person), duration, reason))
 
     async def _ban(self, room: str, person: str, duration: timedelta | None, reason: str) -> None:
         time = f" for {span(duration)}" if duration is not None else ""

@@ -192,6 +192,18 @@ class PlainCommands:
         """There are no colours."""
         self._say(_NOT_HERE)
 
+    def go_to(self, place: str) -> None:
+        """Nothing leads back: lines are only ever appended."""
+        self._say(_NOT_HERE)
+
+    def go_to_first(self) -> None:
+        """As above."""
+        self._say(_NOT_HERE)
+
+    def favourite(self) -> None:
+        """There is no list."""
+        self._say(_NOT_HERE)
+
     def open_panel(self, panel: str, text: str = "") -> None:
         """Print a list."""
         match panel:

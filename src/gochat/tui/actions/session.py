@@ -34,7 +34,7 @@ from gochat.tui.input.keys import Keymap
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
-from gochat.tui.profile.state import SavedSession, StateDirectory
+from gochat.tui.profile.state import KeptList, SavedSession, StateDirectory
 from gochat.tui.text.sanitise import one_line
 
 #: Seconds that the start waits for a server with whom there is a session.
@@ -176,6 +176,7 @@ class ChatSession:
         )
         self._client, self._app = client, app
         self._kept_drafts: dict[str, str] = {}
+        self._kept_list: KeptList | None = None
         self._is_leaving = False
         self._is_asking = False  # for the password, after the session has ended
         self._unanswered = unanswered
@@ -215,6 +216,9 @@ class ChatSession:
         self.model.take_outbox(self._client.outbox)
         self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
         self._kept_drafts = self.model.drafts()
+        self._kept_list = self._app.state.kept_list(self.server, self.model.me)
+        self.model.favourites = set(self._kept_list.favourites)
+        self.model.folded = set(self._kept_list.folded)
         await show()
 
     async def _resume(self, unanswered: Unanswered) -> None:
@@ -261,7 +265,8 @@ class ChatSession:
         )
 
     def keep_drafts(self) -> None:
-        """Write what is typed and not sent to the state directory, as far as it has changed.
+        """Write what is typed and not sent, and the favourites, to the state directory, as far as
+        they have changed.
 
         What another app of the same person has typed elsewhere stays there.
         """
@@ -273,6 +278,14 @@ class ChatSession:
         }
         if changes and self._app.state.keep_drafts(self.server, self.model.me, changes):
             self._kept_drafts = drafts
+        self._keep_list()
+
+    def _keep_list(self) -> None:
+        kept = KeptList(tuple(sorted(self.model.favourites)), tuple(sorted(self.model.folded)))
+        if self._kept_list not in (None, kept) and self._app.state.keep_list(
+            self.server, self.model.me, kept
+        ):
+            self._kept_list = kept
 
     def reconnect(self) -> None:
         """Connect without further waiting; after the session has ended, ask for the password."""

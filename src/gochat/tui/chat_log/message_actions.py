@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol
 
 from gochat.tui.chat_log.items import MessageState
 
-ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"]
+ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "link", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ MESSAGE_ACTIONS: Final[tuple[MessageAction, ...]] = (
     MessageAction("delete", "d", "Delete", "Delete your own; discard one that was not sent"),
     MessageAction("copy", "y", "Copy", "Copy its text"),
     MessageAction("open", "o", "Open link", "Open its link"),
+    MessageAction("link", "l", "Copy link", "Copy a link to it"),
     MessageAction("retry", "R", "Send again", "Send again what was not sent"),
 )
 

@@ -371,7 +371,9 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow an offset set by wheel, scroll bar, or a selection dragged over the edge."""
         rows = round(new_value) - round(old_value)
-        if rows:
+        if self.size != self._fitted:
+            self._changed()  # not the reader: Textual keeps it within the bounds of a new size
+        elif rows:
             self._fit()
             window = self._model.window
             if abs(rows) <= 2 * window.height:

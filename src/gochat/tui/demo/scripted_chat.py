@@ -422,22 +422,12 @@ class ScriptedChat:
             for name, member in sorted(self._rooms[room].members.items())
         ]
 
-    def search(
-        self, query: str, conv: str | None, start: int, looks_at: int, limit: int
-    ) -> tuple[list[Message], int | None]:
-        """Return messages with all words of `query`, newest first, from the `start`-th on, and
-        where to go on, if there is more than `looks_at` messages or `limit` hits."""
-        words = query.casefold().split()
+    def texts(self, conv: str | None) -> list[Message]:
+        """Return the messages of a conversation, or of all, newest first."""
         texts = [
             self.as_it_reads(name, entry)
             for name in ([conv] if conv else [c.conv for c in self.conversations()])
             for entry in self.log(name)
             if entry.kind == "text"
         ]
-        texts.sort(key=lambda text: (text.ts, text.seq), reverse=True)
-        at, hits = start, list[Message]()
-        while at < min(len(texts), start + looks_at) and len(hits) < limit:
-            if not texts[at].deleted and all(w in texts[at].text.casefold() for w in words):
-                hits.append(texts[at])
-            at += 1
-        return hits, at if at < len(texts) else None
+        return sorted(texts, key=lambda text: (text.ts, text.seq), reverse=True)

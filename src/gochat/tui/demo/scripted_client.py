@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from gochat.client.errors import chat_error
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import LOBBY, EntryKind
+from gochat.tui.demo import scripted_reading as reading
 from gochat.tui.demo.scripted_chat import EPOCH
 from gochat.tui.demo.scripted_connection import check_text
 from gochat.tui.demo.scripted_rooms import ScriptedRooms
@@ -86,26 +88,21 @@ class ScriptedClient(ScriptedRooms):
         before: MessageRef | int | None = None,
         after: MessageRef | int | None = None,
         around: MessageRef | int | None = None,
+        at: datetime | None = None,
         limit: int = 50,
     ) -> HistoryPage:
         """Return a page of a log."""
         before, after, around = map(_seq, (before, after, around))
         await self._request("history", conversation, before, after, around)
-        if sum(bound is not None for bound in (before, after, around)) > 1:
+        if sum(bound is not None for bound in (before, after, around, at)) > 1:
             raise chat_error(
-                ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
+                ErrorCode.BAD_REQUEST, "give one of before, after, around and at", field="before"
             )
         conv = self._chat.address(conversation, "conv")
-        log = self._chat.log(conv)
-        if around is not None:
-            after = max(0, around - 1 - limit // 2)
-        if after is not None:
-            start, end = min(after, len(log)), min(len(log), after + limit)
-        else:
-            end = len(log) if before is None else min(len(log), max(0, before - 1))
-            start = max(0, end - limit)
-        floor = self.floors.get(conv, 0)
-        start, end = max(start, floor), max(end, floor)
+        log, floor = self._chat.log(conv), self.floors.get(conv, 0)
+        start, end = reading.span(
+            log, floor, limit, before=before, after=after, around=around, at=at
+        )
         page = wire.HistoryPage(
             conv=conv, epoch=EPOCH, head=len(log), older=start > floor, newer=end < len(log),
             floor=floor,
@@ -126,7 +123,10 @@ class ScriptedClient(ScriptedRooms):
         if not query.strip():
             raise chat_error(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
         where = None if conversation is None else self._chat.address(conversation, "conv")
-        hits, end = self._chat.search(query, where, int(cursor or 0), self.looks_at, limit)
+        if (place := reading.place(query)) is not None:
+            where = self._chat.address(place, "query")
+        texts = self._chat.texts(where)
+        hits, end = reading.search(texts, query, self.me, int(cursor or 0), self.looks_at, limit)
         found = wire.Found(hits=tuple(hits), cursor=None if end is None else str(end))
         return convert.to_found(found, self.me)
 

@@ -106,8 +106,8 @@ class RoomForm(Form[NewRoom]):
     heading: ClassVar[str] = "A new room"
     done: ClassVar[str] = "Create"
 
-    def __init__(self, name: str = "") -> None:
-        super().__init__()
+    def __init__(self, name: str = "", text: str = "") -> None:
+        super().__init__(text)
         self._name_text = name
 
     def fields(self) -> ComposeResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Protocol
 
@@ -16,8 +15,10 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from gochat.client import Found, GochatError, Message
+from gochat.protocol import search_query
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.model.presentation import ago
+from gochat.tui.text.finding import ranges
 from gochat.tui.text.sanitise import one_line, sanitise
 from gochat.tui.widgets.row_list import ListRow
 
@@ -43,7 +44,7 @@ class SearchScreen(Picker):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t", "scope", show=False, priority=True),
     ]
-    placeholder: ClassVar[str] = "Words, in any order"
+    placeholder: ClassVar[str] = 'Words, "a phrase", from:NAME, in:ROOM'
     keys_text: ClassVar[str] = "Enter show it   Ctrl+T here or everywhere   Esc close"
 
     def __init__(
@@ -81,8 +82,7 @@ class SearchScreen(Picker):
         conv = hit.conversation
         text = one_line(hit.text)
         words = self._words()
-        first = min((text.casefold().find(word) for word in words if word in text.casefold()),
-                    default=0)  # fmt: skip
+        first = min((start for start, _ in ranges(text, words)), default=0)
         if first > _LEAD:
             text = "…" + text[first - _LEAD :]
         where = "" if not self._everywhere else f" {one_line(conv)}"
@@ -92,8 +92,8 @@ class SearchScreen(Picker):
         )
         return ListRow(left, Content.styled(f"{ago(hit.time, self._now())} ", "$text-muted"))
 
-    def _words(self) -> list[str]:
-        return self.query_text.casefold().split()
+    def _words(self) -> Sequence[str]:
+        return search_query.parse(self.query_text).terms
 
     def moved(self, key: str) -> None:
         """Show the whole text, and ask for more near the end."""
@@ -157,9 +157,8 @@ class SearchScreen(Picker):
 
 
 def _marked(text: str, words: Sequence[str]) -> Content:
-    """Return `text` with the words marked, whatever their case."""
+    """Return `text` with the words marked, whatever their case and accents."""
     content = Content(text)
-    for word in words:
-        for found in re.finditer(re.escape(word), text, re.IGNORECASE):
-            content = content.stylize("$accent bold", found.start(), found.end())
+    for start, end in ranges(text, words):
+        content = content.stylize("$accent bold", start, end)
     return content

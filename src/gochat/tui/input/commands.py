@@ -106,6 +106,15 @@ class CommandContext(Protocol):
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
 
+    def go_to(self, place: str) -> None:
+        """Show what `place` names: a message's link, or a day."""
+
+    def go_to_first(self) -> None:
+        """Show the first message of the shown conversation."""
+
+    def favourite(self) -> None:
+        """Put the shown conversation among the favourites, or take it from there."""
+
     def open_panel(self, panel: str, text: str = "") -> None:
         """Open ``search``, ``rooms``, ``members``, ``people``, ``settings``, ``help`` …"""
 
@@ -295,6 +304,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("who", (), "who is online", lambda context, a: context.open_panel("people")),
     Command("search", (Argument("TEXT", "text", optional=True),), "search messages",
             lambda context, a: context.open_panel("search", a[0]), ("find",)),
+    Command("goto", (Argument("PLACE", "text"),),
+            "go to a day, as 2026-03-12, or to a message's link",
+            lambda context, a: context.go_to(a[0]), ("jump",)),
+    Command("first", (), "go to the first message", lambda context, a: context.go_to_first()),
+    Command("favourite", (), "put this at the top of the list, or take it from there",
+            lambda context, a: context.favourite(), ("favorite", "fav")),
     Command("away", (Argument("TEXT", "text", optional=True),), "tell that you are away",
             lambda context, a: context.away(a[0] or "away")),
     Command("back", (), "tell that you are back", lambda context, a: context.away(None)),

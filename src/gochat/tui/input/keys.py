@@ -77,7 +77,7 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     *(_conversation(n) for n in range(1, 10)),
     KeyAction("page_up", "input", ("pageup",), "page_up", "Scroll up"),
     KeyAction("page_down", "input", ("pagedown",), "page_down", "Scroll down"),
-    KeyAction("oldest", "input", ("ctrl+home",), "oldest", "The oldest message that is loaded"),
+    KeyAction("oldest", "input", ("ctrl+home",), "oldest", "The first message"),
     KeyAction("now", "input", ("ctrl+end",), "now", "Back to now"),
     KeyAction("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
     KeyAction("send", "input", ("enter",), "send", "Send"),

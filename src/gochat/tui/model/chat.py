@@ -14,13 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, assert_never
 
 from gochat.client import (
-    AccessChanged,
-    AnnouncementsChanged,
-    ArchiveChanged,
     ClientEvent,
     Conversation,
     Entry,
-    HistoryChanged,
     HistoryPage,
     Invitation,
     Invited,
@@ -29,37 +25,34 @@ from gochat.client import (
     LogEntry,
     Marked,
     Message,
+    MessageDeleted,
+    MessageEdited,
     NewLogin,
-    OperatorAdded,
-    OperatorRemoved,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
     PersonBanned,
     PersonBlocked,
-    PersonJoined,
     PersonKicked,
     PersonLeft,
     PersonUnblocked,
     Presence,
     Reset,
-    RoomCreated,
-    RoomHandedOver,
-    SlowModeChanged,
     StateChanged,
     Synchronised,
-    TopicChanged,
     Uninvited,
 )
 from gochat.client.address import Security
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
 from gochat.protocol.text import is_mentioned
+from gochat.tui.model import membership, order, unread
+from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
-from gochat.tui.text.names import natural
 
 #: Seconds after which a person no longer counts as typing, without a new event.
 TYPING_LAPSE: Final = 6.0
@@ -100,12 +93,18 @@ class ChatModel:
         self.current = ""
         #: The one before.
         self.previous = ""
+        #: What the rank of the shown conversation was when it was opened.
+        self.shown_rank: int | None = None
+        #: What the person wants at the top of the list, and which of its groups are folded.
+        self.favourites: set[str] = set()
+        self.folded: set[GroupName] = set()
         self._clock = clock
         self._now = now
         self._changes = Changes()
         self._touched: set[str] = set()
         self._spellings: dict[str, str] = {}  # as typed → as the server spells it
         self._synchronised = False
+        self._arrivals = Arrivals(clock)
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -133,16 +132,17 @@ class ChatModel:
         return next((one for one in self.invitations.values() if _folded(one.room) == key), None)
 
     def ordered(self) -> list[ConversationView]:
-        """Return the conversations in the order of the list: lobby, rooms, people; by name."""
-        return sorted(
-            self.conversations.values(),
-            key=lambda c: (not c.is_room, c.conv != LOBBY, natural(c.name)),
-        )
+        """Return the conversations in the order that does not depend on what is unread."""
+        return order.by_name(self.conversations.values(), self.favourites)
+
+    def groups(self) -> list[Group]:
+        """Return the groups of the list, with what each has; see :mod:`gochat.tui.model.order`."""
+        return order.grouped(self)
 
     @property
     def badges(self) -> tuple[int, bool]:
         """How much is unread in conversations that are not muted, and whether it has mentions."""
-        views = [view for view in self.conversations.values() if view.level != "none"]
+        views = [view for view in self.conversations.values() if view.badge]
         return sum(v.badge for v in views), any(v.mentions for v in views)
 
     def counts(self) -> tuple[int, int]:
@@ -169,17 +169,13 @@ class ChatModel:
 
         Messages of one person to another count as mentions.
         """
-        order = [view for view in self.ordered() if view.conv != self.current]
-        start = next((i for i, v in enumerate(self.ordered()) if v.conv == self.current), 0)
-        turned = order[start:] + order[:start]
-        for wanted in (
-            [v for v in turned if v.level != "none" and (v.mentions or not v.is_room)],
-            [v for v in turned if v.level == "all"],
-        ):
-            for view in wanted:
-                if view.unread:
-                    return view.conv
-        return None
+        return order.next_unread(self.ordered(), self.current)
+
+    def spelled(self, conv: str) -> str:
+        """Return an address as the server spells it, as far as that is known here."""
+        if (view := self.find(conv)) is not None:
+            return view.conv
+        return f"@{self.people.spelled(conv[1:])}" if conv.startswith("@") else conv
 
     # -- what changed -----------------------------------------------------------------------------
 
@@ -248,9 +244,11 @@ class ChatModel:
         view.head = max(view.head, entry.seq)
         view.epoch = entry.epoch
         view.typing.pop(entry.sender, None)
+        if isinstance(entry, MessageDeleted | MessageEdited) and not counted:
+            self._changes.stale |= not unread.amend(view, entry)
         line = view.timeline.add(entry)
         self._touched.add(conv)
-        self._membership(view, entry)
+        self._member_of(view, entry)
         if isinstance(entry, Message):
             self._count(view, entry, counted=counted)
         self._changes.conversations = True
@@ -261,15 +259,9 @@ class ChatModel:
             view.timeline.trim(KEPT)
 
     def _count(self, view: ConversationView, message: Message, *, counted: bool) -> None:
-        if message.is_own:
-            if not view.unread:
-                view.read = max(view.read, message.seq)  # a person's own messages are never unread
-        elif message.seq > view.read:
-            mention = is_mentioned(self.me, message.mentions)
-            if not counted:
-                view.unread += 1
-                view.mentions += mention
-            self._attend(view, message, mention=mention)
+        self._arrivals.spoke(message.sender)
+        if unread.count(view, message, counted=counted):
+            self._attend(view, message, mention=is_mentioned(self.me, message.mentions))
 
     def _invited(self, invitation: Invitation) -> None:
         if invitation.room not in self.invitations:
@@ -287,39 +279,15 @@ class ChatModel:
         )
         return ends and (entry.is_own or not entry.is_private)
 
-    def _membership(self, view: ConversationView, entry: LogEntry) -> None:
-        match entry:
-            case TopicChanged():
-                view.topic = entry.topic
-            case AccessChanged():
-                view.private = entry.private
-                if not view.private:
-                    view.history = "shown"
-            case HistoryChanged():
-                view.history = entry.history
-            case SlowModeChanged():
-                view.slow_mode = entry.interval
-            case AnnouncementsChanged():
-                view.announcements = entry.on
-            case ArchiveChanged():
-                view.archived = entry.archived
-            case OperatorAdded() if entry.name == self.me:
-                view.operator = True
-            case OperatorRemoved() if entry.name == self.me:
-                view.operator = False
-            case RoomCreated(is_own=True):
-                view.joined, view.operator = True, True
-                view.private = entry.private
-            case RoomHandedOver(is_own=True):
-                view.joined = view.operator = True
-            case PersonJoined(is_own=True):
-                view.joined = True
-            case PersonLeft(is_own=True):
-                self._gone(view)
-            case PersonKicked() | PersonBanned() if entry.name == self.me:
-                self._gone(view)
-            case _:
-                pass
+    def _member_of(self, view: ConversationView, entry: LogEntry) -> None:
+        """Take what an entry changes for this person: they may have left the room with it."""
+        if membership.ends(entry, self.me):
+            self._gone(view)
+            return
+        was_joined, view.joined = view.joined, view.joined or membership.begins(entry)
+        if view.joined and not was_joined:
+            self._changes.stale = True  # what the room is about came before
+        membership.apply(view, entry, self.me)
 
     def _gone(self, view: ConversationView) -> None:
         view.joined = view.operator = False
@@ -351,6 +319,10 @@ class ChatModel:
         arrived, left = self.people.apply(presence)
         self._changes.people = True
         self._changes.conversations = True  # their signs show who is online
+        if left:
+            gone = [view.stop_typing(left) for view in self.conversations.values()]
+            self._changes.typing |= any(gone)
+        arrived = self._arrivals.noticed(arrived)
         if not self.presence_lines:
             return
         crowd = len(self.people) > PRESENCE_LINES
@@ -381,10 +353,10 @@ class ChatModel:
 
     def _synchronise(self, snapshot: Synchronised) -> None:
         self.people.replace(snapshot.people)
+        self._arrivals.forget()
         known = {conversation.name for conversation in snapshot.conversations}
         for conversation in snapshot.conversations:
-            view = self._known(conversation.name)
-            _describe(view, conversation)
+            self._known(conversation.name).describe(conversation)
         for conv in [*self.conversations]:
             view = self.conversations[conv]
             if conv not in known and view.is_room:
@@ -397,6 +369,14 @@ class ChatModel:
         self.open_lobby()
         self._synchronised = True
         self._changes.conversations = self._changes.people = True
+
+    def describe(self, conversations: Iterable[Conversation]) -> None:
+        """Take what the server says of the conversations now: it was asked because of `stale`."""
+        for conversation in conversations:
+            view = self._known(conversation.name)
+            # A marker that is further here is on its way there.
+            view.describe(conversation, counts=conversation.read >= view.read)
+        self._changes.conversations = True
 
     def open_lobby(self) -> None:
         """Show the lobby, if nothing is shown: it is there before there was a snapshot, too."""
@@ -413,7 +393,7 @@ class ChatModel:
         view.read = min(view.read, view.head)
         view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
         for entry in entries:
-            self._membership(view, entry)
+            membership.apply(view, entry, self.me)
         view.divider = None
         self._touched.add(view.conv)
         self._changes.conversations = True
@@ -422,9 +402,11 @@ class ChatModel:
 
     def show(self, conv: str) -> ConversationView:
         """Show a conversation; begin it if it is new."""
-        view = self.find(conv) or self._open(conv)
+        view = self.find(conv) or self._open(self.spelled(conv))
         if view.conv != self.current:
             before = self.conversations.get(self.current)
+            # It stays where it is in the list, although it is read now.
+            self.shown_rank = view.rank if before is not None else None
             self.previous, self.current = self.current, view.conv
             if before is not None:
                 self._leave(before)
@@ -480,6 +462,11 @@ class ChatModel:
             view.read = max(view.read, seq)
             view.unread, view.mentions = view.timeline.unread_after(view.read)
             self._changes.conversations = True
+
+    def toggle_favourite(self, conv: str) -> None:
+        """Put a conversation among the favourites, or take it from there."""
+        self.favourites ^= {conv}
+        self._changes.conversations = True
 
     def set_level(self, conv: str, level: Level) -> None:
         """Set which messages of a conversation notify the person."""
@@ -581,6 +568,8 @@ class ChatModel:
             self.current = conv
         if self.previous == typed:
             self.previous = conv
+        if typed in self.favourites:
+            self.favourites ^= {typed, conv}
         self._touched.add(conv)
         self._changes.conversations = True
         return known
@@ -595,16 +584,3 @@ class ChatModel:
 def _folded(conv: str) -> str:
     # What the server certainly takes for the same name, and no guess beyond that.
     return unicodedata.normalize("NFC", conv.lower())
-
-
-def _describe(view: ConversationView, conversation: Conversation) -> None:
-    view.epoch = conversation.epoch
-    view.head = max(view.head, conversation.head) if view.epoch else conversation.head
-    view.read, view.unread, view.mentions = (
-        conversation.read, conversation.unread, conversation.mentions,
-    )  # fmt: skip
-    view.level, view.topic = conversation.level, conversation.topic
-    view.operator, view.private = conversation.operator, conversation.private
-    view.history, view.slow_mode = conversation.history, conversation.slow_mode
-    view.announcements, view.archived = conversation.announcements, conversation.archived
-    view.joined = True

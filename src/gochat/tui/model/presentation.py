@@ -7,7 +7,7 @@ them; the log makes its own safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
@@ -20,14 +20,13 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def local_zone() -> tzinfo:
-    """Return the time zone of this machine."""
-    return datetime.now().astimezone().tzinfo or UTC
+def moment(ts: int) -> datetime:
+    """Return a time (milliseconds since the Unix epoch) as a date; a later one as the last.
 
-
-def moment(ts: int, zone: tzinfo) -> datetime:
-    """Return a time (milliseconds since the Unix epoch) as a date; a later one as the last."""
-    return datetime.fromtimestamp(min(max(ts, 0), MAX_TIME) / 1000, zone)
+    It is in this machine's zone, with the offset from UTC that the zone has at that time: in winter
+    a message of the summer is shown with the time at which it was read then.
+    """
+    return datetime.fromtimestamp(min(max(ts, 0), MAX_TIME) / 1000, UTC).astimezone()
 
 
 def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str, str]:
@@ -82,7 +81,7 @@ def span(duration: timedelta) -> str:
 
 def ago(time: datetime, now: float) -> str:
     """Return how long before `now` (seconds since the Unix epoch) a time was, short: ``5 min``,
-    ``3 h``, ``12 Nov``."""
+    ``3 h``, ``12 Nov``, ``12 Nov 2025``."""
     seconds = max(0, now - time.timestamp())
     if seconds < 60:
         return "now"
@@ -90,4 +89,12 @@ def ago(time: datetime, now: float) -> str:
         return f"{seconds // 60:.0f} min"
     if seconds < 86400:
         return f"{seconds // 3600:.0f} h"
-    return time.astimezone(local_zone()).strftime("%d %b")
+    return day(time, now)
+
+
+def day(time: datetime, now: float) -> str:
+    """Return the date of a time as people say it: the year where it is another than that of `now`
+    (seconds since the Unix epoch)."""
+    local = time.astimezone()
+    is_this_year = local.year == datetime.fromtimestamp(now, UTC).astimezone().year
+    return f"{local.day} {local:%b}" + ("" if is_this_year else f" {local.year}")

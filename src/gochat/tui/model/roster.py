@@ -35,6 +35,18 @@ class Roster:
         """Return the person if they are online."""
         return self._people.get(name)
 
+    def spelled(self, name: str) -> str:
+        """Return a name as its owner writes it, if they are online."""
+        if name in self._people:
+            return name
+        key, folded = natural(name), name.casefold()
+        for at in range(bisect_left(self._order, (key, "")), len(self._order)):
+            if self._order[at][0] != key:
+                break
+            if (found := self._order[at][1]).casefold() == folded:
+                return found
+        return name
+
     def names(self) -> list[str]:
         """Return all names in order."""
         return [name for _, name in self._order]

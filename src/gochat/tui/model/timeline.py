@@ -100,6 +100,11 @@ class Timeline:
         index = bisect_right(self._seqs, seq)
         return str(self._seqs[index - 1]) if index else None
 
+    @property
+    def first_key(self) -> str | None:
+        """The key of the first entry of the log that is seen."""
+        return str(self._seqs[0]) if self._seqs else None
+
     def unread_after(self, seq: int) -> tuple[int, int]:
         """Count the loaded messages of others after `seq`, and those of them that mention me."""
         unread = mentions = 0

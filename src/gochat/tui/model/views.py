@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from gochat.client import ConnectionState, HistorySetting, Level
+from gochat.client import ConnectionState, Conversation, HistorySetting, Level
 from gochat.tui.model.entries import Change
 from gochat.tui.model.timeline import Timeline
 
@@ -62,8 +63,41 @@ class ConversationView:
 
     @property
     def badge(self) -> int:
-        """The number to show, as the person has set the level."""
-        return {"all": self.unread, "mentions": self.mentions, "none": 0}[self.level]
+        """How many are unread, where the person wants to know: as they have set the level."""
+        match self.level:
+            case "all":
+                return self.unread
+            case "mentions":
+                return self.unread if self.mentions else 0
+            case "none":
+                return 0
+
+    @property
+    def rank(self) -> int | None:
+        """How urgent what is unread is: 0 for mentions and private messages, 1 for others."""
+        if not self.badge:
+            return None
+        return 0 if self.mentions or not self.is_room else 1
+
+    def stop_typing(self, names: Iterable[str]) -> bool:
+        """Forget that these people are typing; return whether one of them was."""
+        typing = [name for name in names if name in self.typing]
+        for name in typing:
+            del self.typing[name]
+        return bool(typing)
+
+    def describe(self, conversation: Conversation, *, counts: bool = True) -> None:
+        """Take what the server says of the conversation; what is unread only with `counts`."""
+        self.epoch = conversation.epoch
+        self.head = max(self.head, conversation.head) if self.epoch else conversation.head
+        if counts:
+            self.read = conversation.read
+            self.unread, self.mentions = conversation.unread, conversation.mentions
+        self.level, self.topic = conversation.level, conversation.topic
+        self.operator, self.private = conversation.operator, conversation.private
+        self.history, self.slow_mode = conversation.history, conversation.slow_mode
+        self.announcements, self.archived = conversation.announcements, conversation.archived
+        self.joined = True
 
 
 AttentionKind: TypeAlias = Literal["mention", "direct", "message", "invite"]
@@ -81,20 +115,24 @@ class Attention:
 
 @dataclass(slots=True)
 class Changes:
-    """What must be drawn again. `logs` has the changes of the timelines, by conversation."""
+    """What must be drawn again. `logs` has the changes of the timelines, by conversation.
+
+    `stale`: what is known of the conversations can't be enough; the server has to be asked.
+    """
 
     conversations: bool = False
     people: bool = False
     connection: bool = False
     outbox: bool = False
     typing: bool = False
+    stale: bool = False
     logs: dict[str, list[Change]] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
             self.conversations or self.people or self.connection or self.outbox or self.typing
-            or self.logs or self.attention
+            or self.stale or self.logs or self.attention
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from gochat.tui.actions.client import OpenClient
 from gochat.tui.actions.plain_commands import PlainCommands
 from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.presentation import connection_line, local_zone, sentence
+from gochat.tui.model.presentation import connection_line, sentence
 from gochat.tui.plain.transcript import Transcript
 from gochat.tui.plain.typed_lines import typed_lines
 from gochat.tui.profile import addresses
@@ -125,8 +125,11 @@ class PlainApp:
         if self._begun.is_set() and state != self._shown_state and "reconnecting in" not in state:
             self._shown_state = state
             self._write(f"* {state}")
-        for line in self._transcript.lines(model.take_changes()):
+        changes = model.take_changes()
+        for line in self._transcript.lines(changes):
             self._write(line)
+        if changes.stale:
+            self._session.controller.ask_anew()
         if model.current and not model.shown.timeline.newer:
             self._session.controller.mark_read()
 
@@ -144,7 +147,7 @@ class PlainApp:
             self._tasks = tasks
             async with AsyncExitStack() as stack:
                 self._session = session = await self._log_in(stack)
-                self._transcript = Transcript(session.model, local_zone())
+                self._transcript = Transcript(session.model)
                 commands = PlainCommands(
                     session.controller, say=self._write, sent=self._transcript.typed,
                     show=self._show, leave=self._over.set, end_session=self._end_session,

@@ -7,7 +7,6 @@ was written, so that a change is told once. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import tzinfo
 from typing import Final, NamedTuple, assert_never
 
 from gochat.tui.chat_log.items import LogNotice
@@ -35,11 +34,10 @@ class _Written(NamedTuple):
 
 
 class Transcript:
-    """Turns changes of a model into lines, with times of `zone`."""
+    """Turns changes of a model into lines."""
 
-    def __init__(self, model: ChatModel, zone: tzinfo) -> None:
+    def __init__(self, model: ChatModel) -> None:
         self._model = model
-        self._zone = zone
         self._written: dict[tuple[str, str], _Written] = {}
         self._opened: set[str] = set()
         self._typed: set[str] = set()
@@ -114,8 +112,8 @@ class Transcript:
         yield f"not sent to {one_line(conv)}{reason}: {_excerpt(entry.text)}"
 
     def _message(self, conv: str, entry: TimelineEntry) -> Iterator[str]:
-        time = f"{moment(entry.ts, self._zone):%H:%M}"
-        item = log_item(entry, self._model.me, self._zone)
+        time = f"{moment(entry.ts):%H:%M}"
+        item = log_item(entry, self._model.me)
         lead = f"{one_line(conv)} {time} "
         if isinstance(item, LogNotice):
             yield f"{lead}* {one_line(item.text)}"

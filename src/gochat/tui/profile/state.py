@@ -1,7 +1,8 @@
 """What the app remembers between runs, in one directory that only its owner can read.
 
 ``sessions.json`` has the servers, the names used there and their session tokens; never a password.
-``drafts.json`` has what was typed and not sent. ``settings.json`` has what was chosen in the app.
+``drafts.json`` has what was typed and not sent, ``list.json`` the favourites. ``settings.json`` has
+what was chosen in the app.
 A file that is damaged or missing counts as empty: nothing here is worth not starting for. A failure
 to write is reported once, and writing is tried again with the next change.
 """
@@ -19,6 +20,7 @@ import platformdirs
 
 from gochat import private
 from gochat.errors import ConfigError
+from gochat.tui.model.order import GroupName
 
 #: Servers that are remembered; the one not used for longest is forgotten.
 _SERVERS: Final = 20
@@ -46,6 +48,13 @@ class _Sessions(msgspec.Struct):
 
 class _Drafts(msgspec.Struct):
     drafts: dict[str, str] = {}
+
+
+class KeptList(msgspec.Struct):
+    """How a person has arranged their list of conversations: favourites, and folded groups."""
+
+    favourites: tuple[str, ...] = ()
+    folded: tuple[GroupName, ...] = ()
 
 
 T = TypeVar("T")
@@ -117,6 +126,16 @@ class StateDirectory:
         drafts = self.drafts(server, name) | changes
         kept = {conv: text for conv, text in drafts.items() if text}
         return self._save(self._of("drafts", server, name), _Drafts(kept))
+
+    # -- the list of conversations ----------------------------------------------------------------
+
+    def kept_list(self, server: str, name: str) -> KeptList:
+        """Return how the person has arranged their list."""
+        return self._load(self._of("list", server, name), KeptList)
+
+    def keep_list(self, server: str, name: str, kept: KeptList) -> bool:
+        """Keep how the person has arranged their list; return whether that was possible."""
+        return self._save(self._of("list", server, name), kept)
 
     # -- outboxes and settings --------------------------------------------------------------------
 

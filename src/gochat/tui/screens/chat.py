@@ -27,7 +27,7 @@ from gochat.tui.actions.view import ChatApp
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
-from gochat.tui.model.presentation import local_zone, typing_line
+from gochat.tui.model.presentation import typing_line
 from gochat.tui.model.views import Changes
 from gochat.tui.profile.preferences import Settings
 from gochat.tui.widgets import hints
@@ -38,6 +38,7 @@ from gochat.tui.widgets.greeting import Greeting
 from gochat.tui.widgets.log_feed import LogFeed
 from gochat.tui.widgets.log_items import log_item
 from gochat.tui.widgets.message_input import MessageInput, is_text
+from gochat.tui.widgets.past_bar import PastBar
 from gochat.tui.widgets.row_list import RowList
 from gochat.tui.widgets.side_pane import SidePane
 from gochat.tui.widgets.status_bar import StatusBar
@@ -67,8 +68,8 @@ class ChatScreen(Screen[None]):
         self._is_folded: bool | None = None  # None: by the width
         self._shown = ""
         self._has_begun = False
-        self._goal: tuple[str, int] | None = None  # a message to be shown
-        self.actions = ChatActions(self, controller)
+        self._bar = PastBar(id="past")
+        self.actions = ChatActions(self, controller, self._bar)
         self.side = SidePane(self.model, id="side")
         self.header = ConversationHeader(self.model, id="header")
         self.log_view = ChatLog(id="log")
@@ -77,8 +78,7 @@ class ChatScreen(Screen[None]):
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
         self._composer_actions = ComposerActions(self, self.actions, controller, self._popup)
-        zone = local_zone()
-        self._feed = LogFeed(self.log_view, lambda entry: log_item(entry, self.model.me, zone))
+        self._feed = LogFeed(self.log_view, lambda entry: log_item(entry, self.model.me))
         #: Tells that changes of the model have been drawn.
         self.changes_drawn: Signal[Changes] = Signal(self, "changes_drawn")
 
@@ -89,6 +89,7 @@ class ChatScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield self.header
                 yield self.log_view
+                yield self._bar
                 yield self._greeting
                 yield self.composer
                 yield self._popup
@@ -133,7 +134,10 @@ class ChatScreen(Screen[None]):
             self._feed.apply(view.timeline, log)
             self._place_divider()
             self._greet()
-        self._reach_goal()
+        if changes.stale:
+            self.controller.ask_anew()
+        self.actions.jumps.reach()
+        self.actions.jumps.look()
         self.look()  # before the list is drawn: what is read at once needs no badge
         if changes.people:
             self.side.refresh_people()
@@ -172,6 +176,7 @@ class ChatScreen(Screen[None]):
         self.header.refresh()
         self.controller.load_first()
         self._greet()
+        self.actions.jumps.change_conversation()
         self.look()
 
     def _place_divider(self) -> None:
@@ -215,6 +220,7 @@ class ChatScreen(Screen[None]):
     @on(log_events.BottomReached)
     def _newer(self) -> None:
         self.controller.load_newer()
+        self.actions.jumps.look()
         self.look()
 
     @on(log_events.SelectionChanged)
@@ -230,7 +236,7 @@ class ChatScreen(Screen[None]):
 
     @on(log_events.LinkActivated)
     def _link(self, event: log_events.LinkActivated) -> None:
-        self.app.open_url(event.url)
+        self.actions.open_link(event.url)
 
     @on(log_events.ReactionClicked)
     def _reaction(self, event: log_events.ReactionClicked) -> None:
@@ -245,20 +251,8 @@ class ChatScreen(Screen[None]):
 
     def go_to(self, conv: str, seq: int) -> None:
         """Show a message in its context."""
-        self.keep_draft()
-        self._goal = (conv, seq)
-        self.controller.go_to(conv, seq, self._reach_goal)
+        self.actions.jumps.to_message(conv, seq)
         self._show_current()
-
-    def _reach_goal(self) -> None:
-        """Show the message that the person wants to see, as soon as the log has it."""
-        if self._goal is None:
-            return
-        conv, seq = self._goal
-        key = self.model.shown.timeline.key_at(seq)
-        if conv == self._shown and key is not None and key in self.log_view.items:
-            self._goal = None
-            self.log_view.scroll_to_key(key, highlight=True)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -333,15 +327,14 @@ class ChatScreen(Screen[None]):
             case "down":
                 self.log_view.action_page(1)
             case "oldest":
-                self.log_view.action_scroll_home()
+                self.actions.go_to_first()
             case _:
                 self.go_to_now()
 
+    @on(PastBar.BackWanted)
     def go_to_now(self) -> None:
         """Return to the newest message."""
-        self._goal = None
-        self.controller.go_to_now()
-        self.log_view.scroll_to_bottom()
+        self.actions.jumps.to_now()
 
     # -- moving -----------------------------------------------------------------------------------
 

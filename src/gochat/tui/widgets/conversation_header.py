@@ -73,8 +73,6 @@ class ConversationHeader(Widget):
         view = self._model.shown
         if not view.joined:
             return "you are not in this room"
-        if view.timeline.newer:
-            return "older messages · End: back to now"
         if view.conv == LOBBY:
             return f"{count(len(self._model.people))} online"
         if view.is_room:

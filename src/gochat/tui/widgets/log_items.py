@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Final
 
 from gochat.protocol.text import is_mentioned
@@ -13,12 +13,12 @@ from gochat.tui.model.presentation import moment, span
 _EXCERPT: Final = 120
 
 
-def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
-    """Return an entry of the timeline as the log shows it to `me`, with times of `zone`.
+def log_item(entry: TimelineEntry, me: str) -> LogMessage | LogNotice:
+    """Return an entry of the timeline as the log shows it to `me`.
 
     Names and texts are as they were received: the log makes them safe.
     """
-    at = moment(entry.ts, zone)
+    at = moment(entry.ts)
     if entry.kind != "text":
         return _notice(entry, me, at)
     reply = None

@@ -264,7 +264,7 @@ class MessageInput(TextArea):
         self.insert_text(self._killed)
 
     def action_home(self) -> None:
-        """Go to the start of the line; show the oldest messages, when empty."""
+        """Go to the start of the line; show the first message, when empty."""
         if self.text:
             self.action_cursor_line_start()
         else:
@@ -286,7 +286,7 @@ class MessageInput(TextArea):
         self.post_message(self.Scroll("down"))
 
     def action_oldest(self) -> None:
-        """Show the oldest messages that are loaded."""
+        """Show the first message of the conversation."""
         self.post_message(self.Scroll("oldest"))
 
     def action_now(self) -> None:

@@ -12,18 +12,29 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.presentation import count
 from gochat.tui.model.views import ConversationView
 from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.conversation_list import ConversationList
 from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.text_field import TextField
 
-_ROOMS = "= rooms"
-_DIRECT = "= direct"
-_GAP = "= gap"
+#: How the keys of rows begin that are not conversations.
+_SIGN: Final = "="
+_GAP: Final = "= gap"
 _MORE: Final = "= more"
 _INVITED: Final = Content.styled("invited ", "$accent bold")
-_HEADINGS: Final = {_ROOMS: "Rooms", _DIRECT: "Private", _GAP: ""}
+_HEADINGS: Final[dict[GroupName, str]] = {
+    "unread": "Unread",
+    "invitations": "Invitations",
+    "favourites": "Favourites",
+    "rooms": "Rooms",
+    "private": "Private",
+}
+#: People who are visible whatever the number of conversations, and the lines around them.
+_PEOPLE: Final = 4
+_AROUND_PEOPLE: Final = 3
 
 
 class SidePane(Vertical):
@@ -43,11 +54,14 @@ class SidePane(Vertical):
         super().__init__(id=id)
         self._model = model
         #: The upper list, the lower one, and the field that searches it.
-        self.conversations = RowList(self._draw_conversation, id="conversations")
+        self.conversations = ConversationList(
+            self._draw_conversation, self._unread, id="conversations"
+        )
         self.people = RowList(self._draw_person, id="people")
         self.filter = TextField(placeholder="Find a person", id="people-filter", compact=True)
         self._total = -1
         self._drawn: list[object] = []
+        self._groups: dict[str, Group] = {}
         self._heading = Static("", id="people-heading", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -59,23 +73,46 @@ class SidePane(Vertical):
 
     def refresh_conversations(self) -> None:
         """Show what has changed in the conversations."""
-        views = self._model.ordered()
-        rooms = [view.conv for view in views if view.is_room]
-        invited = sorted(room for room in self._model.invitations if room not in rooms)
-        keys = [_ROOMS, *rooms, *invited, _MORE]
-        direct = [view.conv for view in views if not view.is_room]
-        if direct:
-            keys += [_GAP, _DIRECT, *direct]
         # Drawn again only when it looks otherwise: an unread count that is not shown, for example,
         # changes with each of five hundred messages a second.
+        groups = self._model.groups()
         drawn: list[object] = [
-            *(self._model.current, *self._model.invitations),
-            *(self._look(view) for view in views),
+            *(self._model.current, self._room(), groups),
+            *(self._look(view) for view in self._model.conversations.values()),
         ]
         if drawn == self._drawn:
             return
         self._drawn = drawn
+        self._groups = {f"{_SIGN} {group.name}": group for group in groups}
+        self.conversations.styles.max_height = self._room()
+        keys = self._rows(gaps=True)
+        if len(keys) > self._room():
+            keys = self._rows(gaps=False)
         self.conversations.show(keys, self._model.current)
+
+    def _room(self) -> int:
+        """Return how many lines the conversations may take: all that the people don't need."""
+        people = min(max(1, len(self._model.people)), _PEOPLE)
+        return max(_PEOPLE, self.size.height - _AROUND_PEOPLE - people)
+
+    def on_resize(self) -> None:
+        """Take the room that there is now."""
+        self.refresh_conversations()
+
+    def _rows(self, *, gaps: bool) -> list[str]:
+        keys: list[str] = []
+        for heading, group in self._groups.items():
+            if gaps and keys:
+                keys.append(_GAP)
+            keys.append(heading)
+            keys += [c for c in group.convs if not group.folded or c == self._model.current]
+            if group.name == "rooms" and not group.folded:
+                keys.append(_MORE)
+        return keys
+
+    def _unread(self, key: str) -> int:
+        view = self._model.conversations.get(key)
+        return view.badge if view is not None and key != self._model.current else 0
 
     def refresh_people(self) -> None:
         """Show who is online now."""
@@ -91,12 +128,16 @@ class SidePane(Vertical):
         return (view.conv, view.badge, view.mentions, view.level, view.joined, has_draft, person)
 
     def _draw_conversation(self, key: str) -> ListRow:
-        if key in _HEADINGS:
-            return ListRow(Content.styled(_HEADINGS[key], "$text-muted"), enabled=False)
+        if (group := self._groups.get(key)) is not None:
+            sign, number = ("▸", str(len(group.convs))) if group.folded else ("▾", "")
+            heading = Content.styled(f"{sign} {_HEADINGS[group.name]}", "$text-muted")
+            return ListRow(heading, Content.styled(f"{number} ", "$text-muted"))
+        if key == _GAP:
+            return ListRow(Content(""), enabled=False)
         if key == _MORE:
             return ListRow(Content.styled(" + more rooms", "$text-muted"))
         view = self._model.conversations.get(key)
-        if view is None:
+        if view is None:  # an invitation
             name = Content.assemble(
                 " ", Content.styled("#", "$text-muted"), Content.styled(one_line(key[1:]), "bold")
             )
@@ -116,11 +157,10 @@ class SidePane(Vertical):
     def _badge(self, view: ConversationView) -> Content:
         if view.conv in self._model.invitations and not view.joined:
             return _INVITED
-        if view.mentions and view.level != "none":
-            return Content.styled(f"@{count(view.mentions)} ", "$accent bold")
         if view.badge:
-            style = "$foreground bold" if view.is_room else "$accent bold"
-            return Content.styled(f"{count(view.badge)} ", style)
+            mark = Content.styled("@ ", "$accent bold") if view.mentions else Content("")
+            style = "$accent bold" if view.rank == 0 else "$foreground bold"
+            return Content.assemble(mark, Content.styled(f"{count(view.badge)} ", style))
         if view.draft.strip() and view.conv != self._model.current:
             return Content.styled("✎ ", "$text-muted")
         return Content("")
@@ -155,6 +195,9 @@ class SidePane(Vertical):
             self._choose(f"@{event.key}")
         elif event.key == _MORE:
             self.post_message(self.RoomsWanted())
+        elif (group := self._groups.get(event.key)) is not None:
+            self._model.folded ^= {group.name}
+            self.refresh_conversations()
         else:
             self._choose(event.key)
 

@@ -17,10 +17,11 @@ from heapq import heapify, heappop, heappush, heapreplace, nsmallest
 from typing import Final, NamedTuple
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.names import NameKey
+from gochat.chat.names import NameKey, known
 from gochat.chat.refusals import bad_cursor
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Message
+from gochat.storage.common.exact_first import joined, room, split_cursor
 from gochat.storage.common.matching import SearchWords
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
@@ -28,6 +29,7 @@ from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, call
 from gochat.storage.redis.log_reading import EntryRange, Extract
 from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.records import Record
 from gochat.storage.redis.search import index
 from gochat.storage.redis.search.index import GROWING, Index, IndexBlock
 
@@ -200,6 +202,23 @@ def _stretches(
     return [_Stretch(block.key, low, high, min(stamp, end.stamp))] if low <= high else []
 
 
+class _Wanted(NamedTuple):
+    """What a message must have: the words, and the sender, if one is given."""
+
+    words: SearchWords
+    sender: NameKey | None
+
+    def match(self, record: Record) -> bool:
+        """Return True if an entry is such a message."""
+        if (
+            record.kind != "text"
+            or record.deleted
+            or self.sender not in (None, known(record.sender))
+        ):
+            return False
+        return self.words.match(record.text)
+
+
 class Searcher:
     """Create the operation of a search."""
 
@@ -211,22 +230,47 @@ class Searcher:
     def search(
         self,
         viewer: NameKey,
-        query: str,
+        terms: tuple[str, ...],
+        sender: NameKey | None,
         conversation: ConversationKey | None,
-        start: Cursor | None,
+        cursor: str | None,
         limit: int,
     ) -> Operation[tuple[list[Message], str | None, int]]:
         """See :meth:`gochat.chat.store.Store.search`.
 
         The third result is the cost: the number of entries, conversations and blocks queried.
         """
-        words = SearchWords(query)
-        if not words or limit < 1:
+        is_other, inner = split_cursor(cursor)
+        start = parse_cursor(inner)
+        wanted = _Wanted(SearchWords(terms), sender)
+        if not (wanted.words or sender) or limit < 1:
             return [], None, 0
+        hits: list[Message] = []
+        cost = 0
+        if not is_other:
+            found = yield from self._search(viewer, wanted, conversation, start, limit)
+            hits, more, cost = found
+            if more is not None or not wanted.words.has_others:
+                return found
+            start = None
+        others = _Wanted(SearchWords(terms, other=True), sender)
+        limit_of_others = room(hits, limit)
+        found = yield from self._search(viewer, others, conversation, start, limit_of_others)
+        return *joined(hits, found[0], found[1], limit), cost + found[2]
+
+    def _search(
+        self,
+        viewer: NameKey,
+        wanted: _Wanted,
+        conversation: ConversationKey | None,
+        start: Cursor | None,
+        limit: int,
+    ) -> Operation[tuple[list[Message], str | None, int]]:
+        """Search in one turn."""
         floors = yield from self._reading.conversation_keys(viewer)
         if conversation is not None:
             floors = {key: floor for key, floor in floors.items() if key == conversation}
-        heap = yield from self._open(floors, start, words)
+        heap = yield from self._open(floors, start, wanted.words)
         hits: list[Message] = []
         last: Cursor | None = None
         looked_at, asked_for = 0, len(floors)
@@ -244,7 +288,7 @@ class Searcher:
                 continue
             last = first.cursor
             record = first.extract.records[first.position]
-            if record.kind == "text" and not record.deleted and words.match(record.text):
+            if wanted.match(record):
                 hits.append(first.extract.message(first.position))
             looked_at += 1
             (heapreplace(heap, first) if first.go_back() else heappop(heap))

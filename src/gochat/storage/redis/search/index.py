@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.storage.common.matching import SearchWords, fold
+from gochat.storage.common.matching import SearchWords, loose
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
@@ -76,7 +76,7 @@ def pieces(texts: Iterable[str]) -> set[str]:
     everywhere.
     """
     found: set[str] = set()
-    for word in {word for text in texts for word in fold(text).split()}:
+    for word in {word for text in texts for word in loose(text).split()}:
         sizes = (PIECE,) if word.isascii() else range(1, PIECE + 1)
         for size in sizes:
             for start in range(len(word) - size + 1):
@@ -89,7 +89,7 @@ def pieces(texts: Iterable[str]) -> set[str]:
 def wanted(words: SearchWords) -> list[str]:
     """Return pieces that every text containing `words` has; none if all words are short."""
     found: set[str] = set()
-    for word in words.folded:
+    for word in words.words:
         if len(word) >= PIECE:
             starts = range(len(word) - PIECE + 1)
             found.update(

@@ -1,0 +1,76 @@
+"""What all actions of a chat screen have: its view, its model, and ways to ask and to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatView
+from gochat.tui.dialogs.picker import Picker
+from gochat.tui.text.sanitise import one_line
+
+T = TypeVar("T")
+
+
+class Actions:
+    """The base of the classes that do what a person asks for."""
+
+    def __init__(self, view: ChatView, controller: Controller) -> None:
+        self._view = view
+        self._controller = controller
+        self._model = controller.model
+        self._client = controller.client
+
+    @property
+    def conv(self) -> str:
+        """The conversation that is shown."""
+        return self._model.current
+
+    def notify(self, text: str) -> None:
+        """Show the person a notification."""
+        self._view.app.notify(text, markup=False)
+
+    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
+        self._controller.do(work, then)
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that opens a dialog and waits for its answer."""
+        self._controller.spawn(work)
+
+    def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
+        """Open a picker at once, since the next key is meant for it; `then` gets the choice."""
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                then(key)
+
+        self._view.app.push_screen(panel, chosen)
+
+    def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Request what an open picker shows."""
+
+        async def load() -> None:
+            then(await work)
+
+        self._controller.spawn(load())
+
+    def _is_room(self, doing: str) -> bool:
+        if self._model.shown.is_room:
+            return True
+        self.notify(f"This is not a room: there is nothing to {doing} here.")
+        return False
+
+    def _may(self, what: str) -> bool:
+        """Return whether the person is an operator of the shown room; say so if they are not.
+
+        Asked before a question is: nobody confirms what is then refused.
+        """
+        if self._model.shown.operator:
+            return True
+        self.notify(f"Only the operators of {one_line(self.conv)} can {what}.")
+        return False
+
+    def _spelled(self, person: str) -> str:
+        """Return a name as its owner writes it, as far as that is known here."""
+        return self._model.spelled(f"@{person.lstrip('@')}")[1:]

@@ -1,0 +1,88 @@
+"""Showing another part of the log than its end, such as a message or a day; and the way back."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Final
+
+from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatView
+from gochat.tui.model.presentation import day, moment
+from gochat.tui.widgets.past_bar import PastBar
+
+#: The key that leads back to now, while nothing is being written.
+_BACK: Final = "End"
+
+
+class Jumps:
+    """What the chat screen does to show an older part of a log, and the newest one again."""
+
+    def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
+        self._view, self._controller, self._bar = view, controller, bar
+        self._model = controller.model
+        #: A message that is to be shown, as soon as the log has it.
+        self._goal: tuple[str, int] | None = None
+        #: When the message is from to which the person has jumped.
+        self._when: int | None = None
+
+    def to_message(self, conv: str, seq: int) -> None:
+        """Show a message of a conversation among its neighbours."""
+        self._view.keep_draft()
+        self._goal = (conv, seq)
+        self._controller.go_to(conv, seq, self.reach)
+
+    def to_first(self) -> None:
+        """Show the first message of the shown conversation."""
+        self._forget()
+        self._controller.go_to_first(self._found)
+
+    def to_date(self, wanted: date) -> None:
+        """Show the first message of a day, or else of the time after it."""
+        self._forget()
+        start = datetime(wanted.year, wanted.month, wanted.day).astimezone()
+        self._controller.go_to_date(start, self._found)
+
+    def _found(self, conv: str, seq: int) -> None:
+        self._goal = (conv, seq)
+        self.reach()
+
+    def reach(self) -> None:
+        """Show the message that the person wants to see, if the log has it by now."""
+        if self._goal is None:
+            return
+        conv, seq = self._goal
+        timeline, log = self._model.shown.timeline, self._view.log_view
+        key = timeline.key_at(seq) or timeline.first_key
+        if conv == self._model.current and key is not None and key in log.items:
+            self._goal = None
+            entry = timeline.find(key)
+            self._when = entry.ts if entry is not None else None
+            log.scroll_to_key(key, highlight=True)
+            self.look()
+
+    def to_now(self) -> None:
+        """Show the newest message again."""
+        self._forget()
+        self._controller.go_to_now()
+        self._view.log_view.scroll_to_bottom()
+        self.look()
+
+    def look(self) -> None:
+        """Show the bar while the person looks at what is past, and only then."""
+        newer, log = self._model.shown.timeline.newer, self._view.log_view
+        if not newer and log.at_bottom:
+            self._when = None
+        when: str | None = None
+        if self._when is not None:
+            when = day(moment(self._when), self._view.chat_app.wall_clock())
+        elif newer:
+            when = ""
+        self._bar.show(when, _BACK)
+
+    def change_conversation(self) -> None:
+        """Another conversation is shown."""
+        self._when = None
+        self.look()
+
+    def _forget(self) -> None:
+        self._goal = self._when = None

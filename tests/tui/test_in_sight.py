@@ -1,0 +1,329 @@
+"""What waits is in sight, what the screen says is so, and the past has a way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from textual.pilot import Pilot
+
+from gochat.tui.chat_log import LogMessage
+from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.forms import RoomForm
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.widgets.past_bar import PastBar
+
+pytestmark = pytest.mark.anyio
+
+SMALL = (80, 24)
+
+
+def chat(pilot: Pilot[None]) -> ChatScreen:
+    screen = next(s for s in pilot.app.screen_stack if isinstance(s, ChatScreen))
+    assert isinstance(screen, ChatScreen)
+    return screen
+
+
+def requested(client: ScriptedClient, method: str) -> list[tuple[Any, ...]]:
+    return [request[1:] for request in client.requests if request[0] == method]
+
+
+def pane(pilot: Pilot[None]) -> list[str]:
+    """Return the rows of the side pane."""
+    width = chat(pilot).side.size.width
+    return [line[:width].strip() for line in screen_text(pilot).splitlines()]
+
+
+def texts(pilot: Pilot[None]) -> list[str]:
+    return [i.text for i in chat(pilot).log_view.items.values() if isinstance(i, LogMessage)]
+
+
+def eleven_rooms(client: ScriptedClient) -> None:
+    for n in range(11):
+        client.add_room(f"#room-{n:02}", joined=True)
+
+
+# -- the list --------------------------------------------------------------------------------------
+
+
+async def test_a_private_message_is_in_sight_with_eleven_rooms_at_80_by_24(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    eleven_rooms(client)
+    async with open_app(size=SMALL) as pilot:
+        assert "#room-10" in pane(pilot)
+        client.say("@mei", "mei", "are you there?")
+        await settle(pilot)
+        rows = [row for row in pane(pilot) if row]
+        assert (rows[0], rows[2]) == ("▾ Unread", "▾ Rooms")
+        assert rows[1].startswith("● mei")
+        assert rows[1].endswith(" 1")
+
+
+async def test_unread_is_a_number_and_a_mention_stands_beside_it(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    async with open_app(size=SMALL) as pilot:
+        for mentions in ((), ("ada",), ()):
+            client.say("#design", "mei", "hello", mentions=mentions)
+        await settle(pilot)
+        assert any(row.startswith("#design") and row.endswith("@ 3") for row in pane(pilot))
+
+
+async def test_badges_fall_when_messages_are_deleted(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    said = [client.record("#design", "mei", f"m{n}").seq for n in range(2)]
+    async with open_app(size=SMALL) as pilot:
+        assert any(row.startswith("#design") and row.endswith(" 2") for row in pane(pilot))
+        client.say("#design", "mei", "", kind="delete", ref=said[0])  # it is not loaded here
+        await until(pilot, lambda: chat(pilot).model.conversations["#design"].unread == 1)
+        last = client.say("#design", "mei", "now")
+        client.say("#design", "mei", "", kind="delete", ref=last.seq)
+        await settle(pilot)
+        assert any(row.startswith("#design") and row.endswith(" 1") for row in pane(pilot))
+
+
+async def test_what_is_unread_below_the_fold_is_said(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    for n in range(30):
+        client.add_room(f"#room-{n:02}", joined=True)
+    async with open_app(size=SMALL) as pilot:
+        for n in range(30):
+            client.say(f"#room-{n:02}", "mei", "hello")
+        await settle(pilot)
+        rows = pane(pilot)
+        shown = sum(row.startswith("#room") for row in rows)
+        assert f"{30 - shown} unread ↓" in rows
+        conversations = chat(pilot).side.conversations
+        conversations.scroll_to(y=10, animate=False)
+        await settle(pilot)
+        above, below = (
+            next(int(row.split()[0]) for row in pane(pilot) if row.endswith(f"unread {sign}"))
+            for sign in "↑↓"
+        )
+        assert above + below + sum(row.startswith("#room") for row in pane(pilot)) == 30
+
+
+async def test_groups_fold_and_favourites_are_kept(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    eleven_rooms(client)
+    async with open_app(size=SMALL) as pilot:
+        chat(pilot).open_conversation("#room-03")
+        await typed(pilot, "/favourite")
+        pilot.app.clear_notifications()
+        chat(pilot).open_conversation("#lobby")
+        await settle(pilot)
+        rows = [row for row in pane(pilot) if row]
+        assert rows[:3] == ["▾ Favourites", "#room-03", "▾ Rooms"]
+        await pilot.press("f2", "home", "down", "down", "enter")
+        await settle(pilot)
+        rows = [row for row in pane(pilot) if row]
+        assert rows[2].startswith("▸ Rooms")
+        assert rows[2].endswith("11")
+        assert rows[3] == "#lobby"  # the shown one stays
+        assert "#room-04" not in rows
+    async with open_app(size=SMALL) as pilot:
+        rows = [row for row in pane(pilot) if row]
+        assert rows[:2] == ["▾ Favourites", "#room-03"]
+        assert rows[2].startswith("▸ Rooms")
+
+
+# -- what the screen says --------------------------------------------------------------------------
+
+
+async def test_a_room_that_is_joined_has_its_topic_and_that_it_is_private_in_the_header(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.say("#den", "mei", "private", kind="create")
+    client.say("#den", "mei", "Only for us", kind="topic")
+    client.say("#den", "mei", "ada", kind="invite")
+    async with open_app() as pilot:
+        await typed(pilot, "/join den")
+        await until(pilot, lambda: chat(pilot).model.current == "#den")
+        await until(pilot, lambda: "Only for us" in screen_text(pilot))
+        assert "private room" in screen_text(pilot)
+
+
+async def test_who_is_removed_is_not_typing_any_more(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", members=["mei", "tomas"], joined=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        client.type("#design", "tomas")
+        await until(pilot, lambda: "tomas is typing" in screen_text(pilot))
+        client.say("#design", "mei", "tomas", kind="kick")
+        await until(pilot, lambda: "tomas is typing" not in screen_text(pilot))
+
+
+async def test_who_goes_offline_is_not_typing_any_more(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.type("#lobby", "tomas")
+        await until(pilot, lambda: "tomas is typing" in screen_text(pilot))
+        client.depart("tomas")
+        await until(pilot, lambda: "tomas is typing" not in screen_text(pilot))
+
+
+async def test_nobody_comes_online_after_what_they_said(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.say("#lobby", "zoe", "hello all")
+        client.arrive("zoe")
+        client.arrive("yan")
+        await until(pilot, lambda: "yan came online" in screen_text(pilot))
+        assert "zoe came online" not in screen_text(pilot)
+
+
+async def test_names_are_shown_in_their_own_spelling(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.arrive("Zoë")
+    client.add_room("#design", members=["Zoë"], joined=True)
+    async with open_app() as pilot:
+        await typed(pilot, "/msg ZOË hi")
+        assert chat(pilot).model.current == "@Zoë"
+        assert "@ZOË" not in screen_text(pilot)
+        chat(pilot).open_conversation("#design")
+        chat(pilot).model.shown.operator = True
+        await typed(pilot, "/kick zoë")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "Remove Zoë from #design?" in screen_text(pilot)
+
+
+@pytest.mark.parametrize("command", ["/kick mei", "/op mei", "/deop mei"])
+async def test_rights_are_checked_before_anything_is_asked(
+    open_app: OpenApp, client: ScriptedClient, command: str
+) -> None:
+    client.add_room("#design", members=["mei"], joined=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, command)
+        await until(pilot, lambda: "Only the operators of #design can" in screen_text(pilot))
+        assert not isinstance(pilot.app.screen, Confirm)
+        assert not requested(client, "kick")
+        assert not requested(client, "set_operator")
+
+
+async def test_an_operator_is_not_made_one_again(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.add_room("#design", operators=["mei"], joined=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        chat(pilot).model.shown.operator = True
+        await type_text(pilot, "/op ")
+        await until(pilot, lambda: "@mei" in screen_text(pilot))
+        completions = chat(pilot).query_one("#completions")
+        assert "ada" not in list(getattr(completions, "keys", ()))
+        await typed(pilot, "ADA")
+        await until(pilot, lambda: "You are an operator of #design already" in screen_text(pilot))
+        assert not requested(client, "set_operator")
+
+
+async def test_joining_a_room_that_is_not_there_offers_to_create_it(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "/join nope")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RoomForm))
+        assert "There is no room #nope that you can join" in screen_text(pilot)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: requested(client, "create_room") == [("#nope", "", False)])
+        await until(pilot, lambda: chat(pilot).model.current == "#nope")
+
+
+# -- the past --------------------------------------------------------------------------------------
+
+
+def is_past(pilot: Pilot[None]) -> bool:
+    return chat(pilot).query_one(PastBar).display
+
+
+def long_log(client: ScriptedClient, days: int = 300) -> None:
+    for n in range(days):
+        client.record("#lobby", "mei", f"day {n}", ago=(days - n) * 86_400.0)
+
+
+async def test_an_old_message_has_a_bar_with_its_date_and_the_way_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    long_log(client, 400)
+    async with open_app(size=SMALL) as pilot:
+        assert not is_past(pilot)
+        chat(pilot).go_to("#lobby", 20)
+        await until(pilot, lambda: "You are in the past · 7 Nov 2025" in screen_text(pilot))
+        text = screen_text(pilot)
+        assert "  day 19\n" in text
+        assert "End: back to now" in text
+        await pilot.press("end")
+        await until(pilot, lambda: "day 399" in screen_text(pilot) and not is_past(pilot))
+
+
+async def test_the_bar_goes_where_the_reader_has_scrolled_back_and_a_click_leads_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    long_log(client, 60)  # all of it is loaded
+    async with open_app(size=SMALL) as pilot:
+        await until(pilot, lambda: len(texts(pilot)) == 60)
+        chat(pilot).go_to("#lobby", 5)
+        await until(pilot, lambda: is_past(pilot))
+        await pilot.click(PastBar)
+        await until(pilot, lambda: not is_past(pilot) and chat(pilot).log_view.at_bottom)
+        chat(pilot).go_to("#lobby", 5)
+        await until(pilot, lambda: is_past(pilot))
+        for _ in range(20):
+            await pilot.press("pagedown")
+        await until(pilot, lambda: not is_past(pilot))
+
+
+async def test_one_key_leads_to_the_first_message(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    long_log(client, 1000)
+    async with open_app(size=SMALL) as pilot:
+        before = len(requested(client, "history"))
+        await pilot.press("ctrl+home")
+        await until(pilot, lambda: "day 0" in texts(pilot))
+        await until(pilot, lambda: is_past(pilot))
+        assert "day 0" in screen_text(pilot)
+        assert len(requested(client, "history")) == before + 1
+
+
+async def test_a_day_is_shown_from_its_first_message_on(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    long_log(client, 500)
+    async with open_app(size=SMALL) as pilot:
+        await typed(pilot, "/goto 2025-12-24")
+        await until(pilot, lambda: "You are in the past · 24 Dec 2025" in screen_text(pilot))
+        assert "24 December 2025" in screen_text(pilot)
+        await typed(pilot, "/goto someday")
+        await until(pilot, lambda: "write a day as 2026-03-12" in screen_text(pilot))
+
+
+async def test_the_link_to_a_message_is_copied_and_leads_to_it(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_log(client, 300)
+    copied: list[str] = []
+    async with open_app(size=SMALL) as pilot:
+        monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
+        await until(pilot, lambda: "day 299" in texts(pilot))
+        await pilot.press("up", "l")
+        await until(pilot, lambda: bool(copied))
+        assert copied == ["gochat://127.0.0.1:8889/%23lobby/300"]
+        await pilot.press("escape")
+        await typed(pilot, f"see {copied[0].replace('/300', '/7')}")
+        await pilot.press("up", "o")
+        await until(pilot, lambda: "day 6" in texts(pilot))
+        assert is_past(pilot)
+        await typed(pilot, "/goto gochat://elsewhere:1/%23lobby/3")
+        await until(pilot, lambda: "on another server" in screen_text(pilot))
