@@ -60,7 +60,7 @@ class Signals:
         try:
             await self._services.drafts.require_open(who, address, "text")
         except ChatError as error:
-            return error.code is ErrorCode.SLOW_MODE  # they may write on while they wait
+            return error.code == ErrorCode.SLOW_MODE  # they may write on while they wait
         return True
 
     async def away(
