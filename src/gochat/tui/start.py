@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from gochat.client import open_client
 from gochat.tui.app import GochatApp
-from gochat.tui.host import gc_pauses
+from gochat.tui.host import gc_pauses, tmux
 from gochat.tui.host.terminal import (
     end_with_terminal,
     kept_title,
@@ -70,9 +70,12 @@ def run_line_mode(
 
 
 def _preferences(state: StateDirectory, config: Path | None) -> Preferences:
-    problems = [problem for problem in (locale_problem(), state.secure()) if problem]
     found = preferences.load(state, config)
-    return dataclasses.replace(found, problems=(*problems, *found.problems))
+    is_held_back = found.settings.desktop and tmux.is_inside()
+    problems = (locale_problem(), state.secure(), tmux.problem() if is_held_back else "")
+    return dataclasses.replace(
+        found, problems=(*(problem for problem in problems if problem), *found.problems)
+    )
 
 
 async def _run_until_signalled(app: GochatApp) -> None:

@@ -12,6 +12,7 @@ from textual import events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.screen import Screen
 
+from gochat.tui.host import tmux
 from gochat.tui.host.screen_writer import ScreenWriter
 from gochat.tui.profile.themed_app import ThemedApp
 
@@ -40,6 +41,12 @@ class ThriftyApp(ThemedApp):
             colours = None if self.no_color or name is None else _COLOURS[name]
             writer = self._screen_writer = ScreenWriter(width, height, colours)
         return writer
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy by OSC 52, which goes through ssh, too; in tmux by tmux, which may ignore that."""
+        super().copy_to_clipboard(text)
+        if tmux.is_inside() and not self.is_headless:
+            self.run_worker(lambda: tmux.copy(text), thread=True, exit_on_error=False)
 
     def forget_screen(self) -> None:
         """Take the terminal's screen for unknown: something else may have written to it."""
