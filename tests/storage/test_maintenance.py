@@ -19,6 +19,7 @@ from gochat.errors import ChatError, ConfigError, StoreCorrupt
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.maintenance import backup, check, lookalikes, wrong_times
+from gochat.storage.sqlite import database
 
 pytestmark = pytest.mark.trio
 
@@ -51,8 +52,8 @@ async def test_backup_has_everything_and_a_new_epoch(path: Path, tmp_path: Path)
     assert check(copy) == []
     assert {file.name for file in tmp_path.iterdir()} == {*STORE, "copy.db"}
     pages = []
-    for database in (path, copy):
-        async with open_store(f"sqlite:///{database}") as store:
+    for file in (path, copy):
+        async with open_store(f"sqlite:///{file}") as store:
             pages.append(await Chat(store).page("Bob", "#lobby"))
     original, copied = pages
     assert original.epoch != copied.epoch
@@ -223,25 +224,25 @@ async def test_check_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def _without_newer_columns(db: sqlite3.Connection) -> None:
-    """Undo the migrations from 0007 on, which an older schema lacks."""
-    for table, column in (
-        ("participant", "inviter"),
-        ("entry", "extra"),
-        ("participant", "floor"),
-        ("conversation", "history"),
-        ("conversation", "floor"),
-    ):
-        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-
-
-async def test_older_lookalikes_still_work_and_are_listed(path: Path) -> None:
-    """After the migration, the older one keeps the claim."""
+def _of_schema(path: Path, version: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a store as an older gochat did, with an account of Mei."""
+    with monkeypatch.context() as patch:
+        before = database.migrations()[:version]
+        patch.setattr(database, "migrations", lambda: before)
+        database.create(path)
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("DROP TABLE skeleton")
-        db.execute("DROP TABLE outdated")
-        _without_newer_columns(db)
-        db.execute("PRAGMA user_version = 3")
+        db.execute(
+            "INSERT INTO account (key, name, password_hash, created) VALUES ('mei', 'Mei', '', 0)"
+        )
+    return path
+
+
+async def test_older_lookalikes_still_work_and_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the migration, the older one keeps the claim."""
+    path = _of_schema(tmp_path / "old.db", 3, monkeypatch)
+    with closing(sqlite3.connect(path)) as db, db:
         add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
         db.executemany(add, [("pɑul", "Pɑul", 2), ("paul", "Paul", 1), ("zoe", "zoe", 1)])
         db.execute("INSERT INTO conversation (key, name) VALUES ('#iobby', '#Iobby')")
@@ -262,11 +263,11 @@ async def test_older_lookalikes_still_work_and_are_listed(path: Path) -> None:
     assert claims["#iobby"] == "#iobby"
 
 
-async def test_older_names_are_claimed_in_capitals(path: Path) -> None:
+async def test_older_names_are_claimed_in_capitals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _of_schema(tmp_path / "old.db", 5, monkeypatch)
     with closing(sqlite3.connect(path)) as db, db:
-        _without_newer_columns(db)
-        db.execute("PRAGMA user_version = 5")
-        db.execute("DELETE FROM skeleton")
         add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
         db.executemany(add, [("allce", "ALlCE", 2), ("alice", "alice", 1), ("zil", "zil", 1)])
         db.executemany(
