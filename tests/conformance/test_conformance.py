@@ -142,6 +142,7 @@ SECTIONS: Final = ("Requests", "Replies", "Events", "Errors", "Goodbyes", "Capab
 #: What no case shows, and why.
 NOT_SHOWN: Final = {
     "new_login": "needs a login from another address; tests/server/test_logins.py",
+    "account_disabled": "needs whoever runs the server to disable one; tests/server/admin",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",
     "unavailable": "needs a store that fails; tests/faults",
     "internal": "a bug in the server",
