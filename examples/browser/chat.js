@@ -163,10 +163,16 @@ const EVENTS = {
   invite: (e) => `${e.from} invited ${e.text}`,
   decline: (e) => `${e.from} declined the invitation`,
   kick: (e) => `${e.from} removed ${e.text}${why(e)}`,
+  ban: (e) => `${e.from} banned ${e.text}${why(e)}`,
+  unban: (e) => `${e.from} lifted the ban of ${e.text}`,
   topic: (e) => `${e.from} set the topic: ${e.text}`,
   operator: (e) => `${e.text} is an operator now`,
   member: (e) => `${e.text} is no longer an operator`,
   access: (e) => `${e.from} made the room ${e.text}`,
+  slow: (e) => (e.text === "0" ? "slow mode is over" : `members write once in ${e.text} s now`),
+  announcements: (e) => `${e.text === "on" ? "only operators write" : "everybody writes"} here now`,
+  archive: (e) => `this room is ${e.text === "on" ? "archived" : "no longer archived"}`,
+  hand_over: (e) => `${e.from} is an operator now`,
   history: (e) => `earlier history is ${e.text} to those who join now`,
 };
 
@@ -472,8 +478,8 @@ class Chat {
   receiveEntry(entry) {
     const isMine = entry.from === this.me;
     const address = entry.conv ?? entry.to;
-    const isOut =
-      (entry.kind === "leave" && isMine) || (entry.kind === "kick" && entry.text === this.me);
+    const isRemoved = ["kick", "ban"].includes(entry.kind) && entry.text === this.me;
+    const isOut = (entry.kind === "leave" && isMine) || isRemoved;
     if (isOut) {
       this.conversations.delete(address);
       return;

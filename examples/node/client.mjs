@@ -92,7 +92,8 @@ export class Following {
       log.ahead.delete(entry.seq);
       [log.last, log.ts] = [entry.seq, entry.ts];
       this.out.show(conv, entry);
-      const isOut = entry.kind === "leave" ? entry.from : entry.kind === "kick" && entry.text;
+      const isRemoval = entry.kind === "kick" || entry.kind === "ban";
+      const isOut = entry.kind === "leave" ? entry.from : isRemoval && entry.text;
       if (isOut === this.me) return this.#forget(conv);
     }
     if (!log.ahead.size || log.asked || this.#early) return;
