@@ -87,7 +87,7 @@ class GochatApp(ThriftyApp):
         self._collector = IdleCollector()
         self._type_ahead = TypeAhead(self, super().on_event)
         # Before it runs, or all the styles would be applied a second time.
-        self._theme_problems = self.use_theme(self.preferences.settings.theme)
+        self._theme_problems = self.use_theme(self.preferences)
 
     @property
     def keymap(self) -> Keymap:

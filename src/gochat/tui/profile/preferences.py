@@ -21,11 +21,13 @@ from typing import Any
 
 import msgspec
 import platformdirs
+from textual.theme import Theme
 
 from gochat.errors import ConfigError
 from gochat.tui.chat_log.items import Clock
 from gochat.tui.input import keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.profile import own_themes
 from gochat.tui.profile.key_file import write_key
 from gochat.tui.profile.state import StateDirectory
 
@@ -48,13 +50,15 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """The settings in force, the keys, which settings the configuration file fixes, and what in
-    that file could not be used. `path` is that file, whether it exists or not."""
+    that file could not be used. `path` is that file, whether it exists or not; `themes` are those
+    in the directory beside it."""
 
     settings: Settings = field(default_factory=Settings)
     keymap: Keymap = field(default_factory=keys.defaults)
     fixed: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
     path: Path = field(default_factory=lambda: default_config())
+    themes: tuple[Theme, ...] = ()
 
     def with_key(self, action: str, key: str) -> Preferences:
         """Return the preferences with another key for an action, written to the file.
@@ -110,12 +114,14 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
         problems.append("keys: must be a table, [keys]")
         wanted = {}
     keymap = keys.read(wanted)
+    themes, wrong_themes = own_themes.load(path.parent / "themes")
     return Preferences(
         msgspec.structs.replace(chosen, **fixed),
         keymap,
         frozenset(fixed),
-        (*problems, *keymap.problems),
+        (*problems, *keymap.problems, *wrong_themes),
         path,
+        tuple(themes),
     )
 
 

@@ -9,6 +9,7 @@ from textual.theme import Theme
 
 from gochat.tui.profile import themes
 from gochat.tui.profile.legibility import legible
+from gochat.tui.profile.preferences import Preferences
 
 
 class ThemedApp(App[None]):
@@ -20,8 +21,13 @@ class ThemedApp(App[None]):
         for theme in themes.OWN:
             self.register_theme(theme)
 
-    def use_theme(self, name: str) -> tuple[str, ...]:
-        """Use a theme, or the default one if there is none of this name; return what is wrong."""
+    def use_theme(self, preferences: Preferences) -> tuple[str, ...]:
+        """Use the theme of `preferences`, or the default one if there is none of its name; return
+        what is wrong. The person's own themes are offered from then on.
+        """
+        for theme in preferences.themes:
+            self.register_theme(theme)
+        name = preferences.settings.theme
         if name in self.available_themes:
             self.theme = name
             return ()
