@@ -151,6 +151,15 @@ async def test_a_room_that_is_joined_has_its_topic_and_that_it_is_private_in_the
         assert "private room" in screen_text(pilot)
 
 
+async def test_the_lobby_has_the_message_of_the_day_in_the_header(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.motd = "Maintenance on Friday\x1b[31m"
+    async with open_app() as pilot:
+        await until(pilot, lambda: "Maintenance on Friday" in screen_text(pilot))
+        assert "\x1b" not in screen_text(pilot)
+
+
 async def test_who_is_removed_is_not_typing_any_more(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

@@ -128,8 +128,9 @@ class Config(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             max_length=2000,
-            description="A message of the day, for people: clients can show it to who connects. "
-            "It is not secret: anybody who reaches the port can read it. Empty: none.",
+            description="A message of the day, for people: clients show it to who connects, the "
+            "app in the header of the lobby. It is not secret: anybody who reaches the port can "
+            "read it. Empty: none.",
         ),
     ] = ""
     store: Annotated[

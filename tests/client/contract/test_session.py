@@ -325,3 +325,11 @@ async def test_away_notice_is_seen_by_everyone(chat: World, text: str | None) ->
         presence = await chat.events.next_of(Presence)
         if [(p.name, p.away) for p in presence.online if p.name == "ada"] == [("ada", text)]:
             break
+
+
+async def test_server_info_is_known_before_and_after_the_login(world: World) -> None:
+    before = await world.ada.server_info()
+    assert (before.motd, before.protocol, before.registration) == ("", 1, "open")
+    await world.ada.log_in("ada", PASSWORD)
+    assert await world.ada.server_info() == before
+    assert world.ada.limits == before.limits

@@ -246,6 +246,16 @@ class Controller:
         with suppress(GochatError):  # not reported: the server keeps to it all the same
             self.model.blocked = set(await self.client.blocked())
 
+    def load_motd(self) -> None:
+        """Request the server's message of the day, unless it is known."""
+        if self.model.motd is None:
+            self.spawn(self._load_motd(), "motd")
+
+    async def _load_motd(self) -> None:
+        with suppress(GochatError):  # not reported: the next connection brings it
+            self.model.motd = (await self.client.server_info()).motd
+            self._changed()
+
     # -- writing ----------------------------------------------------------------------------------
 
     def send(

@@ -205,6 +205,7 @@ class ChatSession:
                 self.controller.load_first()
             if isinstance(event, Synchronised):
                 self.controller.load_blocked()
+                self.controller.load_motd()
             elif isinstance(event, StateChanged):
                 self._connection_changed(event)
             elif isinstance(event, NewLogin):

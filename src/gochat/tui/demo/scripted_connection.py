@@ -27,6 +27,7 @@ from gochat.client import (
     OutgoingState,
     Reset,
     Sent,
+    ServerInfo,
     Session,
     StateChanged,
     Synchronised,
@@ -77,6 +78,7 @@ class ScriptedConnection:
         self.looks_at = 20_000
         #: What was asked for, for tests to look at.
         self.requests: list[tuple[Any, ...]] = []
+        self.motd = ""
         #: Up to where entries are hidden from the person, by conversation.
         self.floors: dict[str, int] = {}
         self.token_is_good = True
@@ -117,6 +119,13 @@ class ScriptedConnection:
     def server(self) -> str | None:
         """What answers, from the first login on."""
         return "gochat demo" if self.me else None
+
+    async def server_info(self) -> ServerInfo:
+        """Return what answers."""
+        return ServerInfo(
+            name="demo", version="gochat demo", protocol=1, caps=(), registration="open",
+            login=("password",), password_min=8, password_max=128, limits=LIMITS, motd=self.motd,
+        )  # fmt: skip
 
     @property
     def outbox(self) -> tuple[Outgoing, ...]:

@@ -88,6 +88,8 @@ class ChatModel:
         self.invitations: dict[str, Invitation] = {}
         #: The names of those whom the person blocks.
         self.blocked: set[str] = set()
+        #: The server's message of the day; None until it is known.
+        self.motd: str | None = None
         self.presence_lines = True
         #: The conversation that is shown.
         self.current = ""

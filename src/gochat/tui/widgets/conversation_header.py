@@ -58,10 +58,9 @@ class ConversationHeader(Widget):
         right = Content.styled(self._about(), "$text-muted")
         room = width - title.cell_length - right.cell_length - 4
         topic = Content("")
-        if room > 3 and view.topic:
-            topic = Content.styled(one_line(view.topic), "$text-muted").truncate(
-                room, ellipsis=True
-            )
+        about = (self._model.motd or "") if view.conv == LOBBY else view.topic
+        if room > 3 and about:
+            topic = Content.styled(one_line(about), "$text-muted").truncate(room, ellipsis=True)
         left = Content.assemble(title, "  ", topic)
         left = left.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
         self._left = pane.cell_length
