@@ -14,7 +14,7 @@ import pytest
 import trio
 import trustme
 from patience import PATIENCE
-from peers import PASSWORD, Peer, config, running_server
+from peers import PASSWORD, Peer, config
 
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import (
@@ -122,20 +122,22 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_login_storm_succeeds_and_wastes_no_hash(hashing: Hashing) -> None:
     """The queue takes longer than the login timeout of a connection."""
     crowd, timeout = 100, 1.0
-    async with running_server(config(anonymous_timeout=timeout)) as server:
-        async with contextlib.AsyncExitStack() as stack:
-            async with server.connect() as peer:
-                await peer.register("mei")
-            hashing.counted.clear()
-            peers = []
-            with hashing.held():
-                for _ in range(crowd):
-                    peers.append(await stack.enter_async_context(server.connect()))
-                    await peers[-1].send(Login(name="mei", password=PASSWORD))
-                await trio.sleep(2.5 * timeout)
-            for peer in peers:
-                await peer.expect(LoggedIn)
-                await peer.ask(Ping(), Pong)
+    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        async with connect() as peer:
+            await peer.register("mei")
+        hashing.counted.clear()
+        peers = []
+        with hashing.held():
+            for _ in range(crowd):
+                peers.append(await stack.enter_async_context(connect()))
+                await peers[-1].send(Login(name="mei", password=PASSWORD))
+            await until(lambda: queue_of(server) == crowd)
+            server.services.config = config(anonymous_timeout=timeout)
+            await trio.sleep(2.5 * timeout)
+        for peer in peers:
+            await peer.expect(LoggedIn)
+            await peer.ask(Ping(), Pong)
     assert hashing.counted == {"verify": crowd}
 
 
