@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from pilots import screen_text, settle, type_text, typed, until
@@ -48,7 +49,9 @@ def take(
     """Compare a picture of the app with the kept one; in the chat, after `before` was done."""
 
     def compare(before: Before | None, on_form: Before | None = None) -> bool:
-        preferences = Preferences(Settings(theme=theme, animations=False))
+        preferences = Preferences(
+            Settings(theme=theme, animations=False), path=Path("/home/ada/tui.toml")
+        )
         if before is None:
             app = make_app(credentials=None, preferences=preferences)
         else:
