@@ -45,6 +45,8 @@ class TextToken(NamedTuple):
     label: str = ""
 
 
+#: ``> ``, or ``>`` alone, up to five deep; but not the ``>>>`` of Python's prompt.
+_QUOTE: Final = re.compile(r"(?:> ){0,4}>{1,2}(?: |$)")
 #: A line that begins a block of code; its group is the language.
 FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
 
@@ -87,21 +89,47 @@ _SIGNS: Final = "-_."
 
 def tokens(text: str) -> Iterator[TextToken]:
     """Yield the tokens of a text in order; they don't overlap."""
-    position, block = 0, None
+    position = 0
+    block: tuple[int, int] | None = None  # where it begins, and in how many quotes
     for line in text.split("\n"):
         end = position + len(line)
         if block is not None:
-            if ends_block(line):
-                yield TextToken(TextTokenKind.BLOCK, block, end, "")
+            start, quote = block
+            depth, rest = unquoted(line, quote) if quote else (0, line)
+            if depth < quote:
+                yield TextToken(TextTokenKind.BLOCK, start, position - 1, "")
                 block = None
-        elif FENCE.fullmatch(line):
-            block = position
-        else:
-            for token in line_tokens(line, is_first=position == 0):
-                yield token._replace(start=token.start + position, end=token.end + position)
+            elif ends_block(rest):
+                yield TextToken(TextTokenKind.BLOCK, start, end, "")
+                position, block = end + 1, None
+                continue
+        if block is None:
+            quote, rest = unquoted(line)
+            if FENCE.fullmatch(rest):
+                block = position, quote
+            else:
+                base = end - len(rest)
+                for token in line_tokens(rest, is_first=base == 0):
+                    yield token._replace(start=token.start + base, end=token.end + base)
         position = end + 1
     if block is not None:
-        yield TextToken(TextTokenKind.BLOCK, block, len(text), "")
+        yield TextToken(TextTokenKind.BLOCK, block[0], len(text), "")
+
+
+def unquoted(line: str, most: int | None = None) -> tuple[int, str]:
+    """Return in how many quotes a line is, at most `most`, and what is quoted."""
+    found = _QUOTE.match(line)
+    if found is None:
+        return 0, line
+    depth = found.group().count(">")
+    if most is None or depth <= most:
+        return depth, line[found.end() :]
+    kept = 0
+    for at, char in enumerate(found.group()):
+        kept += char == ">"
+        if kept == most:
+            return most, line[at + 1 :].removeprefix(" ")
+    return 0, line
 
 
 def ends_block(line: str) -> bool:

@@ -13,13 +13,11 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from gochat.protocol.text import EVERYBODY, EVERYBODY_NAMES, FENCE, ends_block
+from gochat.protocol.text import EVERYBODY, EVERYBODY_NAMES, FENCE, ends_block, unquoted
 from gochat.tui.text.document import Document, Line, LineKind, Pad, Span
 from gochat.tui.text.highlighting import highlight
 from gochat.tui.text.markup import folded, inline
 
-#: ``> ``, or ``>`` alone, up to five deep; but not the ``>>>`` of Python's prompt.
-_QUOTE: Final = re.compile(r"(?:> ){0,4}>{1,2}(?: |$)")
 _HEADING: Final = re.compile(r"(#{1,6}) +(?=\S)")
 _RULE: Final = re.compile(r" {0,3}([-*_])(?: *\1){2,} *")
 _ITEM: Final = re.compile(r"( {0,12})(?:[-*]|(\d{1,3}[.)])) +(?:\[([ xX])\] +)?(?=\S)")
@@ -41,7 +39,7 @@ def parse(text: str, mentioned: Collection[str] = ()) -> Document:
     is_alone = sum(1 for line in lines if line.strip()) < 2
     index = 0
     while index < len(lines):
-        quote, line = _unquoted(lines[index])
+        quote, line = unquoted(lines[index])
         if fence := FENCE.fullmatch(line):
             index = _code(builder, lines, index + 1, quote, fence.group(1))
         elif (table := _table(lines, index, quote)) is not None:
@@ -92,22 +90,6 @@ class _Builder:
         return Document("\n".join(self._pieces), tuple(self._lines), tuple(self._spans))
 
 
-def _unquoted(line: str, most: int | None = None) -> tuple[int, str]:
-    """Return in how many quotes a line is, at most `most`, and what is quoted."""
-    found = _QUOTE.match(line)
-    if found is None:
-        return 0, line
-    depth = found.group().count(">")
-    if most is None or depth <= most:
-        return depth, line[found.end() :]
-    kept = 0
-    for at, char in enumerate(found.group()):
-        kept += char == ">"
-        if kept == most:
-            return most, line[at + 1 :].removeprefix(" ")
-    return 0, line
-
-
 def _line(builder: _Builder, line: str, quote: int, *, is_first: bool) -> None:
     start = builder.next_start
     if heading := _HEADING.match(line):
@@ -132,7 +114,7 @@ def _code(builder: _Builder, lines: list[str], index: int, quote: int, language:
     """Add the lines of a fence up to its end, or that of its quote; return the index after it."""
     code: list[str] = []
     while index < len(lines):
-        depth, line = _unquoted(lines[index], quote) if quote else (0, lines[index])
+        depth, line = unquoted(lines[index], quote) if quote else (0, lines[index])
         if depth < quote:
             break
         index += 1
@@ -162,10 +144,10 @@ class _Table(NamedTuple):
 
     def draw(self, builder: _Builder, lines: list[str], index: int, quote: int) -> int:
         """Add the table that begins at `index`; return the index after it."""
-        rows = [_cells(_unquoted(lines[index], quote)[1])]
+        rows = [_cells(unquoted(lines[index], quote)[1])]
         index += 2
         while index < len(lines):
-            depth, line = _unquoted(lines[index], quote)
+            depth, line = unquoted(lines[index], quote)
             if depth != quote or "|" not in line or FENCE.fullmatch(line):
                 break
             rows.append(_cells(line))
@@ -213,13 +195,13 @@ def _table(lines: list[str], index: int, quote: int) -> _Table | None:
     """Return the table that begins at `index`, if one does: names, and a line of dashes."""
     if "|" not in lines[index] or index + 1 == len(lines) or "-" not in lines[index + 1]:
         return None
-    depth, below = _unquoted(lines[index + 1], quote)
+    depth, below = unquoted(lines[index + 1], quote)
     if depth != quote or "|" not in below:
         return None
     dashes = _cells(below)
     if not 1 < len(dashes) <= _MAX_COLUMNS or not all(map(_DASHES.fullmatch, dashes)):
         return None
-    if len(_cells(_unquoted(lines[index], quote)[1])) != len(dashes):
+    if len(_cells(unquoted(lines[index], quote)[1])) != len(dashes):
         return None
     right = tuple(cell.endswith(":") and not cell.startswith(":") for cell in dashes)
     return _Table(right, tuple(cell[0] == cell[-1] == ":" for cell in dashes))
