@@ -17,8 +17,9 @@ from gochat.protocol import messages as wire
 
 #: What parameters are called; each name stands for one thing.
 NAMES = {
-    "after", "around", "before", "conversation", "cursor", "device", "emoji", "form", "history",
-    "invite", "level", "lifetime", "limit", "message", "meta", "name", "new", "old", "on",
+    "after", "around", "at", "before", "conversation", "cursor", "device", "duration", "emoji",
+    "form", "history", "interval", "invite", "level", "lifetime", "limit", "message", "meta",
+    "name", "new", "old", "on",
     "options", "outbox", "outgoing", "password", "private", "query", "reason", "room", "rooms",
     "scopes", "session_id", "ssl_context", "text", "token", "topic", "url",
 }  # fmt: skip
