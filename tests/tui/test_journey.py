@@ -73,7 +73,7 @@ async def test_two_people_register_see_each_other_talk_and_one_leaves(tmp_path: 
                 await ada.press("f2", "tab", "tab", "end", "enter")
                 await sees(ada, "@mei ›")
                 await typed(ada, "just for you")
-                await sees(mei, "Private")
+                await sees(mei, "Unread")
                 await mei.press("f6")
                 await sees(mei, "just for you")
                 await typed(mei, "thank you")

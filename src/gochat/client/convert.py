@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from gochat.client import entries, events, models
 from gochat.client.entries import LogEntry, MessageId
 from gochat.client.moments import moment
 from gochat.protocol import messages as wire
+
+#: Whole seconds, at most some three years of them.
+_SECONDS: Final = re.compile(r"[0-9]{1,8}")
 
 
 def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
@@ -67,7 +71,7 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
         case "unban":
             return entries.PersonUnbanned(**common, name=text)
         case "slow":
-            interval = timedelta(seconds=int(text) if text.isascii() and text.isdigit() else 0)
+            interval = timedelta(seconds=int(text) if _SECONDS.fullmatch(text) else 0)
             return entries.SlowModeChanged(**common, interval=interval)
         case "announcements":
             return entries.AnnouncementsChanged(**common, on=text == "on")

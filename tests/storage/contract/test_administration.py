@@ -122,11 +122,10 @@ async def test_audit_log_keeps_the_newest(store: Store, monkeypatch: pytest.Monk
 
 
 async def test_audit_log_survives_a_restart(open_it: OpenStore, url: str) -> None:
-    if ":memory:" in url:
-        pytest.skip("nothing in memory does")
     async with open_it() as store:
         await store.administration.record(act("one"))
+    kept = [] if ":memory:" in url else ["one"]
     async with open_it() as store:
-        assert await store.administration.record(act("two")) == 2
+        assert await store.administration.record(act("two")) == len(kept) + 1
         entries, _ = await store.administration.audit(before=None, limit=9)
-        assert [entry.act for entry in entries] == ["two", "one"]
+        assert [entry.act for entry in entries] == ["two", *kept]

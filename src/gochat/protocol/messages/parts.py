@@ -24,6 +24,8 @@ MAX_TIME: Final = 253_402_214_400_000
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TIME)]
 #: A time span, at most a year. Infinity and NaN are not JSON, but 1e308 is.
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
+#: The same in whole seconds.
+WholeSeconds: TypeAlias = Annotated[int, Meta(ge=0, le=31_536_000)]
 #: A correlation id: chosen by the client, and echoed.
 RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 #: A client's id for one log entry that it writes, unique per sender; a retry carries the same.
@@ -113,7 +115,7 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     operator: bool = False
     private: bool = False
     history: HistorySetting = "shown"
-    slow: Int = 0
+    slow: WholeSeconds = 0
     announcements: bool = False
     archived: bool = False
     floor: Int = 0
@@ -284,7 +286,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     form: Form = "text"
     meta: dict[str, str] = {}
     reason: str = ""
-    seconds: Int = 0
+    seconds: WholeSeconds = 0
     conv: str | None = None
 
     @property
