@@ -13,6 +13,7 @@ from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 
+from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.host.screen_writer import ScreenWriter
 from gochat.tui.text.wrap import clusters
@@ -149,3 +150,16 @@ async def test_what_a_key_costs_is_bounded(
         await pilot.press("escape")
         await settle(pilot)
         assert len(write()) < most
+
+
+@pytest.mark.anyio
+async def test_all_is_drawn_again_when_asked_for(open_app: OpenApp) -> None:
+    """Another program may have written over it, as `wall` does."""
+    async with open_app((80, 24)) as pilot:
+        app = pilot.app
+        assert isinstance(app, GochatApp)
+        await settle(pilot)
+        known = app.screen_writer
+        await pilot.press("ctrl+l")
+        await settle(pilot)
+        assert app.screen_writer is not known

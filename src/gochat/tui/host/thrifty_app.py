@@ -52,6 +52,11 @@ class ThriftyApp(ThemedApp):
         """Take the terminal's screen for unknown: something else may have written to it."""
         self._screen_writer = None
 
+    def action_redraw(self) -> None:
+        """Draw the whole screen again: another program has written over it."""
+        self.forget_screen()
+        self.screen.refresh(layout=True)
+
     async def on_mount(self) -> None:
         """Write everything again after an editor or the shell had the terminal."""
         self.app_resume_signal.subscribe(self, lambda _: self.forget_screen(), immediate=True)

@@ -179,8 +179,9 @@ class MessageInput(TextArea):
         self._replace_via_keyboard("\n", *self.selection)
 
     def action_clear(self) -> None:
-        """Clear the field; Ctrl+Z brings it back."""
+        """Clear the field, which Ctrl+Z brings back, and draw the screen again, as shells do."""
         self.clear()
+        self.call_later(self.run_action, "app.redraw")
 
     def action_complete(self, step: int) -> None:
         """Take the next completion."""
