@@ -61,7 +61,8 @@ async def code_of(
     server: Server, *, uses: int = 1, room: str | None = None, maker: str = ""
 ) -> str:
     admission = server.services.admission
-    made = await admission.create(uses=uses, life=DAY, room=room, maker=maker or None)
+    made = await admission.draft(uses=uses, life=DAY, room=room, maker=maker or None)
+    await admission.add(made.invitation)
     return made.code
 
 

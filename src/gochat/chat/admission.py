@@ -164,20 +164,6 @@ class Admission:
         found = None if digest is None else await self._store.admission.invitation(digest)
         return found if found is not None and found.is_good(self._clock()) else None
 
-    async def create(
-        self,
-        *,
-        uses: int,
-        life: int,
-        room: str | None = None,
-        maker: str | None = None,
-        note: str = "",
-    ) -> NewInvitation:
-        """Make and keep an invitation. As :meth:`draft`; also raises ``too_many``."""
-        made = await self.draft(uses=uses, life=life, room=room, maker=maker, note=note)
-        await self.add(made.invitation)
-        return made
-
     async def draft(
         self,
         *,

@@ -33,7 +33,7 @@ TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
 #: The longest lifetime of a program's token, in milliseconds.
 PROGRAM_LIFETIME: Final = 365 * 24 * 3600 * 1000
 #: With which a token begins, so that people and tools that look for secrets recognise it.
-TOKEN_PREFIX: Final = "gct_"  # noqa: S105
+TOKEN_PREFIX: Final = "gct_"  # noqa: S105 -- no secret: what all tokens begin with
 _SECRET_SIZE: Final = 32
 #: A token that is valid for more lifetimes than this was issued while the clock was far ahead, and
 #: would stay valid for as long. More than one, because the clock may be behind now, which must not

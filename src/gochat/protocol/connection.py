@@ -119,7 +119,8 @@ class Connection(Generic[In, Out]):
     def __init__(
         self, role: Role, *, framing: Framing | None = None, state: State = State.ANONYMOUS
     ) -> None:
-        self._side: _Side[In] = _CLIENT if role is Role.CLIENT else _SERVER  # type: ignore[assignment]
+        side = _CLIENT if role is Role.CLIENT else _SERVER
+        self._side: _Side[In] = side  # type: ignore[assignment]  # the overloads tie it to the role
         self._framing: Framing = FrameDecoder() if framing is None else framing
         self._pending: str | None = None  # a client's: the id of its login or logout
         self.state = state

@@ -131,8 +131,8 @@ class RegistrationLimiter:
         self._require(self._guessed, address)
         found = await find(code)
         if found is None:
-            # Only now, so that a class that registers together is no crowd of guessers. Whoever
-            # guesses on many connections at once gets one more guess on each.
+            # Only now, so that a class that registers together is not taken for a crowd of
+            # guessers. Whoever guesses on many connections at once gets one more guess on each.
             self._guessed.charge(address, self._clock())
             log.info("invite code refused", address=address)
             raise not_valid()
@@ -172,7 +172,7 @@ async def follow_mode(
 ) -> None:
     """Read who may register, for those who only ask; and again and again where others can set it.
 
-    Whoever registers is told what is in the store in any case. Calls `task_status.started` when it
+    A registration itself always goes by what is in the store. Calls `task_status.started` when it
     was read once, or can't be.
     """
     with suppress(StoreUnavailable):

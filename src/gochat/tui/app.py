@@ -55,8 +55,8 @@ class GochatApp(ThriftyApp):
     TITLE = "gochat"
     ENABLE_COMMAND_PALETTE = False
     # Textual declares these two as attributes of the instance, which a ClassVar can't override.
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]  # noqa: RUF012 -- as Textual has it
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-tall")]  # noqa: RUF012 -- likewise
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
 
     def __init__(

@@ -201,7 +201,7 @@ class PlainCommands:
         self._say(_NOT_HERE)
 
     def favourite(self) -> None:
-        """There is no list."""
+        """Refuse: there are favourites only in the list on the screen."""
         self._say(_NOT_HERE)
 
     def open_panel(self, panel: str, text: str = "") -> None:
