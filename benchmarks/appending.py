@@ -9,8 +9,9 @@ import trio
 
 from gochat.chat import conversations
 from gochat.chat.account import Account
+from gochat.chat.log import Appended, Draft
 from gochat.chat.names import fold
-from gochat.chat.store import Appended, Draft, Store
+from gochat.chat.store import Store
 
 SPEAKER: Final = Account(
     key=fold("speaker"), name="speaker", password_hash="-", created=1_700_000_000_000

@@ -20,7 +20,7 @@ from benchmarks.appending import SPEAKER, append
 from benchmarks.redis_server import Redis
 from benchmarks.report import Report, Row
 from benchmarks.servers import PATIENCE, cpu_exactly
-from gochat.chat.store import Batch
+from gochat.chat.log import Batch
 from gochat.storage import open_store
 
 

@@ -10,7 +10,7 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 from storing import Chat, draft
 
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.storage import open_store
 from gochat.storage.sqlite import SqliteStore
 

@@ -12,7 +12,7 @@ from talking import World
 from gochat.chat.commits import MAX_TRIES, Outcome, settle
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.drafts import MAX_REACTIONS
-from gochat.chat.store import Appended, Draft, Unchanged
+from gochat.chat.log import Appended, Draft, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import (
     CreateRoom,

@@ -10,7 +10,7 @@ from talking import World
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.names import NameKey
-from gochat.chat.store import RoomState
+from gochat.chat.room_state import RoomState
 from gochat.protocol.messages import CreateRoom
 
 pytestmark = pytest.mark.trio

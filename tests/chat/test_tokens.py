@@ -13,7 +13,7 @@ from talking import World
 from gochat.chat import tokens as module
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.store import MAX_DEVICES, MAX_PROGRAMS
+from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS
 from gochat.chat.tokens import PROGRAM_LIFETIME, TOKEN_LIFETIME, IssuedToken, Tokens
 from gochat.errors import ChatError, StoreUnavailable
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import drafts, emoji, extras, names, passwords, rooms, store
+from gochat.chat import drafts, emoji, extras, names, passwords, rooms, token
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
@@ -284,8 +284,8 @@ FIXED = {
     "characters of a reason": extras.MAX_REASON,
     "bytes of metadata": extras.MAX_META,
     "mentions found in a message": drafts.MAX_MENTIONS,
-    "sessions of an account's devices": store.MAX_DEVICES,
-    "sessions of its programs": store.MAX_PROGRAMS,
+    "sessions of an account's devices": token.MAX_DEVICES,
+    "sessions of its programs": token.MAX_PROGRAMS,
 }
 
 

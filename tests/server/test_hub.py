@@ -17,8 +17,8 @@ from trio.testing import MockClock
 from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.grants import EVERYTHING
+from gochat.chat.log import Batch, Logged
 from gochat.chat.names import NameKey
-from gochat.chat.store import Batch, Logged
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Capability,

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from gochat.chat.drafts import MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT
 from gochat.chat.emoji import MAX_EMOJI
+from gochat.chat.log import Page
 from gochat.chat.names import MAX_NAME
-from gochat.chat.store import Page
 from gochat.protocol.codec import decode_server_message, encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import History, HistoryPage, Message, Reaction

@@ -7,7 +7,7 @@ import trio
 from peers import PASSWORD, Peer, running_server
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.store import Batch
+from gochat.chat.log import Batch
 from gochat.protocol.messages import LoggedIn, Login, Message, Ping, Pong, Resume, Send, Sent
 from gochat.server.hub import Hub
 from gochat.server.posted_messages import PostedMessages

@@ -14,7 +14,7 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 from two_servers import two_servers
 
-from gochat.chat.store import MAX_DEVICES, MAX_PROGRAMS
+from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS
 from gochat.chat.tokens import Tokens
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE

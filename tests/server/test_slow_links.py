@@ -14,8 +14,8 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.conversations import LOBBY_KEY, addressed, private
+from gochat.chat.log import Batch, Logged
 from gochat.chat.names import NameKey
-from gochat.chat.store import Batch, Logged
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (

@@ -17,7 +17,7 @@ from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
-from gochat.chat.store import Page
+from gochat.chat.log import Page
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE
 from gochat.protocol.messages import (

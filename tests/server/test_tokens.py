@@ -16,7 +16,7 @@ from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes, until
 from redis_process import RedisServer
 
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.chat.tokens import TOKEN_LIFETIME, HeldToken, Tokens
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import (

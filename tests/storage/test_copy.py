@@ -30,7 +30,7 @@ from gochat.chat import extras
 from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock

@@ -16,7 +16,8 @@ from redis_process import RedisServer
 from storing import Chat, Following, draft, follow, key, person
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.store import Appended, Store, Unchanged
+from gochat.chat.log import Appended, Unchanged
+from gochat.chat.store import Store
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock

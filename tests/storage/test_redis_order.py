@@ -10,7 +10,7 @@ from storing import Following
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.store import Logged
+from gochat.chat.log import Logged
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.redis.link.epoch_tracker import Break

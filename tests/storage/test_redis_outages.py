@@ -13,7 +13,7 @@ from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, unti
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, follow, key, person
 
-from gochat.chat.store import Appended, Draft
+from gochat.chat.log import Appended, Draft
 from gochat.errors import StoreUnavailable
 from gochat.storage.redis import log
 from gochat.storage.redis.link import epoch_tracker

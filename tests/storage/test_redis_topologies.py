@@ -17,7 +17,8 @@ from redis_nodes import REDIS_TIMEOUT, Histories, say_when_possible, until, when
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft, follow, key
 
-from gochat.chat.store import Appended, Store
+from gochat.chat.log import Appended
+from gochat.chat.store import Store
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage import open_store
 

@@ -21,7 +21,7 @@ from redis_nodes import until
 from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common import worker

@@ -14,7 +14,8 @@ from patience import PATIENCE
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft
 
-from gochat.chat.store import Appended, Store
+from gochat.chat.log import Appended
+from gochat.chat.store import Store
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.redis.nodes.bus import BEATS, RedisNodeBus

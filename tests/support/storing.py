@@ -11,18 +11,11 @@ import trio
 from gochat.chat import conversations, names
 from gochat.chat.account import Account
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.log import Appended, Batch, Draft, Logged, Page, Unchanged
 from gochat.chat.names import NameKey
-from gochat.chat.store import (
-    Appended,
-    Batch,
-    Draft,
-    Logged,
-    Page,
-    RoomState,
-    Store,
-    Token,
-    Unchanged,
-)
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
+from gochat.chat.token import Token
 from gochat.errors import ChatError
 from gochat.protocol import search_query
 from gochat.protocol.messages import Conversation, EntryKind, Message

@@ -13,9 +13,10 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
+from gochat.chat.log import Appended, Draft, Unchanged
 from gochat.chat.moderation import Moderation
 from gochat.chat.rooms import RoomDrafts
-from gochat.chat.store import Appended, Draft, Store, Unchanged
+from gochat.chat.store import Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import Message, Send
 

@@ -25,9 +25,7 @@ from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.one_time_codes import KeptCode
 from gochat.chat.passwords import Passwords, Verdict
-from gochat.chat.store import (
-    Store,
-)
+from gochat.chat.store import Store
 from gochat.chat.work_queue import Wait, wait_patiently
 from gochat.errors import ChatError, ErrorCode
 

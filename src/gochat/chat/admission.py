@@ -25,9 +25,11 @@ from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.external import Directory, NoDirectory, registered_elsewhere
 from gochat.chat.facts import Facts
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length
-from gochat.chat.store import Draft, RoomState, Store
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 
 Mode: TypeAlias = Literal["open", "invite", "closed"]

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.store import Appended, Draft, Unchanged
+from gochat.chat.log import Appended, Draft, Unchanged
 from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 
 #: How often a request is decided. Each time somebody else has committed a conflicting change, so

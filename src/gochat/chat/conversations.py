@@ -8,17 +8,33 @@ from __future__ import annotations
 
 from typing import Final, NewType
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gochat.chat import names
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import LOBBY, Message
+from gochat.protocol.messages import LOBBY, Level, Message
 
 #: ``#lobby``, ``#room``, or ``@a,b`` for the private conversation of a and b (a ≤ b).
 ConversationKey = NewType("ConversationKey", str)
 
 LOBBY_KEY: Final = ConversationKey(LOBBY)
+
+
+class Summary(Struct, frozen=True):
+    """What can be read of a person's conversation without counting anything.
+
+    `address` is as the person sees it. `head` is the newest seq, 0 without entries, and `ts` the
+    time of that entry, or 0. `read` and `level` are the person's.
+    """
+
+    key: ConversationKey
+    address: str
+    epoch: str
+    head: int
+    ts: int
+    read: int
+    level: Level
 
 
 def key(address: str, own: NameKey, field: str = "to") -> ConversationKey:

@@ -22,10 +22,12 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
+from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest, content
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length, not_inside, unknown_message
-from gochat.chat.store import Draft, RoomState, Store
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     Delete,

@@ -16,7 +16,8 @@ from gochat.chat.commits import Outcome, settle
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.facts import Facts
-from gochat.chat.store import Appended, Draft, Store
+from gochat.chat.log import Appended, Draft
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 
 

@@ -13,8 +13,9 @@ from typing import Final
 from gochat.chat.accounts import Identity
 from gochat.chat.drafts import Destination, draft_of
 from gochat.chat.facts import Facts
+from gochat.chat.log import Draft
 from gochat.chat.room_access import RoomAccess
-from gochat.chat.store import Draft, RoomState
+from gochat.chat.room_state import RoomState
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Ban, SetAnnouncements, SetArchived, SetSlowMode, Unban
 

@@ -22,8 +22,9 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, draft_of
+from gochat.chat.log import Appended, Draft
 from gochat.chat.log_requests import LogRequest, RoomRequest
-from gochat.chat.store import Appended, Draft, Store
+from gochat.chat.store import Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import Ban, Invite, Kick, SetOperator, Unban
 

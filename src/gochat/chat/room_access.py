@@ -11,7 +11,8 @@ from gochat.chat.directory import Directory
 from gochat.chat.facts import INSIDE, Role
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import not_inside
-from gochat.chat.store import RoomState, Store
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 
 

@@ -22,10 +22,12 @@ from gochat.chat.accounts import Identity
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, draft_of, make_draft
 from gochat.chat.facts import Facts
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import banned, blocked, check_length, room_exists
 from gochat.chat.room_access import RoomAccess, operators_only
-from gochat.chat.store import Draft, RoomState, Store
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     CreateRoom,

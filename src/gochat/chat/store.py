@@ -16,272 +16,46 @@ contract test suite runs over both. Common to all methods:
 - Times are milliseconds since the Unix epoch.
 - Addresses and names are ordered by code points.
 
-The log
-=======
-
-Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a line
-of chat: a join, a topic, an edit are entries too, and the commit that appends them also changes
-what they affect (the list of members, the current text). So the log is the one history of all that
-happened, and everything else is a view of it.
-
-Entries are ordered by seq, not by time. Within a conversation `ts` never decreases, unless the
-clock was wrong by more than :data:`MAX_AHEAD`. If the clock is set back by less, `ts` stays where
-it is until the clock has caught up; if the conversation is further ahead, the next entry returns to
-the clock. So many entries can have one `ts`, but only those of at most :data:`MAX_AHEAD`: for that
-long, `ts` and seq don't tell an entry from another one that a rewritten log has in its place. The
-epoch does: each log has its own, and a store that lost data changes it. A room is never deleted, so
-its name never stands for another log in the same epoch. The clock is that of the store, one for all
-nodes: on Redis that of the Redis server, not of the node.
+What the methods take and return is in :mod:`gochat.chat.log`, :mod:`gochat.chat.account`,
+:mod:`gochat.chat.token`, :mod:`gochat.chat.room_state` and :mod:`gochat.chat.conversations`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import trio
-from msgspec import Struct
 
-from gochat.chat import extras
 from gochat.chat.account import Account
 from gochat.chat.administration import Administration
 from gochat.chat.admission_store import AdmissionStore
-from gochat.chat.conversations import ConversationKey
-from gochat.chat.emoji import normalise
-from gochat.chat.facts import INSIDE, Facts, Role
+from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.health import StoreHealth
-from gochat.chat.modes import Modes, refusal
+from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import NodeBus
-from gochat.errors import ChatError, StoreUnavailable
+from gochat.chat.room_state import RoomState
+from gochat.chat.token import Token
+from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,
-    EntryKind,
-    HistorySetting,
     Invitation,
     Level,
     Member,
     Message,
     Room,
     RoomBan,
-    TokenScope,
 )
 
 #: Unread and mention counts stop here: nobody needs a larger exact number, and the time to count
 #: must not grow with the length of an absence.
-MAX_COUNTED = 1000
-
-#: Milliseconds for which the time of a conversation may be ahead of the clock. More than the error
-#: of a clock that is kept by NTP or corrected by hand; little enough that after a jump of the clock
-#: new entries soon have its time again.
-MAX_AHEAD: Final = 5 * 60 * 1000
+MAX_COUNTED: Final = 1000
 
 #: Milliseconds for which a store remembers the addresses from which somebody has logged in.
 LOGIN_MEMORY: Final = 30 * 24 * 3600 * 1000
 #: How many of these addresses: a person has a home, an office, a telephone, and travels.
 LOGIN_ADDRESSES: Final = 16
-#: Tokens of an account, of its devices and of its programs. Neither kind takes the other's room:
-#: logging in again and again ends no program, and programs log nobody out.
-MAX_DEVICES: Final = 24
-MAX_PROGRAMS: Final = 8
-#: In bytes.
-TOKEN_ID_SIZE: Final = 16
-
-
-class Token(Struct, frozen=True, kw_only=True):
-    """A session: a device on which a person is logged in, or a program's.
-
-    `id` names it; `digest` is the SHA-256 of its secret. `generation` is the account's at the time
-    of the login; the token is valid while the account still has the same. `device` is what its
-    owner calls it, and `address` where it was last used from. `created`, `seen` (its last use, to a
-    day) and `expires` are in milliseconds since the Unix epoch.
-
-    A program's token has `scopes`, and perhaps `rooms`, by their keys
-    (:class:`~gochat.chat.grants.Grant`); a device's has neither.
-    """
-
-    id: bytes
-    digest: bytes
-    account: NameKey
-    expires: int
-    generation: int = 0
-    device: str = ""
-    address: str = ""
-    created: int = 0
-    seen: int = 0
-    scopes: tuple[TokenScope, ...] = ()
-    rooms: tuple[ConversationKey, ...] = ()
-
-    @property
-    def is_program(self) -> bool:
-        """Whether it was made for a program, and not by a login."""
-        return bool(self.scopes)
-
-
-class Draft(Struct, frozen=True, kw_only=True):
-    """An entry that is to be appended to the log.
-
-    `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
-    (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
-    `subject` is the key of the person whom an ``invite``, ``kick``, ``ban``, ``unban``,
-    ``operator`` or ``member`` entry is about, and `mentioned` the keys of `mentions`: none where
-    everybody is mentioned. `facts` is what the decision to allow the draft was based on, where that
-    can change. `extra` is what :mod:`gochat.chat.extras` makes of the entry's form, metadata and
-    reason.
-    """
-
-    conversation: ConversationKey
-    to: str
-    sender_key: NameKey
-    sender: str
-    kind: EntryKind = "text"
-    text: str = ""
-    ref: int | None = None
-    cid: str | None = None
-    mentions: tuple[str, ...] = ()
-    mentioned: tuple[NameKey, ...] = ()
-    subject: NameKey | None = None
-    facts: Facts | None = None
-    extra: str = ""
-
-    def is_repeated_by(self, entry: Message) -> bool:
-        """Return True if an entry, in its current form, is what this draft makes.
-
-        Its kind, text, ref and extras are equal. An edited or deleted text counts as equal, and so
-        does another spelling of an emoji.
-        """
-        if (entry.kind, entry.ref) != (self.kind, self.ref):
-            return False
-        if not entry.deleted and extras.of_entry(entry) != self.extra:
-            return False
-        if entry.text == self.text or entry.deleted or entry.edited is not None:
-            return True
-        emoji = normalise(entry.text) if entry.kind in ("react", "unreact") else None
-        return emoji is not None and emoji == normalise(self.text)
-
-
-class Appended(Struct, frozen=True):
-    """A draft that is committed.
-
-    With `dup` it was committed before, and `entry` is that entry in its current form.
-    """
-
-    entry: Message
-    dup: bool = False
-
-
-class Unchanged(Struct, frozen=True):
-    """A draft that was not appended, because what it asks for is so already."""
-
-
-class Logged(Struct, frozen=True):
-    """An entry with the key of its conversation; `subject` as in :class:`Draft`.
-
-    `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`). `topic`,
-    of an ``invite``: that of the room. `uninvited` are those whose invitation this entry ended.
-    """
-
-    conversation: ConversationKey
-    entry: Message
-    subject: NameKey | None = None
-    floor: int = 0
-    topic: str = ""
-    uninvited: tuple[NameKey, ...] = ()
-
-
-class Batch(Struct, frozen=True):
-    """The entries that one or more commits added, in order."""
-
-    entries: Sequence[Logged]
-
-
-class Page(Struct, frozen=True):
-    """Contiguous entries in the order of seq; `head` is the newest seq of the conversation.
-
-    `floor` is the viewer's: entries up to it are left out. `is_inside` is whether the viewer was in
-    the room at the moment of reading; for the lobby and private conversations it is always true.
-    """
-
-    epoch: str
-    head: int
-    entries: Sequence[Message]
-    is_inside: bool = True
-    floor: int = 0
-
-
-class Summary(Struct, frozen=True):
-    """What can be read of a person's conversation without counting anything.
-
-    `address` is as the person sees it. `head` is the newest seq, 0 without entries, and `ts` the
-    time of that entry, or 0. `read` and `level` are the person's.
-    """
-
-    key: ConversationKey
-    address: str
-    epoch: str
-    head: int
-    ts: int
-    read: int
-    level: Level
-
-
-class Waiting(Struct, frozen=True):
-    """Messages of others in a conversation, in the order of seq.
-
-    All entries up to `read_to` were examined, which may be many more than the messages. While
-    `read_to` is less than `head`, there are more to examine.
-    """
-
-    head: int
-    read_to: int
-    messages: Sequence[Message]
-
-
-class RoomState(Struct, frozen=True, kw_only=True):
-    """A room. `role` is that of the person it was read for: None if not a member."""
-
-    key: ConversationKey
-    name: str
-    topic: str
-    private: bool
-    members: int
-    role: Literal["member", "operator", "invited", "banned"] | None = None
-    history: HistorySetting = "shown"
-    modes: Modes = Modes()
-    #: Milliseconds until slow mode lets the person write.
-    wait: int = 0
-    #: Of a person who is banned.
-    ban: RoomBan | None = None
-
-    @property
-    def standing(self) -> Role:
-        """The role, as :class:`Facts` has it."""
-        return self.role or "nobody"
-
-    def refusal(self, kind: EntryKind, field: str) -> ChatError | None:
-        """Return None, or the error for an entry of a kind that the room's modes don't permit."""
-        why = self.modes.closed(kind, is_operator=self.role == "operator", is_waiting=self.wait > 0)
-        return None if why is None else refusal(why, self.name, self.modes, self.wait, field)
-
-    @property
-    def is_inside(self) -> bool:
-        """True if the person is in the room."""
-        return self.role in INSIDE
-
-    @property
-    def is_hidden(self) -> bool:
-        """True if the room's existence must be kept from the person.
-
-        It is private, and they are neither in it nor invited.
-        """
-        return self.private and self.role in (None, "banned")
-
-
-class Submission(NamedTuple):
-    """Drafts to append, and what is called with their outcomes."""
-
-    drafts: Sequence[Draft]
-    done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None]
 
 
 class Store(Protocol):
@@ -364,9 +138,9 @@ class Store(Protocol):
         """Add a token; `address` is where its account logged in from, None if not by password.
 
         Return the ids of the tokens that it revoked: where a device makes more than
-        :data:`MAX_DEVICES`, those not seen for longest. Return None, and add nothing, where a
-        program's token would make more than :data:`MAX_PROGRAMS`. Tokens that are not valid don't
-        count, and may be deleted.
+        :data:`~.token.MAX_DEVICES`, those not seen for longest. Return None, and add nothing, where
+        a program's token would make more than :data:`~.token.MAX_PROGRAMS`. Tokens that are not
+        valid don't count, and may be deleted.
 
         It remembers the account's last :data:`LOGIN_ADDRESSES` addresses, each for
         :data:`LOGIN_MEMORY`.

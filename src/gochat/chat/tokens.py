@@ -24,7 +24,8 @@ from msgspec.structs import replace
 from gochat.chat.accounts import Identity, wrong_credentials
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import LOGIN_MEMORY, MAX_PROGRAMS, TOKEN_ID_SIZE, Store, Token
+from gochat.chat.store import LOGIN_MEMORY, Store
+from gochat.chat.token import MAX_PROGRAMS, TOKEN_ID_SIZE, Token
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import TokenScope
 

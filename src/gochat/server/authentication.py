@@ -17,8 +17,8 @@ from gochat.chat.accounts import Identity
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.commits import Outcome, settle
 from gochat.chat.grants import Grant
+from gochat.chat.log import Appended
 from gochat.chat.names import NameKey
-from gochat.chat.store import Appended
 from gochat.chat.tokens import IssuedToken
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable

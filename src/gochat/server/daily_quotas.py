@@ -11,9 +11,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
+from gochat.chat.log import Appended
 from gochat.chat.log_requests import LogRequest, content
 from gochat.chat.names import NameKey
-from gochat.chat.store import Appended
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Ban, CreateRoom, Delete, Kick, Leave, Send

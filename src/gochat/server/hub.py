@@ -25,6 +25,7 @@ from gochat.chat.conversations import (
 )
 from gochat.chat.extras import plain
 from gochat.chat.history import views
+from gochat.chat.log import Batch, Logged
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import (
     Arrived,
@@ -37,7 +38,6 @@ from gochat.chat.node_bus import (
     Typed,
 )
 from gochat.chat.presence import Roster
-from gochat.chat.store import Batch, Logged
 from gochat.chat.typing_notices import TypingNotices
 from gochat.histogram import SIZES, Histogram
 from gochat.protocol.codec import encode

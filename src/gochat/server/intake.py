@@ -27,7 +27,7 @@ from typing import Final, NoReturn, Protocol
 import structlog
 import trio
 
-from gochat.chat.store import Submission
+from gochat.chat.log import Submission
 from gochat.server.sockets import READ_SIZE
 
 log = structlog.stdlib.get_logger()

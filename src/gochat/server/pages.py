@@ -9,8 +9,8 @@ from typing import Final
 
 from gochat.chat.conversations import addressed
 from gochat.chat.extras import plain
+from gochat.chat.log import Page
 from gochat.chat.names import NameKey
-from gochat.chat.store import Page
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import History, HistoryPage, Message
 

@@ -17,7 +17,7 @@ import trio
 
 from gochat.chat.at_once import WouldWait, at_once
 from gochat.chat.commits import Outcome
-from gochat.chat.store import Draft, Submission
+from gochat.chat.log import Draft, Submission
 from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 from gochat.protocol.codec import decode_sends
 from gochat.protocol.messages import Send

@@ -13,9 +13,9 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest
 from gochat.chat.scopes import Scope
-from gochat.chat.store import Draft
 from gochat.protocol.messages import (
     Away,
     Ban,

@@ -22,8 +22,8 @@ import trio
 
 from gochat.chat.accounts import Identity
 from gochat.chat.grants import NOTHING, Grant
+from gochat.chat.log import Submission
 from gochat.chat.names import NameKey
-from gochat.chat.store import Submission
 from gochat.errors import (
     ChatError,
     ErrorCode,

@@ -20,10 +20,10 @@ from msgspec import structs
 
 from gochat.chat import conversations
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import ConversationKey
+from gochat.chat.conversations import ConversationKey, Summary
+from gochat.chat.log import Page
 from gochat.chat.names import NameKey
 from gochat.chat.rooms import MAX_INVITATIONS
-from gochat.chat.store import Page, Summary
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (

@@ -19,8 +19,8 @@ from gochat.chat.accounts import Identity
 from gochat.chat.commits import MAX_TRIES, Decision, Outcome, settle
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.drafts import derived_cid
+from gochat.chat.log import Appended, Draft, Unchanged
 from gochat.chat.log_requests import LogRequest
-from gochat.chat.store import Appended, Draft, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
     CreateRoom,

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from gochat.chat.store import MAX_AHEAD
+from gochat.chat.log import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.sqlite import database, files, history, search, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS

@@ -7,7 +7,7 @@ from storing import Chat, Clock, draft, key, person
 
 from gochat.chat import extras
 from gochat.chat.facts import Facts
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.errors import FactsChanged
 from gochat.protocol.messages import RoomBan
 

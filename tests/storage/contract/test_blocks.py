@@ -6,7 +6,7 @@ import pytest
 from storing import Chat, draft, key, person
 
 from gochat.chat.facts import Facts
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.protocol.messages import EntryKind
 from gochat.protocol.text import EVERYBODY
 

@@ -8,7 +8,7 @@ import trio
 from storing import Chat, Following, draft, follow, person
 
 from gochat.chat import extras
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.protocol.codec import encode
 
 pytestmark = pytest.mark.trio

@@ -9,7 +9,7 @@ import pytest
 from storing import Chat, draft, person
 
 from gochat.chat.facts import INSIDE, Facts
-from gochat.chat.store import Appended, Draft
+from gochat.chat.log import Appended, Draft
 from gochat.errors import FactsChanged
 
 pytestmark = pytest.mark.trio

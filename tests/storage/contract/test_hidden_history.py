@@ -10,7 +10,7 @@ from patience import PATIENCE
 from storing import Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.facts import INSIDE, Facts
-from gochat.chat.store import Appended
+from gochat.chat.log import Appended
 from gochat.protocol.messages import EntryKind, Message
 
 pytestmark = pytest.mark.trio

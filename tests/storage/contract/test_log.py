@@ -13,7 +13,8 @@ from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat import extras
-from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store, Unchanged
+from gochat.chat.log import MAX_AHEAD, Appended, Batch, Draft, Unchanged
+from gochat.chat.store import Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Message
 

@@ -6,8 +6,8 @@ import pytest
 from storing import Chat, Clock, draft, person
 
 from gochat.chat.facts import INSIDE, Facts
+from gochat.chat.log import Appended
 from gochat.chat.modes import Modes
-from gochat.chat.store import Appended
 from gochat.errors import FactsChanged
 from gochat.protocol.messages import EntryKind
 

@@ -9,7 +9,8 @@ import trio
 from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
-from gochat.chat.store import Appended, RoomState
+from gochat.chat.log import Appended
+from gochat.chat.room_state import RoomState
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Invitation, Member, Room
 

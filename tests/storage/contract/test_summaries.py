@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from storing import Chat, Clock, key, person
 
-from gochat.chat.store import MAX_AHEAD, Store, Summary
+from gochat.chat.conversations import Summary
+from gochat.chat.log import MAX_AHEAD
+from gochat.chat.store import Store
 
 pytestmark = pytest.mark.trio
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.store import LOGIN_ADDRESSES, MAX_DEVICES, MAX_PROGRAMS
+from gochat.chat.store import LOGIN_ADDRESSES
+from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS
 
 pytestmark = pytest.mark.trio
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
-from gochat.chat.store import Appended, Draft, Submission, Unchanged
+from gochat.chat.log import Appended, Draft, Submission, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
 from gochat.server import delivery

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from gochat.chat.store import Batch
+from gochat.chat.log import Batch
 from gochat.errors import StoreCorrupt
 
 

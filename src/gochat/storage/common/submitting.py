@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from gochat.chat.store import Appended, Unchanged
+from gochat.chat.log import Appended, Unchanged
 from gochat.errors import ChatError, StoreUnavailable
 
 log = structlog.stdlib.get_logger()

@@ -25,23 +25,14 @@ from typing import Final
 import trio
 
 from gochat.chat.account import Account
-from gochat.chat.conversations import ConversationKey
+from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
+from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
-from gochat.chat.store import (
-    Appended,
-    Batch,
-    Draft,
-    Page,
-    RoomState,
-    Store,
-    Submission,
-    Summary,
-    Token,
-    Unchanged,
-    Waiting,
-)
+from gochat.chat.room_state import RoomState
+from gochat.chat.store import Store
+from gochat.chat.token import Token
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
 from gochat.storage.common.clock import wall_clock

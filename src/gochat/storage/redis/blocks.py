@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gochat.chat import conversations
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand

@@ -19,10 +19,10 @@ import msgspec
 from gochat.chat import conversations, extras
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.extras import extended
+from gochat.chat.log import MAX_AHEAD, Appended, Draft, Logged, Unchanged
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import cid_conflict, room_exists, unknown_message
 from gochat.chat.skeletons import looks_taken
-from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.clock import wall_clock

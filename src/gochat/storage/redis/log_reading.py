@@ -10,8 +10,8 @@ from msgspec import Struct, structs
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.history import as_seen
+from gochat.chat.log import Page, Waiting
 from gochat.chat.names import NameKey
-from gochat.chat.store import Page, Waiting
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import (
     Message,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from gochat.chat.store import Batch, Logged
+from gochat.chat.log import Batch, Logged
 from gochat.errors import LogInterrupted, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.followers import Followers
 from gochat.storage.redis.link.epoch_tracker import Break

@@ -9,7 +9,7 @@ from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import RoomState
+from gochat.chat.room_state import RoomState
 from gochat.protocol.messages import (
     Conversation,
     HistorySetting,

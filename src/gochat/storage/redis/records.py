@@ -11,8 +11,8 @@ from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import extended
 from gochat.chat.facts import Facts
+from gochat.chat.log import Logged
 from gochat.chat.names import NameKey, known
-from gochat.chat.store import Logged
 from gochat.protocol.messages import EntryKind, Level, Message, Reaction, RoomBan, TokenScope
 
 #: The kind of a feed element that is not an entry: a new epoch begins after it.
@@ -45,7 +45,7 @@ class Record(Struct, array_like=True, frozen=True):
 
 
 class TokenRecord(Struct, array_like=True, frozen=True):
-    """A session token as stored, also by ``token_add.lua``: see :class:`gochat.chat.store.Token`.
+    """A session token as stored, also by ``token_add.lua``: see :class:`gochat.chat.token.Token`.
 
     `digest` is in hexadecimal digits.
     """

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey, Summary
 from gochat.chat.names import NameKey
-from gochat.chat.store import Summary
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys

@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gochat.chat.names import NameKey
-from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, MAX_DEVICES, MAX_PROGRAMS, Token
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY
+from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS, Token
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys

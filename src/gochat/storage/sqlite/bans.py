@@ -6,8 +6,8 @@ import sqlite3
 from typing import Final
 
 from gochat.chat import extras
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 from gochat.protocol.messages import RoomBan
 
 _HOLDS: Final = "(b.until = 0 OR b.until > ?)"

@@ -6,8 +6,8 @@ import sqlite3
 
 from msgspec.structs import replace
 
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 
 
 def blocked(db: sqlite3.Connection, person: NameKey) -> list[str]:

@@ -14,9 +14,9 @@ from msgspec import structs
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import extended
+from gochat.chat.log import Appended, Draft
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import cid_conflict
-from gochat.chat.store import Appended, Draft
 from gochat.protocol.messages import EntryKind, Message, Reaction
 from gochat.storage.sqlite.database import required
 

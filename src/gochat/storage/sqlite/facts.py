@@ -7,9 +7,9 @@ from typing import Final
 
 from gochat.chat import conversations
 from gochat.chat.facts import Facts
+from gochat.chat.log import Draft
 from gochat.chat.modes import OPEN
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import extended
+from gochat.chat.log import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
 from gochat.chat.refusals import room_exists, unknown_message
-from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
 from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings

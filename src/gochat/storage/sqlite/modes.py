@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from gochat.chat.log import Draft
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 
 

@@ -10,19 +10,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from gochat.chat import conversations
 from gochat.chat.account import Account
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey, Summary
 from gochat.chat.facts import INSIDE
 from gochat.chat.history import as_seen
+from gochat.chat.log import Appended, Draft, Page, Waiting
 from gochat.chat.names import NameKey
-from gochat.chat.store import (
-    MAX_COUNTED,
-    Appended,
-    Draft,
-    Page,
-    Summary,
-    Token,
-    Waiting,
-)
+from gochat.chat.store import MAX_COUNTED
+from gochat.chat.token import Token
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,

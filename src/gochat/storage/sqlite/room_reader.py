@@ -6,7 +6,7 @@ from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import RoomState
+from gochat.chat.room_state import RoomState
 from gochat.protocol.messages import Invitation, Member, Room, RoomBan
 from gochat.storage.sqlite import bans, blocks, modes
 from gochat.storage.sqlite.connections import ConnectionPool

@@ -6,14 +6,14 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft
 from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.directory import KnownConversation
 
 
 class Effect(NamedTuple):
-    """What an entry did that its followers must know: see :class:`~gochat.chat.store.Logged`."""
+    """What an entry did that its followers must know: see :class:`~gochat.chat.log.Logged`."""
 
     floor: int = 0
     topic: str = ""

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gochat.chat.names import NameKey
-from gochat.chat.store import (
-    LOGIN_ADDRESSES,
-    LOGIN_MEMORY,
-    MAX_DEVICES,
-    MAX_PROGRAMS,
-    Token,
-)
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY
+from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS, Token
 from gochat.storage.sqlite.log import Log
 
 _NAMES: Final = (

@@ -25,7 +25,7 @@ from typing import Protocol, TypeVar, cast
 import structlog
 
 from gochat.chat.health import StoreHealth
-from gochat.chat.store import Batch
+from gochat.chat.log import Batch
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.worker import MAX_WAITING, Job, Worker, running

@@ -24,7 +24,7 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
 
 #: Accounts, or sessions, per piece.

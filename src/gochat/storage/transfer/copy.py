@@ -43,7 +43,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import REDIS_SCHEMES
 from gochat.storage.common.clock import wall_clock

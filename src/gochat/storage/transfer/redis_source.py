@@ -18,7 +18,7 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import TOKEN_ID_SIZE, Token
+from gochat.chat.token import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.redis import admission
 from gochat.storage.redis import keys as key_kinds

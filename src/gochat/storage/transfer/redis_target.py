@@ -15,7 +15,7 @@ import msgspec
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import admission, scripts

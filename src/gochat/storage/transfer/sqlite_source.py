@@ -14,7 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import HistorySetting, Level
 from gochat.storage.sqlite import (

@@ -16,7 +16,7 @@ from typing import Final
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.store import Token
+from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.text import EVERYBODY
 from gochat.storage.sqlite import (

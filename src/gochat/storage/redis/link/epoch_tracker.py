@@ -36,7 +36,7 @@ import structlog
 from msgspec import Struct
 
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.store import Logged
+from gochat.chat.log import Logged
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import VERSION, Keys
 from gochat.storage.redis.link.wire import Arguments, Reply, Wire
