@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import drafts, emoji, extras, names, passwords, rooms, token
+from gochat.chat import blocks, drafts, emoji, extras, moderation, names, passwords, rooms, token
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
@@ -284,6 +284,9 @@ FIXED = {
     "characters of a reason": extras.MAX_REASON,
     "bytes of metadata": extras.MAX_META,
     "mentions found in a message": drafts.MAX_MENTIONS,
+    "pending invitations of a person": rooms.MAX_INVITATIONS,
+    "bans of a room": moderation.MAX_BANS,
+    "people whom a person blocks": blocks.MAX_BLOCKED,
     "sessions of an account's devices": token.MAX_DEVICES,
     "sessions of its programs": token.MAX_PROGRAMS,
 }
@@ -323,7 +326,7 @@ EXCHANGE: list[tuple[Side, m.Payload]] = [
         "S",
         m.LoggedIn(
             name="mei",
-            token="Zk9xQm1TVnJ0bGJ5c2VhNG5wM2t3aDh1ZDZ2Zzdy",
+            token="gct_aG93IG1hbnkgdGVhcG90cyBhcmUgdGhlcmUgaW4gdGhlIGtpdGNoZW4gb2YgbWVp",
             expires=TS + 30 * 24 * 3600 * 1000,
             limits=LIMITS,
             heartbeat=25.0,
@@ -432,6 +435,19 @@ def test_another_json_implementation_decodes_the_bytes_on_the_page() -> None:
 
 def test_page_shows_the_exchange_as_generated() -> None:
     assert section("A whole exchange").endswith("\n" + exchange())
+
+
+def test_first_chapter_shows_every_frame_of_the_exchange_and_the_first_in_bytes() -> None:
+    chapter = section("A minimal client")
+    blocks = re.findall(r"^```text\n(.*?)^```", chapter, re.S | re.M)
+    lines = "".join(blocks).splitlines()
+    payloads = [line for line in lines if line.startswith("{")]
+    frames = [line for line in lines if line not in payloads]
+    assert sorted(frames) == sorted(in_words().splitlines())
+    assert all(msgspec.json.decode(line, type=m.Send) for line in payloads)
+    first = codec.encode(EXCHANGE[0][1])
+    assert bytes_on_the_page(chapter) == [first]
+    assert f"```hex\n{in_hex(first)}\n```" in chapter
 
 
 def test_exchange_shows_the_six_functions() -> None:
