@@ -63,7 +63,7 @@ class Counting(trio.abc.Instrument):
         monkeypatch.setattr(pace, "LIMIT_APART", inf)
         monkeypatch.setattr(Wire, "send", counting_send)
         monkeypatch.setattr(posting, "encode", counting_encode)
-        monkeypatch.setattr("gochat.server.delivery.os", SimpleNamespace(write=counting_write))
+        monkeypatch.setattr("gochat.server.outlets.os", SimpleNamespace(write=counting_write))
         monkeypatch.setattr(Transaction, "commit", counting_commit)
 
     def start(self) -> None:

@@ -20,18 +20,9 @@ from patience import PATIENCE
 from trio.testing import MockClock, lockstep_stream_one_way_pair, wait_all_tasks_blocked
 
 from gochat.protocol.framing import FrameDecoder, frame
-from gochat.server.delivery import (
-    PIECE,
-    PLAIN,
-    Delivery,
-    EncodedOutlet,
-    Encoding,
-    Outlet,
-    SocketOutlet,
-    StreamOutlet,
-    open_delivery,
-)
+from gochat.server.delivery import PLAIN, Delivery, Encoding, Outlet, open_delivery
 from gochat.server.mailbox import OVERHEAD
+from gochat.server.outlets import PIECE, EncodedOutlet, SocketOutlet, StreamOutlet
 from gochat.server.tls import TlsStream
 
 pytestmark = [

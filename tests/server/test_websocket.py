@@ -41,7 +41,8 @@ from gochat.protocol.messages import (
 )
 from gochat.server import websocket
 from gochat.server.app import open_server
-from gochat.server.delivery import EncodedOutlet, open_delivery
+from gochat.server.delivery import open_delivery
+from gochat.server.outlets import EncodedOutlet
 
 pytestmark = pytest.mark.trio
 

@@ -18,19 +18,13 @@ from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.messages import ByeReason
 from gochat.server import crowding, log_follower
 from gochat.server.budget import CONNECTION, HANDSHAKE, OverBudget
-from gochat.server.delivery import (
-    PLAIN,
-    EncodedOutlet,
-    Encoding,
-    Outlet,
-    SocketOutlet,
-    StreamOutlet,
-)
+from gochat.server.delivery import PLAIN, Encoding, Outlet
 from gochat.server.handlers import Handlers
 from gochat.server.handshakes import Handshakes, refuse
 from gochat.server.intake import Intake
 from gochat.server.limits import MAX_REMEMBERED, network
 from gochat.server.listener import peer_of
+from gochat.server.outlets import EncodedOutlet, SocketOutlet, StreamOutlet
 from gochat.server.plain_sends import PlainSends
 from gochat.server.proxied import ProxiedConnections
 from gochat.server.proxy_protocol import TrustedProxies
