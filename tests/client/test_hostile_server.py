@@ -140,12 +140,17 @@ def decode_time(body: bytes) -> Any:
 class Events:
     """Replaces the client's buffer: passes every event on at once."""
 
+    is_full = False
+
     def __init__(self, model: ChatModel) -> None:
         self._model = model
 
     def put(self, events: Iterable[ClientEvent]) -> None:
         for event in events:
             self._model.apply(event)
+
+    def put_state(self, event: StateChanged) -> None:
+        self.put([event])
 
     def hold(self) -> None:
         """Pass events on all the same."""

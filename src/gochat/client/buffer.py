@@ -1,21 +1,29 @@
-"""The queue of events between the connection and the program."""
+"""The queue of events between the connection and the program.
+
+Its owner stops reading while :data:`EVENT_BUFFER` events wait, with one exception: the program may
+be waiting for a reply, which comes after them, in the very task that takes events. So while a reply
+is due the owner reads on, and once :data:`EVENT_BUFFER_BEFORE_REPLY` wait it puts only what can't
+be asked for again (:attr:`EventBuffer.is_full`). Of that there is little; were there not, reading
+stops at twice that number. So no more than that wait, and what one read or one page brings, with
+the entries that were kept aside for it.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from gochat.client.events import ClientEvent
+from gochat.client.events import ClientEvent, StateChanged
 
 #: How many events may wait before the client stops reading its socket: enough for bursts. The
 #: server holds the others, and disconnects a slow consumer.
 EVENT_BUFFER: Final = 1024
-#: The bound while a request waits for its reply: the reply comes after the events, and the
-#: iterating task itself may be waiting for it. 16 MiB of common messages.
+#: The bound while a request waits for its reply; what comes then is asked for again once there is
+#: room. 16 MiB of common messages.
 EVENT_BUFFER_BEFORE_REPLY: Final = 16 * EVENT_BUFFER
 
 
@@ -33,9 +41,21 @@ class EventBuffer:
 
     async def wait_for_room(self) -> None:
         """Wait until the connection may read on: at once until the first event is asked for."""
-        while not self._has_room():
-            self._freed = anyio.Event()
-            await self._freed.wait()
+        await self._wait_while(
+            lambda: (
+                self._count()
+                >= (2 * EVENT_BUFFER_BEFORE_REPLY if self._is_reply_due else EVENT_BUFFER)
+            )
+        )
+
+    async def wait_for_space(self) -> None:
+        """Wait until there is room for more, whether a reply is due or not."""
+        await self._wait_while(lambda: self._count() >= EVENT_BUFFER)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether events that can be asked for again must not be put."""
+        return self._count() >= EVENT_BUFFER_BEFORE_REPLY
 
     def expect_reply(self, *, is_due: bool) -> None:
         """Set whether a request waits for its reply, which is behind events."""
@@ -44,15 +64,22 @@ class EventBuffer:
 
     def put(self, events: Iterable[ClientEvent]) -> None:
         """Add events. Never blocks: the caller has waited for room."""
-        if self._held is not None:
-            self._held.extend(events)
-            if len(self._held) >= EVENT_BUFFER_BEFORE_REPLY:
-                self.release(())  # better out of order than unbounded
-            return
-        self._ready.extend(events)
-        while not self._is_wanted and len(self._ready) > EVENT_BUFFER:
-            self._ready.popleft()
+        queue = self._ready if self._held is None else self._held
+        queue.extend(events)
+        while not self._is_wanted and len(queue) > EVENT_BUFFER:
+            queue.popleft()
         self._wake()
+
+    def put_state(self, event: StateChanged) -> None:
+        """Add a state of the connection.
+
+        While many events wait it replaces the one before, if that is of the same state: attempts to
+        reconnect go on for as long as an outage lasts.
+        """
+        before = self._ready[-1] if len(self._ready) >= EVENT_BUFFER else None
+        if isinstance(before, StateChanged) and before.state is event.state:
+            self._ready.pop()
+        self.put([event])
 
     def hold(self) -> None:
         """Hold back the events put from now on, until :meth:`release`."""
@@ -90,15 +117,19 @@ class EventBuffer:
         self._free()
         return event
 
-    def _has_room(self) -> bool:
-        if not self._is_wanted:
-            return True  # the oldest are dropped
-        count = len(self._ready) + len(self._held or ())
-        return count < (EVENT_BUFFER_BEFORE_REPLY if self._is_reply_due else EVENT_BUFFER)
+    async def _wait_while(self, is_without_room: Callable[[], bool]) -> None:
+        while self._is_wanted and is_without_room():  # until then the oldest are dropped
+            if self._freed is None:
+                self._freed = anyio.Event()
+            await self._freed.wait()
+
+    def _count(self) -> int:
+        return len(self._ready) + len(self._held or ())
 
     def _free(self) -> None:
         if self._freed is not None:
             self._freed.set()
+            self._freed = None
 
     def _wake(self) -> None:
         if self._arrived is not None:

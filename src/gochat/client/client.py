@@ -44,16 +44,20 @@ class Client(RoomRequests):
 
     - *Order.* The entries of a conversation come in the order of their seq, each once, without
       gaps, through lost connections and restarts of the server: missing ones are fetched before
-      those that follow are yielded. What this client writes is among them, and comes before the
-      request that wrote it returns; a message comes after the
-      :class:`~gochat.client.OutgoingChanged` of the same `cid`.
+      those that follow are yielded. What this client writes is among them, and waits to be taken
+      when the request that wrote it returns, unless there was no room for it; a message comes
+      after the :class:`~gochat.client.OutgoingChanged` of the same `cid`.
     - *Cancellation.* Cancelling the wait for an event, or leaving the loop, loses none: the next
       iteration goes on there.
     - *Closing.* When the block of ``open_client`` ends, events that wait are still delivered, then
       the iteration stops.
     - *Buffering.* Until the first event is asked for, the newest 1,024 are kept. From then on none
-      is dropped: while 1,024 wait (16,384 while a request waits for its reply, which comes after
-      them) the client does not read. The server may then disconnect it, and it resumes.
+      is lost: while 1,024 wait the client does not read. The server may then disconnect it, and it
+      resumes. While a request waits for its reply, which comes after them, it does read, so that
+      the task that takes events can wait for replies. Once 16,384 wait, what comes is not kept but
+      asked for again when fewer than 1,024 wait, as after a lost connection but without a limit on
+      how many entries: the entries, and another :class:`~gochat.client.Synchronised` in place of
+      changes that are in no log.
 
     **Requests** are the coroutine methods. Each raises
 

@@ -89,9 +89,9 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Synchronised:
-    """A complete snapshot, once after each login and each reconnect: who is online, and the
-    person's conversations with their counts, and their pending invitations. It replaces earlier
-    state; later events update it.
+    """A complete snapshot, after each login and each reconnect, and after events for which there
+    was no room: who is online, and the person's conversations with their counts, and their pending
+    invitations. It replaces earlier state; later events update it.
 
     Events from while the snapshot was taken follow it and may already be in it: a message whose seq
     is not above its conversation's `head` here is already counted in `unread` and `mentions`.

@@ -45,12 +45,17 @@ class Inbox:
         self._after: str | None = None  # of the next page; None: there is none to ask for
         self._is_cut = False  # whether the last request named only some of the positions
 
-    def begin(self, me: str) -> None:
-        """Become the inbox of `me`, who has logged in; forget what is known of another account."""
+    def begin(self, me: str, *, without_limit: bool = False) -> None:
+        """Become the inbox of `me`, who has logged in; forget what is known of another account.
+
+        `without_limit` has all that was missed fetched, however much it is.
+        """
         if me != self.me:
             self.forget()
         self.me = me
         self._after = ""
+        for timeline in self._timelines.values():
+            timeline.expect_missed(without_limit=without_limit)
         for conv in self._behind:
             self._timelines[conv].take_aside()  # it comes again
 

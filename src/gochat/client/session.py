@@ -56,10 +56,26 @@ class Session:
         """Get the snapshot, then send waiting messages, until the connection ends."""
         try:
             await self._synchronise()
+            async with background() as tasks:
+                tasks.start_soon(self._synchronise_again)
+                while True:
+                    self._sync_state.outbox_changed = anyio.Event()
+                    self._send_waiting()
+                    await self._wait_for_outbox()
+        except ConnectionLost:
+            pass  # `run` sees it, too
+
+    async def _synchronise_again(self) -> None:
+        """Ask for what was left out whenever there is room again, until the connection ends."""
+        sync_state = self._sync_state
+        try:
             while True:
-                self._sync_state.outbox_changed = anyio.Event()
-                self._send_waiting()
-                await self._wait_for_outbox()
+                if not sync_state.has_left_out:
+                    sync_state.left_out = anyio.Event()
+                    await sync_state.left_out.wait()
+                await sync_state.buffer.wait_for_space()
+                sync_state.catch_up_again()
+                await self._synchronise()
         except ConnectionLost:
             pass  # `run` sees it, too
 
@@ -89,7 +105,7 @@ class Session:
             return wire.Synced(conversations=())  # the token is of a program that only writes
 
     def _next_page(self) -> wire.Sync | None:
-        return self._sync_state.inbox.next_page(self._page, self._frame_bytes)
+        return self._sync_state.next_page(self._page, self._frame_bytes)
 
     def _send_waiting(self) -> None:
         while (request := self._sync_state.outbox.next(self._name)) is not None:
@@ -129,6 +145,9 @@ class Session:
         """Fetch pages of `conv` as long as it wants `want`, and each page makes progress."""
         inbox = self._sync_state.inbox
         while want is not None and inbox.wants().get(conv) == want:
+            await self._sync_state.buffer.wait_for_space()
+            if not self._still_wants(conv, want):
+                return
             after = want.seq if isinstance(want, After) else None
             request = wire.History(conv=conv, after=after, limit=self._page)
             try:

@@ -53,6 +53,10 @@ class SyncState:
         self.outbox_changed = anyio.Event()
         #: Set when something must be fetched; likewise.
         self.gap_found = anyio.Event()
+        #: Set when something was left out; likewise.
+        self.left_out = anyio.Event()
+        #: Whether events were not kept, and must be asked for again: the buffer is or was full.
+        self.has_left_out = False
         self._clock = clock
         self._invitations: tuple[Invitation, ...] = ()  # as the first page had them
         # When a connection was last good; None while there is one that has caught up.
@@ -61,17 +65,25 @@ class SyncState:
     # -- what arrives ---------------------------------------------------------------------------
 
     def received(self, event: wire.Event) -> None:
-        """Take in an event from the server."""
+        """Take in an event from the server.
+
+        From when the buffer is full on, those that a `sync` brings are left out, until there is
+        room: positions stay where they are, so no entry is lost.
+        """
         match event:
+            case wire.Ping() | wire.Bye():
+                pass  # the connection handles them
+            case wire.NewLogin() | wire.Blocked() | wire.Unblocked():
+                self.buffer.put([to_event(event)])  # nothing else brings them, and they are few
+            case _ if self.has_left_out or self.buffer.is_full:
+                self._leave_out()
             case Message():
                 self.show(self.inbox.receive(event))
             case (
                 wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
-                | wire.Blocked() | wire.Unblocked() | wire.IsTyping() | wire.NewLogin()
+                | wire.IsTyping()
             ):  # fmt: skip
                 self.buffer.put([to_event(event)])
-            case wire.Ping() | wire.Bye():
-                pass  # the connection handles them
 
     def replied(self, request: wire.Request, reply: wire.Reply) -> None:
         """Take in what a reply changes, in its position among the events."""
@@ -97,6 +109,11 @@ class SyncState:
         """Set whether a request waits for its reply."""
         self.buffer.expect_reply(is_due=is_due)
 
+    def next_page(self, limit: int, max_bytes: int) -> wire.Sync | None:
+        """Return the request for the next page of what was missed, without entries for which there
+        is no room; see :meth:`Inbox.next_page`."""
+        return self.inbox.next_page(0 if self.buffer.is_full else limit, max_bytes)
+
     def synced(self, request: wire.Sync, page: wire.Synced) -> None:
         """Take in a page of what was missed."""
         if not request.after:
@@ -105,12 +122,30 @@ class SyncState:
 
     def caught_up(self, people: Iterable[Person]) -> None:
         """Deliver the snapshot, now that there are no more pages, and then the events since the
-        login."""
+        first was asked for. If the buffer is full, another one is taken when there is room."""
         conversations = tuple(map(to_conversation, self.inbox.conversations()))
         invitations = tuple(map(to_invitation, self._invitations))
         self.show(())  # the inbox may want something
         self._good_until = None
-        self.buffer.release([Synchronised(tuple(people), conversations, invitations)])
+        if self.buffer.is_full:
+            self._leave_out()
+            self.buffer.release(())
+        else:
+            self.buffer.release([Synchronised(tuple(people), conversations, invitations)])
+
+    def catch_up_again(self) -> None:
+        """Begin to ask for what was left out."""
+        assert self.name is not None
+        self._begin_to_catch_up(self.name)
+
+    def _begin_to_catch_up(self, name: str) -> None:
+        self.inbox.begin(name, without_limit=self.has_left_out)
+        self.has_left_out = self.buffer.is_full
+        self.buffer.hold()  # until the snapshot is there
+
+    def _leave_out(self) -> None:
+        self.has_left_out = True
+        self.left_out.set()
 
     def show(self, shown: Iterable[Message | timeline.Reset]) -> None:
         """Deliver what the inbox shows as events."""
@@ -159,10 +194,9 @@ class SyncState:
     def _begin(self, reply: wire.LoggedIn) -> None:
         self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires
         self.limits, self.server = reply.limits, reply.server
-        self.inbox.begin(reply.name)
         self.outbox.begin(reply.name, reply.limits)
         self.become(ConnectionState.CONNECTED)
-        self.buffer.hold()  # until the snapshot is there
+        self._begin_to_catch_up(reply.name)
 
     # -- the state of the connection ------------------------------------------------------------
 
@@ -171,7 +205,7 @@ class SyncState:
     ) -> None:
         """Change the state, and report it."""
         self.state = state
-        self.buffer.put([StateChanged(state, retry_in, reason)])
+        self.buffer.put_state(StateChanged(state, retry_in, reason))
         if state is ConnectionState.OFFLINE:
             self.outbox.end_calls(NotConnected, f"not connected: {reason}")
 

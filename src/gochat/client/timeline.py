@@ -7,6 +7,7 @@ it can go on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -83,6 +84,7 @@ class Timeline:
         self._ts = ts if position else 0
         self._is_estimate = is_estimate
         self._head = position  # the newest seq that is known to exist
+        self._max_missed: float = MAX_MISSED
         self._aside: dict[int, Message] = {}  # arrived, but something before it is missing
         self._aside_limit = aside_limit or AsideLimit()
         # Set when only the newest page can tell how to go on: the epoch and the seq of the newest
@@ -113,6 +115,12 @@ class Timeline:
             level=listed.level if listed is not None and is_current else None,
         )
 
+    def expect_missed(self, *, without_limit: bool) -> None:
+        """Set whether what is missing is fetched however much it is. Once set, that stays so until
+        nothing is missing."""
+        if without_limit or self.want is None:
+            self._max_missed = math.inf if without_limit else MAX_MISSED
+
     def add(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
         if self._doubted is not None or entry.epoch != self.epoch:
@@ -125,7 +133,7 @@ class Timeline:
         if entry.seq <= self.position:
             return []
         self._head = max(self._head, entry.seq)
-        if entry.seq - self.position > MAX_MISSED:
+        if entry.seq - self.position > self._max_missed:
             self.doubt(entry.epoch, entry.seq)
             self._keep_aside(entry)
             return []
@@ -156,7 +164,7 @@ class Timeline:
     def synced(self, state: Conversation) -> list[Message | Reset]:
         """Take in what a page of `sync` has of the conversation."""
         self.listed = structs.replace(state, entries=(), reset=False)
-        is_behind = state.head - self.position > MAX_MISSED
+        is_behind = state.head - self.position > self._max_missed
         if state.reset or is_behind or state.epoch != self.epoch:
             if not state.entries and state.head > state.floor:
                 self.doubt()  # the page was asked for no entries, which must be shown now
@@ -174,7 +182,7 @@ class Timeline:
         """Take in the page that answers `want`."""
         shown: list[Message | Reset] = []
         if self._doubted is not None:
-            if page.epoch != self.epoch or page.head - self.position > MAX_MISSED:
+            if page.epoch != self.epoch or page.head - self.position > self._max_missed:
                 ts = page.entries[-1].ts if page.entries else None
                 seq = page.entries[-1].seq if page.entries else page.head
                 return self._start_over(page.epoch, seq, ts, page.entries, head=page.head)
