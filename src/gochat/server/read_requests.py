@@ -42,6 +42,8 @@ from gochat.server.session import Session
 MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
 MAX_BANS: Final = 24
+#: Fields of `history` of which a request has at most one.
+BOUNDS: Final = ("before", "after", "around", "at")
 
 
 class ReadRequests:
@@ -69,12 +71,12 @@ class ReadRequests:
         self, session: Session, who: Identity, person: OnlinePerson, request: History
     ) -> None:
         """Reply with a page of a conversation's entries."""
-        bounds = (request.before, request.after, request.around, request.at)
-        if sum(bound is not None for bound in bounds) > 1:
+        given = [name for name in BOUNDS if getattr(request, name) is not None]
+        if len(given) > 1:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
                 "give one of before, after, around and at",
-                field="before",
+                field=given[0],
                 details={"rule": "one_of"},
             )
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
