@@ -234,7 +234,7 @@ CASES = [
     Refused("bad_cursor", request("search", query="hi", cursor="x"), {}, "cursor"),
     Refused("bad_cursor", request("search", query="hi", cursor="9" * 200), {}, "cursor"),
     bad_room("one_of", "before", "history", conv="#lobby", before=1, after=1),
-    bad_room("one_of", "after", "history", conv="#lobby", after=1, at=1),
+    bad_room("one_of", "after", "history", conv="#lobby", after=1, around=1),
     bad_room("room", "room", "members", room="#lobby"),
     bad_room("emoji", "emoji", "react", to="#lobby", seq=1, emoji="x"),
     bad_room("oneself", "name", "kick", room="#garden", name="mei"),
