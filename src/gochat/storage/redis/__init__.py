@@ -10,7 +10,8 @@
     follow ◀─ order.py: one order ◀─ feed.py: XREAD ◀───────┘   of all nodes
 
 keys.py defines the keys, epoch_tracker.py detects when the data has another history than before,
-and topology.py knows which server has which part of it.
+topology.py knows which server has which part of it, and append_script.py what append.lua takes and
+returns.
 """
 
 # ruff: noqa: D102 -- the protocol documents the methods, once

@@ -1,77 +1,45 @@
-"""Appending: drafts become commands, and the script's replies become entries.
+"""Appending: what happens before a script appends the entry, and after it.
 
-The script writes everything derived from an entry atomically with it, in the conversation's
-partition. One thing is in another partition: the set of a person's conversations. That set is only
-an index: the person's row in a conversation decides whether it is theirs. So the set is written
-*before* the entry, and nothing is ever removed from it: if the entry fails, readers find no row.
+The script (:mod:`gochat.storage.redis.append_script`) writes everything derived from an entry
+atomically with it, in the conversation's partition. What is in other partitions is written before
+it, so that it does no harm if the entry fails: the lists of a person's conversations, and claims on
+cids and on names of rooms.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Final
 
-import msgspec
-
-from gochat.chat import conversations, extras
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.extras import extended
-from gochat.chat.log import MAX_AHEAD, Appended, Draft, Logged, Unchanged
+from gochat.chat import conversations
+from gochat.chat.log import Appended, Draft, Unchanged
 from gochat.chat.names import NameKey
-from gochat.chat.refusals import cid_conflict, room_exists, unknown_message
+from gochat.chat.refusals import cid_conflict
 from gochat.chat.skeletons import looks_taken
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.clock import wall_clock
-from gochat.storage.common.log_time import ClockWarnings
-from gochat.storage.redis import keys as key_kinds
-from gochat.storage.redis import scripts
+from gochat.storage.redis.append_script import CLAIM_MEMORY, AppendScript, refusal
 from gochat.storage.redis.blocks import Blocks
 from gochat.storage.redis.claims import Claim
+from gochat.storage.redis.conversation_lists import ConversationLists
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.epoch_tracker import GATE, EpochTracker
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.url import Options
-from gochat.storage.redis.link.wire import Arguments, Reply
+from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed, Position
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.records import PackedDraft
 
-#: Seconds for which a cid can't be used in another conversation. In its own conversation it is
-#: known for ever: only that keeps a retry from being appended twice.
-CLAIM_MEMORY: Final = 3600
 #: Seconds after which to retry an append when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
 #: Drafts that one call of the script appends, at most: a script blocks the server.
 MAX_TOGETHER: Final = 64
-#: Pairs of person and conversation known to be listed; the cache is cleared when it has more.
-MAX_LISTED: Final = 50_000
-
-#: Kinds of entries that list the conversation for their sender.
-_LISTS_SENDER: Final = frozenset({"create", "join", "hand_over"})
-
-
-#: The keys of a conversation that an entry changes, in the order of ``append.lua``.
-_CHANGED: Final = (
-    key_kinds.META,
-    key_kinds.LOG,
-    key_kinds.PARTICIPANTS,
-    key_kinds.MEMBERS,
-    key_kinds.MENTIONS,
-    key_kinds.DELETED,
-    key_kinds.REACTIONS,
-    key_kinds.CHANGED,
-    key_kinds.UNREAD,
-    key_kinds.BANS,
-    key_kinds.SLOWED,
-)
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Pending:
@@ -113,14 +81,14 @@ class Log:
         self._reading = reading
         self._options = options
         self._clock = clock
-        self._clock_warnings = ClockWarnings()
+        self._script = AppendScript(keys, names, options, clock)
         self._blocks = Blocks(keys, names)
-        self._listed: set[tuple[NameKey, ConversationKey]] = set()
+        self._lists = ConversationLists(keys)
         self.appended: Final[deque[Placed]] = deque()
 
     def forget(self) -> None:
         """Clear the cache."""
-        self._listed = set()
+        self._lists.forget()
 
     def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
         """Append drafts; those that were not looked at are missing in the result.
@@ -134,7 +102,7 @@ class Log:
             missing = [key for key in _people(one.draft) if self._names.person(key) is None]
             if missing:
                 one.outcome = conversations.nobody(missing[0], None)
-        yield from self._list(one.draft for one in pending if one.outcome is None)
+        yield from self._lists.add(one.draft for one in pending if one.outcome is None)
         yield from self._claim_names(pending)
         yield from self._claim(pending)
         yield from self._try([one for one in pending if one.outcome is None])
@@ -148,36 +116,6 @@ class Log:
         return Pending(draft, partition, self._epoch_tracker.epoch(partition))
 
     # -- before the entry -----------------------------------------------------------------------
-
-    def _list(self, drafts: Iterable[Draft]) -> Operation[None]:
-        """Add conversations to the sets of their people."""
-        unlisted: dict[tuple[NameKey, ConversationKey], None] = {}
-        for draft in drafts:
-            people: tuple[NameKey, ...] = ()
-            if draft.kind == "text" and conversations.is_private(draft.conversation):
-                people = conversations.participants(draft.conversation)
-            elif draft.kind in _LISTS_SENDER:
-                people = (draft.sender_key,)
-            elif draft.kind == "invite" and draft.subject is not None:
-                people = (draft.subject,)
-            if draft.conversation != LOBBY_KEY:
-                unlisted |= dict.fromkeys(
-                    pair
-                    for pair in ((person, draft.conversation) for person in people)
-                    if pair not in self._listed
-                )
-        if not unlisted:
-            return
-        yield [
-            RedisCommand(
-                self._keys.partition(person),
-                ("SADD", self._keys.person(person, key_kinds.CONVERSATIONS), conversation),
-            )
-            for person, conversation in unlisted
-        ]
-        if len(self._listed) > MAX_LISTED:
-            self._listed = set()
-        self._listed.update(unlisted)
 
     def _claim_names(self, pending: Sequence[Pending]) -> Operation[None]:
         for one in pending:
@@ -267,7 +205,7 @@ class Log:
             case b"same":
                 one.outcome = Unchanged()
             case b"no":
-                one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
+                one.outcome = refusal(ErrorCode(reply[1].decode()), one.draft)
             case _:
                 one.outcome = FactsChanged()
         yield from self._release(one)
@@ -296,101 +234,16 @@ class Log:
     def _command(self, together: Sequence[Pending]) -> RedisCommand:
         """Return the command that appends drafts of one partition."""
         first = together[0]
-        keys = [
-            self._keys.states[first.partition],
-            self._keys.feeds[first.partition],
-            self._keys.common(first.partition, "rooms"),
-            self._keys.common(first.partition, "convs"),
-        ]
-        arguments: list[bytes | str] = []
-        now = self._clock() if self._clock is not None else 0
-        for one in together:
-            said, digest = self._keys.by_cid(
-                one.draft.conversation, one.draft.sender_key, one.draft.cid or ""
-            )
-            keys += self._keys.conversation(one.draft.conversation, *_CHANGED)
-            keys.append(said)
-            has_claim = not self._is_far(one)
-            if has_claim:
-                keys.append(self._keys.claim(one.draft.sender_key, one.draft.cid or ""))
-            arguments += [_encode(self._packed(one.draft, now, has_claim=has_claim)), digest]
-        words: Arguments = (*keys, *arguments)
-        return RedisCommand(first.partition, words, scripts.APPEND, len(keys), first.epoch)
-
-    def _packed(self, draft: Draft, now: int, *, has_claim: bool) -> PackedDraft:
-        people: tuple[str, ...] = ()
-        if conversations.is_private(draft.conversation):
-            people = tuple(
-                part
-                for person in conversations.participants(draft.conversation)
-                for part in (person, self._names.person(person) or person)
-            )
-        options = self._options
-        return PackedDraft(
-            now=now,
-            kind=draft.kind,
-            conversation=draft.conversation,
-            to=self._to(draft),
-            sender=draft.sender_key,
-            sender_name=self._names.person(draft.sender_key) or draft.sender,
-            text=draft.text,
-            ref=draft.ref or 0,
-            cid=draft.cid or "",
-            mentions=",".join(draft.mentions),
-            extra=draft.extra,
-            subject=draft.subject or "",
-            subject_name=(self._names.person(draft.subject) or "") if draft.subject else "",
-            claim_memory=CLAIM_MEMORY,
-            feed_entries=options.feed_entries,
-            keep=options.keep,
-            people=people,
-            max_ahead=MAX_AHEAD,
-            max_gate=GATE,
-            facts=draft.facts,
-            has_claim=has_claim,
-            seconds=extras.lifetime(draft.extra) if draft.kind == "ban" else 0,
-            reason=extras.reason(draft.extra) if draft.kind == "ban" else "",
-        )
-
-    def _to(self, draft: Draft) -> str:
-        if not conversations.is_private(draft.conversation):
-            return draft.to
-        peer = conversations.peer(draft.conversation, draft.sender_key)
-        return "@" + (self._names.person(peer) or peer)
+        drafts = [(one.draft, not self._is_far(one)) for one in together]
+        return self._script.command(first.partition, first.epoch, drafts)
 
     def _appended(self, one: Pending, reply: Reply) -> Appended:
-        _, epoch, seq, ts, position, room, was_ahead, floor, *effects = reply
-        if was_ahead:
-            self._clock_warnings.note(was_ahead)
-        draft = one.draft
-        has_mentions = draft.kind in ("text", "edit")
-        entry = Message(
-            to=room.decode() or self._to(draft),
-            epoch=epoch.decode(),
-            seq=seq,
-            ts=ts,
-            from_=self._names.person(draft.sender_key) or draft.sender,
-            kind=draft.kind,
-            text=draft.text,
-            ref=draft.ref,
-            cid=draft.cid,
-            mentions=draft.mentions if has_mentions else (),
-        )
-        entry = extended(entry, draft.extra)
-        topic, uninvited = effects or (b"", ())
-        logged = Logged(
-            draft.conversation,
-            entry,
-            draft.subject,
-            floor,
-            topic.decode(),
-            tuple(NameKey(key.decode()) for key in uninvited),
-        )
-        placed = Placed(one.partition, entry.epoch, position, logged)
+        logged, position = self._script.appended(one.draft, reply)
+        placed = Placed(one.partition, logged.entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
         self.appended.append(placed)
-        one.at = Position(one.partition, entry.epoch, position)
-        return Appended(entry)
+        one.at = Position(one.partition, logged.entry.epoch, position)
+        return Appended(logged.entry)
 
     def find_by_cid(
         self, draft: Draft
@@ -433,7 +286,7 @@ class Log:
         # It was appended so long ago that its text was dropped.
         return Appended(
             Message(
-                to=self._names.room(draft.conversation) or self._to(draft),
+                to=self._names.room(draft.conversation) or self._script.address(draft),
                 epoch=page.epoch,
                 seq=seq,
                 ts=(self._clock or wall_clock)(),
@@ -463,18 +316,3 @@ def _people(draft: Draft) -> list[NameKey]:
     if conversations.is_private(draft.conversation):
         people += conversations.participants(draft.conversation)
     return people
-
-
-def _refusal(code: ErrorCode, draft: Draft) -> ChatError:
-    """Return the error for a code that ``append.lua`` replies."""
-    match code:
-        case ErrorCode.CID_CONFLICT:
-            return cid_conflict()
-        case ErrorCode.UNKNOWN_MESSAGE:
-            return unknown_message(draft.ref, draft.to)
-        case ErrorCode.ROOM_EXISTS:
-            return room_exists(draft.to)
-        case _:
-            assert code is ErrorCode.UNKNOWN_CONVERSATION
-            is_of_message = draft.kind in ("text", "edit", "delete", "react", "unreact")
-            return conversations.unknown(draft.to, "to" if is_of_message else "room")
