@@ -540,7 +540,7 @@ async def test_presence_is_published_at_most_once_per_interval(
 
     watcher.post = noted  # type: ignore[method-assign]  # when, not just what
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.deliver_presence, lambda: 0.1)
+        nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
         for number in range(100):
             chat.join(f"p{number}")
             await trio.sleep(0.01)
@@ -566,7 +566,7 @@ async def test_slow_reader_gets_the_current_presence_later(
 ) -> None:
     reader, slow = chat.join("reader"), chat.join("slow")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.deliver_presence, lambda: 0.1)
+        nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
         await trio.sleep(1)
         slow.is_behind = True
         reader.posts.clear()
@@ -595,7 +595,7 @@ async def test_coming_and_going_within_an_interval_is_one_event(
 ) -> None:
     watcher = chat.join("watcher")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.deliver_presence, lambda: 0.1)
+        nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
         await trio.sleep(1)
         watcher.posts.clear()
         for _ in range(5):

@@ -8,7 +8,7 @@ The tree of tasks::
      │    ├── delivery: what sockets did not take at once (open_delivery)
      │    ├── Server.follow: store.follow ─▶ hub.deliver
      │    ├── intake.run
-     │    ├── hub.deliver_presence
+     │    ├── hub.presence.run
      │    ├── markers.run
      │    ├── revocations.run
      │    ├── follow_mode: who may register, as other nodes set it
@@ -188,7 +188,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         if server.intake is not None:
             nursery.start_soon(server.intake.run)
         nursery.start_soon(
-            services.hub.deliver_presence, lambda: services.config.limits.presence_interval
+            services.hub.presence.run, lambda: services.config.limits.presence_interval
         )
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import compress, groupby
-from typing import Final, NoReturn
+from typing import Final
 
 import trio
 from msgspec import structs
@@ -57,11 +57,8 @@ from gochat.protocol.messages import (
 from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
 from gochat.server.posting import Frames, Piece, Subscriber, editions, pieces
+from gochat.server.presence_updates import PresenceUpdates
 from gochat.token_bucket import TokenBucket
-
-#: Shortest time, in seconds, for which presence changes are collected. While some sessions are
-#: behind, all are visited again after it.
-LEAST_INTERVAL: Final = 0.01
 
 
 class OnlinePerson:
@@ -106,16 +103,15 @@ class Hub:
         #: Publishes an event to the other nodes.
         self.publish: Final = publish
         self._write_limiter = write_limiter
-        #: All sessions, with the number of the last roster change that each was sent.
-        self._everyone: dict[Subscriber, int] = {}
-        #: Those of them that are sent the lobby's entries.
+        self.roster = Roster()
+        #: Has all sessions, as all are sent who comes and leaves.
+        self.presence: Final = PresenceUpdates(self.roster, delivery)
+        #: Those that are sent the lobby's entries.
         self._lobby: dict[Subscriber, None] = {}
-        self._told = 0  # the newest change that any session was sent
         self._people: dict[NameKey, OnlinePerson] = {}
         #: For each room, the subscribed sessions with their floors; and the highest floor.
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
         self._highest: dict[ConversationKey, int] = {}
-        self.roster = Roster()
         #: Since the start: committed messages, and entries that were posted, once for each session.
         self.messages = self.deliveries = 0
         #: How many entries were committed together.
@@ -124,11 +120,11 @@ class Hub:
     # -- sessions ---------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._everyone)
+        return len(self.presence)
 
     def sessions(self) -> tuple[Subscriber, ...]:
         """Return all sessions that are logged in here."""
-        return tuple(self._everyone)
+        return tuple(self.presence)
 
     def person(self, key: NameKey) -> OnlinePerson | None:
         """Return the person who is online here under this key, or None."""
@@ -144,7 +140,7 @@ class Hub:
             self.roster.arrive(key, here)
             self.publish(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
-        self._everyone[session] = self._told
+        self.presence.add(session)
         if session.grant.sees(LOBBY_KEY):
             self._lobby[session] = None
         for room, floor in person.rooms.items():
@@ -153,7 +149,7 @@ class Hub:
 
     def leave(self, session: Subscriber, person: OnlinePerson) -> None:
         """Remove a session. After an account's last session here, the person is offline here."""
-        del self._everyone[session]
+        self.presence.remove(session)
         self._lobby.pop(session, None)
         del person.sessions[session]
         for room in person.rooms:
@@ -404,35 +400,6 @@ class Hub:
         """Change how often each person may write, also of those who are online."""
         buckets = [person.rate_limit for person in self._people.values()]
         self._write_limiter.configure(burst, per_second, buckets, trio.current_time())
-
-    async def deliver_presence(self, interval: Callable[[], float]) -> NoReturn:
-        """Send presence changes to all sessions, at most once in `interval` seconds. Runs for ever.
-
-        A session that is behind gets them later, so a crowd that arrives evicts nobody.
-        """
-        while True:
-            await self.roster.wait_for_news()
-            await trio.sleep(max(interval(), LEAST_INTERVAL))
-            self._deliver_presence()
-            self._delivery.flush()
-
-    def _deliver_presence(self) -> None:
-        # Most sessions were sent the same changes; those that are behind may differ.
-        news: dict[int, tuple[bytes, int]] = {}
-        for session, told in self._everyone.items():
-            if told == self.roster.changes or session.events.is_behind:
-                continue
-            if told not in news:
-                events, up_to = self.roster.news(told)
-                news[told] = b"".join(encode(event) for event in events), up_to
-            frames, up_to = news[told]
-            if session.grant.sees_people:
-                session.events.post(frames)
-            self._everyone[session] = up_to
-            self._told = max(self._told, up_to)
-        self.roster.forget(min(self._everyone.values(), default=self.roster.changes))
-        if not self._everyone:
-            self._told = self.roster.changes
 
 
 def _seeing(
