@@ -17,6 +17,7 @@ from gochat.chat.log import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.sqlite import database, files, history, search, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+from gochat.storage.sqlite.errors import mapped_errors, translated
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
 #: Findings of one kind: more would add no information.
@@ -48,7 +49,7 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
         StoreUnavailable: the disk is full, or the database can't be read now.
         StoreCorrupt: it is damaged.
     """
-    with database.mapped_errors(new), closing(database.connect(new)) as target:
+    with mapped_errors(new), closing(database.connect(new)) as target:
         db.backup(target)  # in one step: the server's commits don't make it start over
         target.execute("PRAGMA journal_mode = DELETE")  # everything in one file
         if history.get(target, history.UNSTARTED) is None:
@@ -77,10 +78,10 @@ def check(path: Path) -> list[str]:
                 findings += _contradictions(db)
                 findings += _search_index(db)
         except sqlite3.Error as error:
-            translated = database.translated(error, path)
-            if not isinstance(translated, StoreCorrupt):
-                raise translated from error
-            findings.append(str(translated))
+            damage = translated(error, path)
+            if not isinstance(damage, StoreCorrupt):
+                raise damage from error
+            findings.append(str(damage))
         return findings
 
 
@@ -91,7 +92,7 @@ def wrong_times(path: Path, now: int) -> list[str]:
     whose successor has an earlier time. They do no harm, because seq orders entries. Raises the
     same errors as :func:`check`.
     """
-    with opened_to_read(path) as db, database.mapped_errors(path):
+    with opened_to_read(path) as db, mapped_errors(path):
         db.execute("BEGIN")
         ahead = db.execute(_AHEAD, (SEQ_BITS, now + MAX_AHEAD)).fetchmany(MAX_FINDINGS)
         back = db.execute(_BACK, (SEQ_BITS, MAX_SEQ)).fetchmany(MAX_FINDINGS)
@@ -110,7 +111,7 @@ def lookalikes(path: Path) -> list[str]:
 
     They date from before such names were refused. Raises the same errors as :func:`check`.
     """
-    with opened_to_read(path) as db, database.mapped_errors(path):
+    with opened_to_read(path) as db, mapped_errors(path):
         return list(islice(skeletons.collisions(db), MAX_FINDINGS))
 
 

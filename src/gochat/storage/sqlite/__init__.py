@@ -44,12 +44,13 @@ from gochat.storage.sqlite.administration import SqliteAdministration
 from gochat.storage.sqlite.admission import SqliteAdmission
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.database import Location, mapped_errors
+from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
+from gochat.storage.sqlite.url import Location, parse_url
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Write, Writer, open_writer
 
@@ -362,7 +363,7 @@ class _Parts:
 @asynccontextmanager
 async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
-    location = database.parse_url(url)
+    location = parse_url(url)
     held = None
     if location.path is not None:
         location = replace(location, path=files.real(location.path))

@@ -13,7 +13,7 @@ from typing import Final
 
 from gochat.errors import StoreCorrupt
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.sqlite.database import raise_damage
+from gochat.storage.sqlite.errors import raise_damage
 from gochat.storage.sqlite.pace import Pace
 
 #: Pages of the log after which it is checkpointed: 16 MB. Not more often, because many commits

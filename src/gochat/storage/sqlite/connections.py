@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
-from gochat.storage.sqlite.database import mapped_errors
+from gochat.storage.sqlite.errors import mapped_errors
 
 
 class ConnectionPool:

@@ -1,30 +1,24 @@
-"""The database file: parsing its URL, checking it, opening connections, and mapping errors."""
+"""The database file: checking it, opening connections, and upgrading its schema."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
-from urllib.parse import parse_qsl
+from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import files, history, skeletons
+from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
+from gochat.storage.sqlite.url import Location, Synchronous
 
 log = structlog.stdlib.get_logger()
 
-R = TypeVar("R")
-
-Synchronous: TypeAlias = Literal["off", "normal", "full"]
-SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
 #: ``immutable``: nothing, in any process, changes the file meanwhile. SQLite then takes no locks,
 #: writes nothing beside the file, and ignores the WAL.
 Access: TypeAlias = Literal["rw", "ro", "immutable"]
@@ -49,119 +43,6 @@ AUTOCHECKPOINT_PAGES: Final = 16_000
 
 _HEADER_SIZE: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
-#: What a shell would have expanded.
-_UNEXPANDED: Final = re.compile(r"^~|\$\{?\w+\}?")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-#: Includes damage of the search index (SQLITE_CORRUPT_VTAB). The log could rebuild the index, but
-#: it is in the same file, and nobody knows what else in there is wrong.
-_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: Python's message, without an error code, for a text that is not UTF-8; gochat writes only UTF-8.
-_NO_TEXT: Final = "Could not decode to UTF-8"
-#: The messages that every client may see.
-_PUBLIC: Final = {
-    sqlite3.SQLITE_BUSY: "the server's database is in use by another program",
-    sqlite3.SQLITE_LOCKED: "the server's database is in use by another program",
-    sqlite3.SQLITE_FULL: "the server's disk is full",
-    sqlite3.SQLITE_IOERR: "the server's disk reports an error",
-}
-#: Errors caused by this program, not by the state of the database.
-OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """The path of a database (None: in memory), and its ``synchronous`` setting."""
-
-    path: Path | None
-    synchronous: Synchronous = "normal"
-
-
-def parse_url(url: str) -> Location:
-    """Parse a ``sqlite:`` URL. Raises :exc:`~gochat.errors.ConfigError`."""
-    rest, _, query = url.partition("://")[2].partition("?")
-    if rest and not rest.startswith("/"):
-        raise ConfigError(
-            f"the store {url!r} has a host, which a file does not: "
-            f"write sqlite:///{rest} for a path from here"
-        )
-    synchronous: Synchronous = "normal"
-    for option, value in parse_qsl(query, keep_blank_values=True):
-        if option != "synchronous":
-            raise ConfigError(f"the store {url!r}: there is no option {option!r}")
-        if value not in SYNCHRONOUS:
-            raise ConfigError(f"the store {url!r}: synchronous is one of {', '.join(SYNCHRONOUS)}")
-        synchronous = SYNCHRONOUS[value]
-    name = rest[1:]
-    if name == ":memory:":
-        return Location(None, synchronous)
-    if not name:
-        raise ConfigError(
-            f"the store {url!r} has no path, perhaps because a variable is not set: write "
-            "sqlite:////PATH (or sqlite:///:memory: for a store that is gone when it is closed)"
-        )
-    unexpanded = _UNEXPANDED.search(name)
-    if unexpanded:
-        raise ConfigError(
-            f"the store {url!r}: {unexpanded[0]} is not expanded here: write the path itself, "
-            "sqlite:////PATH"
-        )
-    if name.endswith("/") or name != name.strip() or _CONTROL.search(name):
-        raise ConfigError(
-            f"the store {url!r} is not the path of a file: it ends with a slash, or has spaces "
-            "around it, or control characters in it"
-        )
-    return Location(Path(name).absolute(), synchronous)
-
-
-@contextmanager
-def mapped_errors(path: Path | None = None) -> Iterator[None]:
-    """Translate SQLite's errors into gochat's, which name the file if `path` is given.
-
-    Errors caused by this program pass unchanged.
-    """
-    try:
-        yield
-    except OWN_FAULTS:
-        raise
-    except sqlite3.Error as error:
-        raise translated(error, path) from error
-
-
-def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
-    """Return gochat's error for an SQLite error of the database at `path`."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in _DAMAGE or str(error).startswith(_NO_TEXT):
-        return StoreCorrupt(f"{path or 'the database'} is damaged: {error}")
-    texts = {
-        sqlite3.SQLITE_BUSY: "the database is locked by another process",
-        sqlite3.SQLITE_LOCKED: "the database is locked",
-        sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_IOERR: "the disk reports an error",
-        sqlite3.SQLITE_READONLY: "the database can't be written to",
-        sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
-    }
-    text = texts.get(code, "the database reports an error")
-    public = _PUBLIC.get(code, "the server can't use its database now")
-    where = "" if path is None else f"{path}: "
-    return StoreUnavailable(f"{where}{text} ({error})", public=public)
-
-
-def raise_damage(error: sqlite3.Error) -> None:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` if a database error means damage."""
-    damage = translated(error)
-    if isinstance(damage, StoreCorrupt):
-        raise damage from error
-
-
-def required(row: R | None, what: str) -> R:
-    """Return a row that must exist.
-
-    Raises:
-        StoreCorrupt: it is missing.
-    """
-    if row is None:
-        raise StoreCorrupt(f"the database is damaged: {what} is missing")
-    return row
 
 
 def migrations() -> list[str]:

@@ -18,7 +18,7 @@ from gochat.chat.log import Appended, Draft
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import cid_conflict
 from gochat.protocol.messages import EntryKind, Message, Reaction
-from gochat.storage.sqlite.database import required
+from gochat.storage.sqlite.errors import required
 
 #: An entry's id is its conversation's id, shifted left by this, plus its seq.
 SEQ_BITS: Final = 32

@@ -17,7 +17,6 @@ from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
 from gochat.storage.common.exact_first import joined, room, split_cursor
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.entries import (
     COLUMNS,
     FROM,
@@ -29,6 +28,7 @@ from gochat.storage.sqlite.entries import (
     last_id,
     with_reactions,
 )
+from gochat.storage.sqlite.errors import required
 from gochat.storage.sqlite.search import IndexedWords
 
 #: A query of the index for one conversation takes 0.3 ms. For a person with more conversations than

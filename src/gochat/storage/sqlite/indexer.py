@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import search
-from gochat.storage.sqlite.database import raise_damage, required
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.errors import raise_damage, required
 from gochat.storage.sqlite.transaction import Transaction
 
 #: Texts indexed together. Indexing them one by one costs five times as much; a larger batch would

@@ -29,7 +29,7 @@ from gochat.chat.log import Batch
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.worker import MAX_WAITING, Job, Worker, running
-from gochat.storage.sqlite.database import OWN_FAULTS, translated
+from gochat.storage.sqlite.errors import OWN_FAULTS, translated
 from gochat.storage.sqlite.pace import Pace
 
 log = structlog.stdlib.get_logger()

@@ -27,9 +27,10 @@ from gochat.storage.sqlite import (
     lock,
     tokens,
 )
-from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
+from gochat.storage.sqlite.url import parse_url
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
@@ -67,7 +68,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
                 f"{path} is in use by {lock.holder(path)}: stop it first, or what people say "
                 "meanwhile is not in the copy"
             )
-        stack.enter_context(database.mapped_errors(path))
+        stack.enter_context(mapped_errors(path))
         # In WAL mode, even a reader creates -wal and -shm beside the database if they are missing,
         # unless it opens the file as immutable.
         if is_at_rest:

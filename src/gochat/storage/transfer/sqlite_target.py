@@ -30,9 +30,10 @@ from gochat.storage.sqlite import (
     search,
     skeletons,
 )
-from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.tokens import INSERT, to_row
+from gochat.storage.sqlite.url import parse_url
 from gochat.storage.transfer.contents import (
     AccountRecord,
     AdmissionRecord,
