@@ -142,7 +142,7 @@ async def test_cost_of_parts_is_linear(kind: type) -> None:
                     request = VALID[kind]
                     if kind is Resume:
                         request = structs.replace(request, token=mallory.token)
-                    encoded = encode(attack(request, size))  # type: ignore[arg-type]
+                    encoded = encode(attack(request, size))  # type: ignore[arg-type]  # attacks return requests
                     assert len(encoded) <= HEADER_SIZE + MAX_FRAME_SIZE
                     return await mallory.cost(kind, [encoded])
 

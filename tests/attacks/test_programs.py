@@ -320,7 +320,7 @@ async def test_program_that_reads_everything_is_no_person(
             expected = {"message", "is_typing", "marked", "invited", "presence"}
             with trio.fail_after(PATIENCE):
                 # The events of the other node come in their own time.
-                while not expected <= {kind for kind, _ in await scene.seen(bot)}:  # noqa: ASYNC110
+                while not expected <= {kind for kind, _ in await scene.seen(bot)}:  # noqa: ASYNC110 -- it is the server that is asked
                     await trio.sleep(0.01)
             assert {kind for kind, _ in await scene.seen(bot)} == expected
             assert {to for _, to in await scene.seen(bot)} >= {DEN, ELSEWHERE, "#lobby", "@mei"}

@@ -214,7 +214,7 @@ async def test_directory_leaves_registration_no_more_than_invitations(
 ) -> None:
     await chat.store.admission.set_mode(stored)
     directory = Directory(allows_local=allows_local)
-    admission = Admission(chat.store, clock, "open", directory)  # type: ignore[arg-type]
+    admission = Admission(chat.store, clock, "open", directory)  # type: ignore[arg-type]  # nobody logs in
     assert await admission.mode() == expected
     with pytest.raises(ChatError):
         await admission.set_mode("open")

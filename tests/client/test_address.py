@@ -166,7 +166,7 @@ async def test_connection_reset_at_once_is_lost(monkeypatch: pytest.MonkeyPatch)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
             with anyio.fail_after(PATIENCE), suppress(OSError):
-                while stream.extra(SocketAttribute.raw_socket).getpeername():  # noqa: ASYNC110
+                while stream.extra(SocketAttribute.raw_socket).getpeername():  # noqa: ASYNC110 -- a socket has no event for this
                     await anyio.sleep(0.001)
             return stream
 

@@ -166,7 +166,7 @@ class Person:
         clock = FakeClock()
         self.model = ChatModel("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
         self.sync_state = SyncState(Outbox(clock), clock)
-        self.sync_state.buffer = Events(self.model)  # type: ignore[assignment]
+        self.sync_state.buffer = Events(self.model)  # type: ignore[assignment]  # has what is used of a buffer
         self.take(
             wire.LoggedIn(
                 name="mei", token="t", expires=1, limits=LIMITS, heartbeat=25.0, server="s"

@@ -99,7 +99,7 @@ def texts(messages: Iterable[Outgoing | WriteRequest]) -> list[str]:
 
 
 def numbered(requests: Iterable[WriteRequest]) -> list[tuple[int | None, str]]:
-    return [(request.n, *texts([request])) for request in requests]  # type: ignore[misc]
+    return [(request.n, *texts([request])) for request in requests]  # type: ignore[misc]  # texts() returns as many as it is given
 
 
 def test_messages_are_sent_without_waiting_and_numbered(outbox: Outbox) -> None:

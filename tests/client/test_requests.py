@@ -143,7 +143,7 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
             lambda c: c.search("seeds", conversation="#lobby"),
             wire.Search(query="seeds", conv="#lobby"),
             wire.Found(hits=(said(8),), cursor="next"),
-            Found(hits=(heard(8),), cursor="next"),  # type: ignore[arg-type]
+            Found(hits=(heard(8),), cursor="next"),  # type: ignore[arg-type]  # an entry of any kind, here a message
         ),
         (lambda c: c.mark_read(MessageId("#g", 3)), wire.Mark(conv="#g", read=3), wire.Ok(), None),
         (

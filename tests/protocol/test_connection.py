@@ -149,7 +149,7 @@ SAMPLES = {cls: sample(cls) for cls in {*REQUESTS, *MESSAGES}}
 
 
 def connection(role: Role, state: State) -> Any:
-    return Connection(role, state=state)  # type: ignore[call-overload]
+    return Connection(role, state=state)  # type: ignore[call-overload]  # the overloads tell the roles apart, the tests don't
 
 
 def after(rules: Any, state: State, msg_type: str) -> State | None:

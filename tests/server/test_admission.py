@@ -42,7 +42,7 @@ Connect = Callable[[], Peer]
 
 @asynccontextmanager
 async def serving(mode: str = "invite") -> AsyncIterator[tuple[Server, Connect]]:
-    registration = Registration(mode=mode)  # type: ignore[arg-type]
+    registration = Registration(mode=mode)  # type: ignore[arg-type]  # one of the modes
     async with (
         open_server(structs.replace(config(), registration=registration)) as server,
         trio.open_nursery() as nursery,

@@ -9,6 +9,7 @@ import pytest
 import trio
 from peers import PASSWORD, Peer, config, running_server
 
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.retries import Retries
 from gochat.chat.typing_notices import TypingNotices
@@ -167,16 +168,16 @@ def test_person_has_one_budget_at_all_addresses() -> None:
 
 def test_typing_in_many_conversations_has_one_rate_limit() -> None:
     notices = TypingNotices()
-    admitted = [notices.admit(f"#{n % 2}", 3.0, n / 1000) for n in range(1500)]  # type: ignore[arg-type]
+    admitted = [notices.admit(ConversationKey(f"#{n % 2}"), 3.0, n / 1000) for n in range(1500)]
     assert sum(admitted) == 2
     notices = TypingNotices()
-    admitted = [notices.admit(f"#{n}", 3.0, n / 100) for n in range(3000)]  # type: ignore[arg-type]
+    admitted = [notices.admit(ConversationKey(f"#{n}"), 3.0, n / 100) for n in range(3000)]
     assert sum(admitted) == 3 + 3 * 3  # in 30 s
 
 
 def test_continuous_typing_is_shown_every_interval() -> None:
     notices = TypingNotices()
-    admitted = [at for at in range(30) if notices.admit("#lobby", 3.0, float(at))]  # type: ignore[arg-type]
+    admitted = [at for at in range(30) if notices.admit(LOBBY_KEY, 3.0, float(at))]
     assert admitted == list(range(0, 30, 3))
 
 
@@ -261,9 +262,9 @@ async def test_repeated_logins_are_refused_to_the_address(what: str) -> None:
                 continue
             # With "log": otherwise each login would wait until its reads for the peer are paid for.
             login = Login(name="mei", password=PASSWORD, caps=("log",))
-            answer: Any = await peer.ask(login, (LoggedIn, Error))  # type: ignore[arg-type]
+            answer: Any = await peer.ask(login, (LoggedIn, Error))  # type: ignore[arg-type]  # one of several kinds
             if isinstance(answer, LoggedIn):
-                answer = await peer.ask(Logout(), (LoggedOut, Error))  # type: ignore[arg-type]
+                answer = await peer.ask(Logout(), (LoggedOut, Error))  # type: ignore[arg-type]  # one of several kinds
             answers.append(str(answer.code) if isinstance(answer, Error) else "")
         # Of 200 points: 11 for the setup, then 3 for each, or 10 + 10 + 5 (100 a person).
         assert 50 <= len(answers) <= 70 if what == "bad tokens" else 4 <= len(answers) <= 9
@@ -342,7 +343,7 @@ async def test_client_over_budget_is_not_read_from_for_a_moment(
         await refusals(mei, *[Search(query="x")] * 12)
         began = trio.current_time()
         await refusals(mei, Search(query="x"))
-        await mei.ask(Ping(), (Pong, Error))  # type: ignore[arg-type]
+        await mei.ask(Ping(), (Pong, Error))  # type: ignore[arg-type]  # one of several kinds
         assert trio.current_time() - began >= 2 * 0.1
 
 

@@ -138,7 +138,7 @@ async def test_tls_without_data_ends_the_connection(wants_answer: bool) -> None:
     ours, theirs = map(trio.SocketStream, trio.socket.socketpair())
     async with ours, theirs:
         stream = TlsStream(theirs, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        stream._tls = KeyUpdates(stream, wants_answer=wants_answer)  # type: ignore[assignment]
+        stream._tls = KeyUpdates(stream, wants_answer=wants_answer)  # type: ignore[assignment]  # stands in for the TLS object
         sent = 0
         async with trio.open_nursery() as nursery:
 

@@ -421,7 +421,7 @@ async def test_frame_errors_say_how_long_it_was() -> None:
 
 async def test_registration_errors_have_no_details() -> None:
     for mode, code in (("closed", "registration_closed"), ("invite", "bad_invite")):
-        registration = Registration(mode=mode)  # type: ignore[arg-type]
+        registration = Registration(mode=mode)  # type: ignore[arg-type]  # one of the modes
         configuration = structs.replace(config(), registration=registration)
         async with hello_at(configuration) as one:
             error = await refusal(one, "register", name="mei", password=PASSWORD)

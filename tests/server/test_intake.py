@@ -201,7 +201,7 @@ async def test_message_is_kept_although_its_sender_leaves_at_once(server: Runnin
             async with server.peer("mei", "log") as mei:
                 await mei.ask(Send(to="@bob", text="warm"), Sent)
                 await mei.send(Send(to="@bob", text=f"last words {number}"))
-            await bob.text(lambda message: message.text == f"last words {number}")  # noqa: B023
+            await bob.text(lambda message: message.text == f"last words {number}")  # noqa: B023 -- at once
 
 
 async def test_sender_who_leaves_while_the_store_is_busy_loses_nothing(

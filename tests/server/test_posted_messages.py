@@ -78,7 +78,7 @@ async def test_message_said_while_others_are_sent_comes_in_its_turn(
         read, is_reading, may_go_on = SqliteStore.waiting, trio.Event(), trio.Event()
 
         async def waiting(self: SqliteStore, *what: object, **options: object) -> object:
-            found = await read(self, *what, **options)  # type: ignore[arg-type]
+            found = await read(self, *what, **options)  # type: ignore[arg-type]  # passes on what it got
             is_reading.set()
             await may_go_on.wait()
             return found

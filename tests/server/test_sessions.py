@@ -384,7 +384,7 @@ async def test_longest_list_of_sessions_fits_a_frame() -> None:
             reply.sessions
         )
         listed = tuple(
-            Session(id=s.id, device=s.device, scopes=s.scopes, rooms=s.rooms, **more)  # type: ignore[arg-type]
+            Session(id=s.id, device=s.device, scopes=s.scopes, rooms=s.rooms, **more)  # type: ignore[arg-type]  # each value has its field's type
             for s, more in zip(reply.sessions, longest, strict=True)
         )
         whole = encode(SessionList(sessions=listed, request_id="x" * 64))

@@ -445,10 +445,10 @@ async def test_minimal_browser_gets_again_only_what_was_lost(
                 await eve.at_end()
             else:
                 await bob.ask(Ping(), Pong)
-                stream.beneath.setsockopt(  # type: ignore[attr-defined]
+                stream.beneath.setsockopt(  # type: ignore[attr-defined]  # it is a socket's
                     trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
                 )
-                stream.beneath.socket.close()  # type: ignore[attr-defined]
+                stream.beneath.socket.close()  # type: ignore[attr-defined]  # as above
         await bob.sees(offline="eve")
         async with connect(server) as (eve, _):
             await eve.log_in("eve")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ async def outcomes(peer: Peer, *requests: LogRequest) -> list[str]:
         reply = await peer.expect(
             Payload, lambda p: hasattr(p, "request_id") and bool(p.request_id)
         )
-        assert reply.request_id == request.request_id  # type: ignore[attr-defined]
+        assert reply.request_id == request.request_id  # type: ignore[attr-defined]  # both have one
         if isinstance(reply, Error) and reply.code == "out_of_order":
             assert reply.field == "n"
             replies.append(f"not {request.n}, {reply.args['due']} is due")
@@ -288,7 +288,10 @@ async def test_numbers_begin_again_with_a_login_on_the_same_connection(store: st
 async def test_writes_without_a_number_are_free(store: str) -> None:
     limits = config(store=store, burst=1, per_second=1e-6)
     async with open_server(limits) as server, logged_in(server) as mei:
-        free: Callable[[str], Send] = lambda text: say(None, text)  # noqa: E731
+
+        def free(text: str) -> Send:
+            return say(None, text)
+
         assert await outcomes(mei, free("a"), say(7), free("b"), free("a"), say(1, "a")) == [
             SENT, "not 7, 1 is due", "rate_limited", SENT, SENT,
         ]  # fmt: skip

@@ -357,9 +357,8 @@ async def test_nothing_is_appended_until_all_nodes_have_checked(
         nodes.server.kill()
         nodes.server.start()
         refusals: list[str] = []
-        # ASYNC110: it polls the store, which has no event for this.
         with trio.fail_after(PATIENCE):
-            while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110
+            while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110 -- it is the store that is asked
                 await trio.sleep(0.05)
         assert any("looking whether all is there" in refusal for refusal in refusals)
         after = (await chat.entries("Mei", "#lobby"))[-1]

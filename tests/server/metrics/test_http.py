@@ -35,7 +35,7 @@ class Line:
     def connect(self) -> trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]:
         ours, theirs = trio.testing.memory_stream_pair()
         self.nursery.start_soon(self.server.serve, theirs)
-        return ours  # type: ignore[return-value]
+        return ours  # type: ignore[return-value]  # the pair is stapled from parts of one kind
 
     async def ask(self, data: bytes) -> Answer:
         stream = self.connect()
@@ -46,7 +46,7 @@ class Line:
 @asynccontextmanager
 async def line(respond: object = echo) -> AsyncIterator[Line]:
     async with trio.open_nursery() as nursery:
-        yield Line(HttpServer(respond), nursery)  # type: ignore[arg-type]
+        yield Line(HttpServer(respond), nursery)  # type: ignore[arg-type]  # each test has a function of its own kind
         nursery.cancel_scope.cancel()
 
 
