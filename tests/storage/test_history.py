@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from store_files import Crash, crash, epoch, kinds, opened, run_python, serving
+from storing import Chat, person
 from structlog.testing import capture_logs
 
-from gochat.errors import StoreUnavailable
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
 from gochat.storage.sqlite import files, history
@@ -167,6 +168,26 @@ async def test_cold_copy_begins_a_new_history_once_and_logs_why(
     assert said["epoch"] == after
     assert said["reason"]
     assert check(target) == []
+
+
+async def test_cursor_of_a_search_lasts_as_long_as_the_history(path: Path) -> None:
+    async def search(chat: Chat, cursor: str | None = None) -> tuple[list[str], str | None]:
+        hits, more = await chat.store.search(person("Mei"), ("cafe",), cursor=cursor, limit=1)
+        return [hit.text for hit in hits], more
+
+    async with opened(path) as chat:
+        for text in ("café 1", "cafe 2", "cafe 3"):
+            await chat.say("Mei", "#lobby", text)
+        _, within = await search(chat)
+        _, between = await search(chat, within)  # exact matches, and others
+    async with opened(path) as chat:
+        assert (await search(chat, within))[0] == ["cafe 2"]
+        assert (await search(chat, between))[0] == ["café 1"]
+    async with opened(_copy_alone(path)) as chat:
+        for cursor in (within, between):
+            with pytest.raises(ChatError) as refused:
+                await search(chat, cursor)
+            assert (refused.value.code, refused.value.field) == ("bad_cursor", "cursor")
 
 
 async def test_history_survives_restarts_kills_and_moves(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -14,7 +15,7 @@ from redis_process import RedisServer
 from storing import Chat, Following, account, draft, follow, key, person
 
 from gochat.chat.log import Appended, Draft
-from gochat.errors import StoreUnavailable
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.storage.redis import log
 from gochat.storage.redis.link import epoch_tracker
 
@@ -183,6 +184,39 @@ async def test_emptied_redis_begins_a_new_history(start_redis: StartRedis) -> No
         await until(lambda: histories.current.seqs("#lobby") == [1])
         assert histories.interruptions == 1
         nursery.cancel_scope.cancel()
+
+
+async def test_cursor_of_a_search_is_refused_in_a_new_history(start_redis: StartRedis) -> None:
+    nodes = Nodes(start_redis())
+    async with nodes.open() as store, nodes.open() as other:
+        chat, bob = Chat(store), person("Bob")
+
+        async def write() -> None:
+            await chat.register("Mei", "Bob")
+            await chat.append(*(draft("Mei", "#lobby", f"needle {n}") for n in range(4)))
+
+        async def two_pages() -> tuple[list[str], str | None]:
+            """Return the second page, from the other node, and its cursor."""
+            _, cursor = await store.search(bob, ("needle",), limit=1)
+            hits, _ = await other.search(bob, ("needle",), cursor=cursor, limit=1)
+            return [hit.text for hit in hits], cursor
+
+        await write()
+        found, before = await two_pages()
+        assert found == ["needle 2"]
+        nodes.server.kill()
+        nodes.server.start()
+        await when_possible(lambda: chat.page("Bob", "#lobby"))
+        await write()
+        with trio.fail_after(PATIENCE):
+            while True:  # until both nodes have noticed
+                with suppress(ChatError):
+                    assert (await two_pages())[0] == ["needle 2"]
+                    break
+        for node in (store, other):
+            with pytest.raises(ChatError) as refused:
+                await node.search(bob, ("needle",), cursor=before, limit=1)
+            assert (refused.value.code, refused.value.field) == ("bad_cursor", "cursor")
 
 
 async def test_flush_during_a_live_connection_is_noticed(

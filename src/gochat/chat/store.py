@@ -340,7 +340,7 @@ class Store(Protocol):
         only accents differ, newest first. A cursor continues after the last hit of its page.
 
         Raises:
-            ChatError: ``bad_cursor``: it is not a cursor of this kind of store.
+            ChatError: ``bad_cursor``: it is not a cursor of this store's present history.
         """
         ...
 

@@ -186,8 +186,14 @@ async def test_messages_sent_between_two_pages_move_nothing(chat: Chat) -> None:
 
 
 async def test_invalid_cursor_is_refused(chat: Chat) -> None:
-    await chat.say("Mei", "#lobby", "needle")
-    for cursor in ("", "x", "-1", "９" * 5000, "9" * 200, "1/x/#lobby", "-1/1/#lobby", "²"):
+    for _ in range(2):
+        await chat.say("Mei", "#lobby", "needle")
+    _, right = await chat.store.search(person("Bob"), ("needle",), limit=1)
+    assert right is not None
+    history, _, position = right.partition(":")
+    positions = ("", "x", "-1", "９" * 5000, "9" * 200, "1/x/#lobby", "-1/1/#lobby", "²", "~x")
+    of_none = ("", "~", position, f":{position}", f"x{right}", f"{history[1:]}:{position}")
+    for cursor in (*of_none, *(f"{history}:{wrong}" for wrong in positions)):
         with pytest.raises(ChatError) as caught:
             await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=3)
         assert (caught.value.code, caught.value.field) == ("bad_cursor", "cursor")

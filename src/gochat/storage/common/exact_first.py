@@ -1,6 +1,7 @@
 """Search results in two turns, for every store: exact matches, then those with other accents.
 
-A cursor in the second turn is marked; within a turn, it is the store's.
+A cursor names the history of the store in which it is a position: in another one that would be
+somewhere else. In the second turn it is marked; within a turn, it is the store's.
 """
 
 from __future__ import annotations
@@ -8,16 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
 
 _OTHERS: Final = "~"
+_IN: Final = ":"
 
 
-def split_cursor(cursor: str | None) -> tuple[bool, str | None]:
-    """Return whether a cursor is in the second turn, and the store's cursor, None at the start."""
-    if cursor is not None and cursor.startswith(_OTHERS):
-        return True, cursor.removeprefix(_OTHERS) or None
-    return False, cursor
+def split_cursor(cursor: str | None, history: str) -> tuple[bool, str | None]:
+    """Return whether a cursor is in the second turn, and the store's cursor, None at the start.
+
+    `history` is the store's present one, without a colon in its name.
+
+    Raises:
+        ChatError: ``bad_cursor``: the cursor is of another history, or none at all.
+    """
+    if cursor is None:
+        return False, None
+    of, separator, inner = cursor.partition(_IN)
+    if not separator or of != history:
+        raise bad_cursor()
+    if inner.startswith(_OTHERS):
+        return True, inner.removeprefix(_OTHERS) or None
+    return False, inner
+
+
+def in_history(cursor: str | None, history: str) -> str | None:
+    """Return the cursor for the next page as clients get it; None if there is none."""
+    return None if cursor is None else f"{history}{_IN}{cursor}"
 
 
 def joined(

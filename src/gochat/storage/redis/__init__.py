@@ -372,7 +372,7 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
             reading=parts.reading,
             people=PeopleOperations(parts.keys, parts.reading),
             tokens=TokenOperations(parts.keys),
-            search=Searcher(parts.keys, parts.engine, parts.reading),
+            search=Searcher(parts.keys, parts.engine, parts.reading, parts.epoch_tracker),
             order=order,
             node_bus=RedisNodeBus(
                 parts.keys,

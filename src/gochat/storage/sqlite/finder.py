@@ -15,7 +15,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
-from gochat.storage.common.exact_first import joined, room, split_cursor
+from gochat.storage.common.exact_first import in_history, joined, room, split_cursor
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -90,8 +90,25 @@ class Finder:
         limit: int,
     ) -> tuple[list[Message], str | None]:
         """See :meth:`gochat.chat.store.Store.search`. A cursor is the position of the last hit."""
-        is_other, inner = split_cursor(cursor)
+        is_other, inner = split_cursor(cursor, self._epoch)
         before = _position(inner)
+        hits, more = self._turns(
+            viewer, terms, sender, conversation, before, limit, is_other=is_other
+        )
+        return hits, in_history(more, self._epoch)
+
+    def _turns(
+        self,
+        viewer: NameKey,
+        terms: tuple[str, ...],
+        sender: NameKey | None,
+        conversation: ConversationKey | None,
+        before: int,
+        limit: int,
+        *,
+        is_other: bool,
+    ) -> tuple[list[Message], str | None]:
+        """Search in both turns, or only in the second one if `is_other`."""
         words = IndexedWords(terms)
         if not (words or sender) or limit < 1:
             return [], None

@@ -29,6 +29,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2s
 from typing import Final
 
 import msgspec
@@ -88,6 +89,11 @@ class EpochTracker:
     def epoch(self, partition: int) -> str:
         """Return the epoch that this node assumes."""
         return self._partitions[partition].epoch
+
+    def history(self) -> str:
+        """Return a name, of 16 hexadecimal digits, for the epochs of all partitions together."""
+        epochs = " ".join(partition.epoch for partition in self._partitions)
+        return blake2s(epochs.encode(), digest_size=8).hexdigest()
 
     def position(self, partition: int) -> int:
         """Return the position of the last entry that this node has seen."""

@@ -21,11 +21,12 @@ from gochat.chat.names import NameKey, known
 from gochat.chat.refusals import bad_cursor
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Message
-from gochat.storage.common.exact_first import joined, room, split_cursor
+from gochat.storage.common.exact_first import in_history, joined, room, split_cursor
 from gochat.storage.common.matching import SearchWords
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.pipeline import Operation, call
 from gochat.storage.redis.log_reading import EntryRange, Extract
 from gochat.storage.redis.reading import Reading
@@ -222,10 +223,13 @@ class _Wanted(NamedTuple):
 class Searcher:
     """Create the operation of a search."""
 
-    def __init__(self, keys: Keys, engine: Index, reading: Reading) -> None:
+    def __init__(
+        self, keys: Keys, engine: Index, reading: Reading, epoch_tracker: EpochTracker
+    ) -> None:
         self._keys = keys
         self._engine = engine
         self._reading = reading
+        self._epoch_tracker = epoch_tracker
 
     def search(
         self,
@@ -240,8 +244,28 @@ class Searcher:
 
         The third result is the cost: the number of entries, conversations and blocks queried.
         """
-        is_other, inner = split_cursor(cursor)
+        history = self._epoch_tracker.history()
+        is_other, inner = split_cursor(cursor, history)
         start = parse_cursor(inner)
+        hits, more, cost = yield from self._turns(
+            viewer, terms, sender, conversation, start, limit, is_other=is_other
+        )
+        if cursor is not None and history != self._epoch_tracker.history():
+            raise bad_cursor()  # it was of a history that reading has shown to be gone
+        return hits, in_history(more, history), cost
+
+    def _turns(
+        self,
+        viewer: NameKey,
+        terms: tuple[str, ...],
+        sender: NameKey | None,
+        conversation: ConversationKey | None,
+        start: Cursor | None,
+        limit: int,
+        *,
+        is_other: bool,
+    ) -> Operation[tuple[list[Message], str | None, int]]:
+        """Search in both turns, or only in the second one if `is_other`."""
         wanted = _Wanted(SearchWords(terms), sender)
         if not (wanted.words or sender) or limit < 1:
             return [], None, 0
