@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from peers import Peer, RunningServer, config, running_server
+from gochat_faults.proxy import Lane, Plan, open_proxy
+from patience import PATIENCE
+from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.conversations import LOBBY_KEY, addressed, private
 from gochat.chat.log import Batch, Logged
 from gochat.chat.names import NameKey
+from gochat.client import Message as Text
+from gochat.client import Reset, Synchronised, open_client
+from gochat.client.connection import Connection
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
@@ -42,6 +48,7 @@ from gochat.protocol.messages import (
     Sent,
     Sync,
     Synced,
+    Who,
 )
 from gochat.server.app import open_server
 
@@ -152,6 +159,59 @@ async def _pages(peer: Peer, have: Mapping[str, Conversation], *, limit: int) ->
         listed += page.conversations
         after = page.next
     return listed
+
+
+@pytest.mark.parametrize(
+    ("rooms", "each", "most"),
+    [(3, 345, {Sync: 3, Who: 1, History: 3}), (30, 40, {Sync: 4, Who: 1})],
+)
+async def test_client_library_catches_up_in_few_round_trips(
+    rooms: int, each: int, most: dict[type[Request], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 300 ms each way, each of these takes 0.6 s; here it is less, and they are counted."""
+    asked: Counter[type[Request]] = Counter()
+    post = Connection.post
+
+    def counting(connection: Connection, request: Request, *waiter: Any) -> None:
+        asked[type(request)] += 1
+        post(connection, request, *waiter)
+
+    monkeypatch.setattr(Connection, "post", counting)
+    is_away = False
+    slow = Lane(delay=0.03)
+    names = [f"#room{number:03}" for number in range(rooms)]
+    async with (
+        running_server() as server,
+        open_proxy(
+            (server.host, server.port), lambda _: Plan(up=slow, down=slow, refuse=is_away)
+        ) as proxy,
+        open_client(f"gochat://127.0.0.1:{proxy.port}") as mei,
+        server.peer("bob") as bob,
+    ):
+        async with server.peer("mei") as phone:
+            await move_in(bob, phone, names)
+        events = aiter(mei)
+        await mei.log_in("mei", PASSWORD)
+        while not isinstance(await anext(events), Synchronised):
+            pass
+        is_away = True
+        proxy.cut()
+        for name in names:
+            await say(bob, name, ["x"] * (each - 1))
+        is_away = False
+        asked.clear()
+        mei.reconnect_now()
+        last = dict.fromkeys(names, 2)
+        with trio.fail_after(PATIENCE):
+            while last != dict.fromkeys(names, each + 2):
+                event = await anext(events)
+                assert not isinstance(event, Reset)
+                if isinstance(event, Text):
+                    assert event.seq == last[event.conversation] + 1
+                    last[event.conversation] = event.seq
+        del asked[Resume]  # one for each attempt
+        assert asked.keys() <= most.keys()
+        assert all(count <= most[kind] for kind, count in asked.items()), asked
 
 
 async def test_thousand_private_messages_from_strangers_lock_nobody_out() -> None:
