@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,6 +40,23 @@ from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_page_beside_an_entry_of_another_history_is_refused() -> None:
+    async with logged_in() as (_, client, peer):
+        page = wire.HistoryPage(conv="#lobby", epoch="e2", head=9, entries=(said(7, epoch="e2"),))
+        for entry, is_refused in ((heard(8), True), (heard(8, epoch="e2"), False), (8, False)):
+            for bound in ("before", "after", "around"):
+                ask = partial(client.history, "#lobby", **{bound: entry})  # type: ignore[arg-type]
+                async with meanwhile(ask) as outcome:
+                    await peer.reply(await peer.expect(wire.History), page)
+                if not is_refused:
+                    assert outcome.result().epoch == "e2"
+                    continue
+                with pytest.raises(ChatError) as refused:
+                    outcome.result()
+                assert refused.value.code == "bad_cursor"
+
 
 SENT = wire.Sent(to="#garden", epoch="e1", seq=7, ts=9)
 WHERE = to_sent(SENT)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from gochat.client import convert, pages
 from gochat.client.entries import MessageId, MessageRef
+from gochat.client.errors import chat_error
 from gochat.client.events import ClientEvent, ConnectionState
 from gochat.client.models import (
     Conversation,
@@ -21,6 +22,7 @@ from gochat.client.outgoing import Outgoing, new_cid
 from gochat.client.room_requests import RoomRequests
 from gochat.client.supervisor import ConnectionSupervisor
 from gochat.client.sync_state import SyncState
+from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
     Form,
@@ -364,6 +366,10 @@ class Client(RoomRequests):
 
         Give one of `before`, `after` (both exclusive) and `around`, an entry or its seq; or `at`, a
         time, for around the first entry since; or none. `older` and `newer`: there is more.
+
+        Raises:
+            ChatError: ``bad_cursor``: the log has another history than that of the entry given, so
+                its seq means nothing any more. A seq alone can't be checked: compare `epoch`.
         """
         request = wire.History(
             conv=conversation,
@@ -373,7 +379,14 @@ class Client(RoomRequests):
             at=None if at is None else max(0, milliseconds(at)),
             limit=limit,
         )
-        return convert.to_page(await self._supervisor.call(request, wire.HistoryPage), self.name)
+        page = await self._supervisor.call(request, wire.HistoryPage)
+        for bound in (before, after, around):
+            if getattr(bound, "epoch", page.epoch) != page.epoch:
+                raise chat_error(
+                    ErrorCode.BAD_CURSOR,
+                    "the log has another history now: begin with its newest page",
+                )
+        return convert.to_page(page, self.name)
 
     async def search(
         self,
@@ -388,6 +401,9 @@ class Client(RoomRequests):
 
         `cursor` is that of the previous page; `limit` is at most 50. As long as the answer has a
         cursor there may be more, even after a page with few hits or none.
+
+        Raises:
+            ChatError: ``bad_cursor``: the server's store has another history since that page.
         """
         request = wire.Search(query=query, conv=conversation, cursor=cursor, limit=limit)
         return convert.to_found(await self._supervisor.call(request, wire.Found), self.name)
