@@ -29,7 +29,8 @@ from gochat.client import (
 from gochat.client.convert import to_entry
 from gochat.client.moments import moment
 from gochat.protocol import messages as wire
-from gochat.tui.model.chat import FRESH, KEPT, ChatModel
+from gochat.tui.model.attention import FRESH
+from gochat.tui.model.chat import KEPT, ChatModel
 from gochat.tui.model.views import Attention
 
 NOW = 1_795_435_200.0

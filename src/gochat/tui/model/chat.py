@@ -3,7 +3,8 @@
 The client's events go in by :meth:`ChatModel.apply`; what must be drawn again comes out by
 :meth:`ChatModel.take_changes`, as often as the app draws. Between the two nothing is drawn, however
 many events there are. One class and so one long file: each event touches conversations,
-people and what changed at once, and two halves would call each other all the time.
+people and what changed at once, and two halves would call each other all the time. The rules that
+need only one conversation are in the modules beside it.
 """
 
 from __future__ import annotations
@@ -45,25 +46,20 @@ from gochat.client import (
 from gochat.client.address import Security
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
-from gochat.protocol.text import is_mentioned
-from gochat.tui.model import membership, order, unread
+from gochat.tui.model import attention, membership, order, unread
 from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
-from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
+from gochat.tui.model.views import Attention, Changes, Connection, ConversationView
 
-#: Seconds after which a person no longer counts as typing, without a new event.
-TYPING_LAPSE: Final = 6.0
 #: The longest wait for the next attempt to connect that is shown, in seconds.
 LONGEST_WAIT: Final = 7 * 86_400.0
 #: Entries that a conversation keeps while another one is shown; history brings the others back.
 KEPT: Final = 1000
 #: With more people online than this, only the list shows arrivals and departures.
 PRESENCE_LINES: Final = 50
-#: A message that is older than this (ms) when it arrives is history: it rings no bell.
-FRESH: Final = 120_000
 
 
 class ChatModel:
@@ -155,10 +151,7 @@ class ChatModel:
     def typists(self, conv: str) -> list[str]:
         """Return who is typing there at this moment."""
         view = self.conversations.get(conv)
-        if view is None:
-            return []
-        now = self._clock()
-        return sorted(name for name, until in view.typing.items() if until > now)
+        return [] if view is None else view.typing.names(self._clock())
 
     def retry_in(self) -> int | None:
         """Return the whole seconds until the next attempt to connect."""
@@ -245,7 +238,7 @@ class ChatModel:
         counted = entry.seq <= view.head
         view.head = max(view.head, entry.seq)
         view.epoch = entry.epoch
-        view.typing.pop(entry.sender, None)
+        view.typing.stop([entry.sender])
         if isinstance(entry, MessageDeleted | MessageEdited) and not counted:
             self._changes.stale |= not unread.amend(view, entry)
         line = view.timeline.add(entry)
@@ -263,7 +256,9 @@ class ChatModel:
     def _count(self, view: ConversationView, message: Message, *, counted: bool) -> None:
         self._arrivals.spoke(message.sender)
         if unread.count(view, message, counted=counted):
-            self._attend(view, message, mention=is_mentioned(self.me, message.mentions))
+            wanted = attention.wanted_by(message, view, blocked=self.blocked, now=self._now())
+            if wanted is not None:
+                self._changes.attention.append(wanted)
 
     def _invited(self, invitation: Invitation) -> None:
         if invitation.room not in self.invitations:
@@ -302,27 +297,12 @@ class ChatModel:
         if not view.joined and view.conv != self.current and not view.timeline.unsent:
             self.forget(view.conv)
 
-    def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
-        is_old = self._now() * 1000 - milliseconds(message.time) > FRESH
-        if is_old or view.level == "none" or message.sender in self.blocked:
-            return
-        kind: AttentionKind
-        if not view.is_room:
-            kind = "direct"
-        elif mention:
-            kind = "mention"
-        elif view.level == "all":
-            kind = "message"
-        else:
-            return
-        self._changes.attention.append(Attention(view.conv, message.sender, message.text, kind))
-
     def _presence(self, presence: Presence) -> None:
         arrived, left = self.people.apply(presence)
         self._changes.people = True
         self._changes.conversations = True  # their signs show who is online
         if left:
-            gone = [view.stop_typing(left) for view in self.conversations.values()]
+            gone = [view.typing.stop(left) for view in self.conversations.values()]
             self._changes.typing |= any(gone)
         arrived = self._arrivals.noticed(arrived)
         if not self.presence_lines:
@@ -350,7 +330,7 @@ class ChatModel:
     def _typing(self, typing: IsTyping) -> None:
         view = self.conversations.get(typing.conversation)
         if view is not None and typing.name != self.me:
-            view.typing[typing.name] = self._clock() + TYPING_LAPSE
+            view.typing.note(typing.name, self._clock())
             self._changes.typing = True
 
     def _synchronise(self, snapshot: Synchronised) -> None:
@@ -538,9 +518,7 @@ class ChatModel:
         """Forget who has stopped typing; to be called about every second."""
         now = self._clock()
         for view in self.conversations.values():
-            for name in [name for name, until in view.typing.items() if until <= now]:
-                del view.typing[name]
-                self._changes.typing = True
+            self._changes.typing |= view.typing.lapse(now)
 
     def entry(self, key: str) -> TimelineEntry | None:
         """Return an entry of the shown conversation."""

@@ -68,7 +68,7 @@ def apply(view: ConversationView, entry: LogEntry, me: str) -> None:
         case RoomHandedOver(is_own=True):
             view.operator = True
         case PersonKicked() | PersonBanned():
-            view.stop_typing([entry.name])
+            view.typing.stop([entry.name])
             view.operator &= entry.name != me
         case PersonLeft(is_own=True):
             view.operator = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
@@ -10,6 +9,7 @@ from typing import Literal, TypeAlias
 from gochat.client import ConnectionState, Conversation, HistorySetting, Level
 from gochat.tui.model.entries import Change
 from gochat.tui.model.timeline import Timeline
+from gochat.tui.model.typists import Typists
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class ConversationView:
     joined: bool = True
     divider: int | None = None
     draft: str = ""
-    typing: dict[str, float] = field(default_factory=dict)
+    typing: Typists = field(default_factory=Typists)
 
     @property
     def is_room(self) -> bool:
@@ -78,13 +78,6 @@ class ConversationView:
         if not self.badge:
             return None
         return 0 if self.mentions or not self.is_room else 1
-
-    def stop_typing(self, names: Iterable[str]) -> bool:
-        """Forget that these people are typing; return whether one of them was."""
-        typing = [name for name in names if name in self.typing]
-        for name in typing:
-            del self.typing[name]
-        return bool(typing)
 
     def describe(self, conversation: Conversation, *, counts: bool = True) -> None:
         """Take what the server says of the conversation; what is unread only with `counts`."""
