@@ -16,7 +16,7 @@ from storing import Chat, Following, account, draft, follow, key, person
 
 from gochat.chat.log import Appended, Draft
 from gochat.errors import ChatError, StoreUnavailable
-from gochat.storage.redis import log
+from gochat.storage.redis import append_script
 from gochat.storage.redis.link import epoch_tracker
 
 pytestmark = pytest.mark.trio
@@ -381,7 +381,7 @@ async def test_other_entry_in_a_known_position_is_another_history(
 async def test_nothing_is_appended_until_all_nodes_have_checked(
     start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (epoch_tracker, log):
+    for module in (epoch_tracker, append_script):
         monkeypatch.setattr(module, "GATE", 3000)  # longer than any delay before connecting
     nodes = Nodes(start_redis(*AOF))
     async with nodes.open() as one:
