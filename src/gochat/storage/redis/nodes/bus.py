@@ -1,7 +1,6 @@
 """The bus between nodes, in Redis: a stream of events, and a lease for each node.
 
-``nodes`` has the end of each node's lease; ``o:NODE`` has its people, for nodes that start later;
-``notices`` is the stream in which each node publishes changes. All are in partition 0.
+What it has in Redis is in :mod:`gochat.storage.redis.nodes.operations`.
 
 A node renews its lease several times before it expires. When other nodes no longer find the lease,
 they consider its people gone. So people are gone within `lease` seconds, and each node notifies its
@@ -45,11 +44,11 @@ from gochat.chat.node_bus import (
 )
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
+from gochat.storage.redis.link.pipeline import PipelineWorker
 from gochat.storage.redis.link.topology import Topology
-from gochat.storage.redis.nodes.event_reader import NODES_PARTITION, NodeEventReader
+from gochat.storage.redis.nodes.event_reader import NodeEventReader
+from gochat.storage.redis.nodes.operations import NodeOperations
 
 log = structlog.stdlib.get_logger()
 
@@ -60,8 +59,6 @@ BEATS: Final = 5
 #: Events that may wait to be published. Beyond that, transient ones are dropped, and the people at
 #: this node are published anew.
 MAX_WAITING: Final = 10_000
-#: Entries of the stream, each of which may contain many events.
-MAX_ENTRIES: Final = 10_000
 #: How many leases to wait for other nodes to acknowledge: a dead node's lease expires within one,
 #: and then the others have to notice.
 CONFIRM_WITHIN: Final = 1.5
@@ -75,9 +72,6 @@ FAREWELL: Final = 1.0
 #: out once on a busy machine.
 START_TRIES: Final = 10
 TRY_AGAIN: Final = 0.5
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_person = msgspec.msgpack.Decoder(PersonHere).decode
 
 
 class RedisNodeBus:
@@ -102,6 +96,7 @@ class RedisNodeBus:
         self._beat_every = lease / BEATS
         # What a node finds is as old as its last beat.
         self._lease = int((lease - self._beat_every) * 1000)
+        self._operations = NodeOperations(keys, self.node, self._lease)
         self._confirm_within = lease * CONFIRM_WITHIN
         self._receipts: dict[str, _Receipt] = {}
         self._leased_until = 0.0  # in the time of the Trio clock
@@ -177,7 +172,7 @@ class RedisNodeBus:
             take=self.take,
             doubt=self.doubt,
         )
-        tail.position = await _patiently(lambda: self._worker.carry_out(self._newest()))
+        tail.position = await _patiently(lambda: self._worker.carry_out(self._operations.newest()))
         tail.start()
         try:
             await _patiently(self._beat)
@@ -192,7 +187,7 @@ class RedisNodeBus:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(tail.join)
                 with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
-                    await self._worker.carry_out(self._say_goodbye())
+                    await self._worker.carry_out(self._operations.say_goodbye())
 
     # -- publishing -----------------------------------------------------------------------------
 
@@ -218,11 +213,11 @@ class RedisNodeBus:
             try:
                 if self._must_republish:
                     self._must_republish = False
-                    await self._worker.carry_out(self._republish())
+                    await self._worker.carry_out(self._operations.republish(self._people))
                     # That includes everybody who arrived or left.
                     events = [n for n in events if not isinstance(n, Arrived | Left)]
                 if events:
-                    await self._worker.carry_out(self._append(events))
+                    await self._worker.carry_out(self._operations.append(events, self._people))
                     for event in events:
                         if isinstance(event, Revoked | InUse) and event.receipt in self._receipts:
                             self._receipts[event.receipt].published.set()
@@ -232,45 +227,6 @@ class RedisNodeBus:
                 self._drop()
                 await trio.sleep(error.retry_after)
                 self._has_news.set()
-
-    def _append(self, events: Sequence[NodeEvent]) -> Operation[None]:
-        mine = self._mine()
-        changes: dict[NameKey, PersonHere | None] = {}
-        for event in events:
-            match event:
-                case Arrived(PersonHere(key)) | Left(key) | AwaySet(key):
-                    changes[key] = self._people.get(key)
-        commands = []
-        if online := [person for person in changes.values() if person is not None]:
-            fields = [part for person in online for part in (person.key, _encode(person))]
-            commands.append(RedisCommand(NODES_PARTITION, ("HSET", mine, *fields)))
-            commands.append(RedisCommand(NODES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
-        if offline := [key for key, person in changes.items() if person is None]:
-            commands.append(RedisCommand(NODES_PARTITION, ("HDEL", mine, *offline)))
-        yield [*commands, self._entry(events)]
-
-    def _republish(self) -> Operation[None]:
-        mine = self._mine()
-        fields = [part for key, person in self._people.items() for part in (key, _encode(person))]
-        commands = [RedisCommand(NODES_PARTITION, ("DEL", mine))]
-        if fields:
-            commands.append(RedisCommand(NODES_PARTITION, ("HSET", mine, *fields)))
-            commands.append(RedisCommand(NODES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
-        yield [*commands, self._entry([Here(tuple(self._people.values()))])]
-
-    def _say_goodbye(self) -> Operation[None]:
-        yield [
-            RedisCommand(NODES_PARTITION, ("HDEL", self._keys.nodes, self.node)),
-            RedisCommand(NODES_PARTITION, ("DEL", self._mine())),
-            self._entry([Here()]),
-        ]
-
-    def _entry(self, events: Sequence[NodeEvent]) -> RedisCommand:
-        words = ("XADD", self._keys.node_events, "MAXLEN", "~", MAX_ENTRIES, "*")
-        return RedisCommand(NODES_PARTITION, (*words, "n", self.node, "e", _encode(events)))
-
-    def _mine(self) -> str:
-        return self._keys.common(NODES_PARTITION, f"o:{self.node}")
 
     # -- leases ---------------------------------------------------------------------------------
 
@@ -305,16 +261,11 @@ class RedisNodeBus:
     async def _prolong(self) -> set[Node]:
         """Renew the lease; return the nodes that have one, including this one."""
         asked = trio.current_time()
-        had, alive = await self._worker.carry_out(self._look())
+        had, alive = await self._worker.carry_out(self._operations.renew_lease())
         if not had:
             self._was_away()
         self._leased_until = max(self._leased_until, asked + self._lease / 1000)
         return alive
-
-    def _look(self) -> Operation[tuple[bool, set[Node]]]:
-        keys = (self._keys.nodes, self._mine())
-        ((had, *alive),) = yield [call(NODES_PARTITION, scripts.BEAT, keys, self.node, self._lease)]
-        return bool(had), {node.decode() for node in alive}
 
     # -- receiving ------------------------------------------------------------------------------
 
@@ -357,32 +308,10 @@ class RedisNodeBus:
                 self._has_doubts.set()
 
     async def _resynchronise(self) -> None:
-        people = await self._worker.carry_out(self._everybody())
+        people = await self._worker.carry_out(self._operations.everybody())
         for node, here in people.items():
             self._known.add(node)
             self._receive(node, [Here(here)])
-
-    def _everybody(self) -> Operation[dict[Node, tuple[PersonHere, ...]]]:
-        (nodes,) = yield [RedisCommand(NODES_PARTITION, ("HKEYS", self._keys.nodes))]
-        others = [node.decode() for node in nodes if node.decode() != self.node]
-        replies = yield [
-            RedisCommand(
-                NODES_PARTITION, ("HVALS", self._keys.common(NODES_PARTITION, f"o:{node}"))
-            )
-            for node in others
-        ]
-        return {
-            node: tuple(_decode_person(person) for person in people)
-            for node, people in zip(others, replies, strict=True)
-        }
-
-    def _newest(self) -> Operation[str]:
-        (newest,) = yield [
-            RedisCommand(
-                NODES_PARTITION, ("XREVRANGE", self._keys.node_events, "+", "-", "COUNT", 1)
-            )
-        ]
-        return newest[0][0].decode() if newest else "0-0"
 
     def _forget(self, node: Node) -> None:
         self._known.discard(node)
