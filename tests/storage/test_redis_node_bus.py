@@ -34,7 +34,7 @@ from gochat.chat.node_bus import (
 from gochat.chat.store import Store
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import IsTyping, Marked
-from gochat.storage.redis.nodes import bus
+from gochat.storage.redis.nodes import bus, operations
 from gochat.storage.redis.nodes.bus import RedisNodeBus
 
 pytestmark = pytest.mark.trio
@@ -104,6 +104,32 @@ async def test_arrivals_and_departures_reach_nodes_in_order(nodes: Nodes) -> Non
         node_bus(one).publish(Left(MEI.key))
         await until(lambda: not second.online)
         assert len(second.of(Left)) == 51
+        nursery.cancel_scope.cancel()
+
+
+async def test_arrival_while_everybody_is_published_anew(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands are made in a thread, in which the people at this node must not change."""
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        sender = node_bus(one)
+        assert isinstance(sender, RedisNodeBus)
+        await join(nursery, one)
+        second = await join(nursery, two)
+        for person in (MEI, BOB):
+            sender.publish(Arrived(person))
+        await until(lambda: second.online == {"Mei", "Bob"})
+        token, encode = trio.lowlevel.current_trio_token(), operations._encode
+        eve = PersonHere(NameKey("eve"), "Eve")
+
+        def met_by_an_arrival(value: object) -> bytes:
+            monkeypatch.undo()
+            trio.from_thread.run_sync(sender.publish, Arrived(eve), trio_token=token)
+            return encode(value)
+
+        monkeypatch.setattr(operations, "_encode", met_by_an_arrival)
+        sender.doubt()
+        await until(lambda: second.online == {"Mei", "Bob", "Eve"})
         nursery.cancel_scope.cancel()
 
 

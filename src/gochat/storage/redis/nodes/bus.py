@@ -213,7 +213,8 @@ class RedisNodeBus:
             try:
                 if self._must_republish:
                     self._must_republish = False
-                    await self._worker.carry_out(self._operations.republish(self._people))
+                    here = tuple(self._people.values())  # the operation runs in a thread
+                    await self._worker.carry_out(self._operations.republish(here))
                     # That includes everybody who arrived or left.
                     events = [n for n in events if not isinstance(n, Arrived | Left)]
                 if events:

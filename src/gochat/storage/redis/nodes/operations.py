@@ -36,7 +36,10 @@ class NodeOperations:
     def append(
         self, events: Sequence[NodeEvent], people: Mapping[NameKey, PersonHere]
     ) -> Operation[None]:
-        """Publish events, and write what they change of `people`, who are at this node by now."""
+        """Publish events, and write what they change of `people`, who are at this node by then.
+
+        They may change meanwhile: an event that says so follows.
+        """
         mine = self._mine()
         changes: dict[NameKey, PersonHere | None] = {}
         for event in events:
@@ -52,15 +55,15 @@ class NodeOperations:
             commands.append(RedisCommand(NODES_PARTITION, ("HDEL", mine, *offline)))
         yield [*commands, self._entry(events)]
 
-    def republish(self, people: Mapping[NameKey, PersonHere]) -> Operation[None]:
+    def republish(self, people: tuple[PersonHere, ...]) -> Operation[None]:
         """Write and publish all people at this node."""
         mine = self._mine()
-        fields = [part for key, person in people.items() for part in (key, _encode(person))]
+        fields = [part for person in people for part in (person.key, _encode(person))]
         commands = [RedisCommand(NODES_PARTITION, ("DEL", mine))]
         if fields:
             commands.append(RedisCommand(NODES_PARTITION, ("HSET", mine, *fields)))
             commands.append(RedisCommand(NODES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
-        yield [*commands, self._entry([Here(tuple(people.values()))])]
+        yield [*commands, self._entry([Here(people)])]
 
     def say_goodbye(self) -> Operation[None]:
         """Give the lease back, and publish that nobody is here any more."""
