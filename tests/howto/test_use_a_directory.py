@@ -75,7 +75,7 @@ case "$*" in *"correct horse"*|*"service word"*) exit 99 ;; esac
 case "$*" in
   *'-D cn=gochat,dc=example,dc=org -y {root}/etc/gochat/ldap-password (&(uid=mei)(objectClass'*)
     printf 'dn: uid=mei,dc=example,dc=org\\nuid: mei\\n\\n' ;;
-  *'(&(uid=ren\\\\c3\\\\a9)'*)
+  *'(&(uid=ren\\c3\\a9)'*)
     printf 'dn:: dWlkPXJlbsOpLGRjPWV4YW1wbGUsZGM9b3Jn\\nuid:: cmVuw6k=\\n\\n' ;;
 esac
 """

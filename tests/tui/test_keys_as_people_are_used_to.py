@@ -53,7 +53,7 @@ async def test_a_key_is_chosen_by_pressing_it_and_written_to_the_file(
         await pilot.press("f5")
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
         await settle(pilot)
-        assert str(path)[-20:] in screen_text(pilot).replace("\n", "")
+        assert f"/{path.name}" in screen_text(pilot)
         await type_text(pilot, "key: search")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, KeyCapture))

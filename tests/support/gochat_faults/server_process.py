@@ -108,13 +108,14 @@ class ServerProcess:
     async def start(self, bomb: str = "") -> None:
         """Start it and wait until it listens.
 
-        With `bomb`, it will kill itself: see :mod:`gochat_faults.crashing_server`.
+        With `bomb`, it will kill itself, perhaps already before it listens: see
+        :mod:`gochat_faults.crashing_server`.
 
         If it ends because something can't be reached now, it is started again, as a service
         manager does.
 
         Raises:
-            ServerNeverStarted: it did not get that far; a bomb during the start counts, too.
+            ServerNeverStarted: it did not get that far, and not for its bomb.
         """
         assert not self.is_running
         self.starts += 1
@@ -141,6 +142,8 @@ class ServerProcess:
                 if code == _TRY_AGAIN:  # Redis is overloaded, for example
                     await self._spawn(command)
                 elif code is not None:
+                    if bomb and self.crashed_at() is not None:
+                        return
                     break
                 await trio.sleep(_POLL)
         last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]

@@ -15,6 +15,7 @@ import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.driver_info import DriverInfo
 from redis.exceptions import AuthorizationError
 from redis.retry import Retry
 
@@ -30,6 +31,9 @@ Reply: TypeAlias = Any
 
 #: The first version with all commands used here.
 OLDEST: Final = (6, 2)
+
+#: Sent with each connection. By default the package reads its own version from disk for each.
+_DRIVER: Final = DriverInfo()
 
 #: A connection of the package; its methods have no types.
 _Connection: TypeAlias = Any
@@ -233,6 +237,7 @@ def credentials(location: Location, timeout: float) -> dict[str, Any]:
         "username": location.secret.user,
         "password": location.secret.password,
         "client_name": "gochat",
+        "driver_info": _DRIVER,
         **timeouts(timeout),
     }
     return arguments | encryption(location)
