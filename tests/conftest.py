@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 from children import looked_after
 from hypothesis import HealthCheck, settings
 from redis_deployments import NEVER, ClusterOf3, Watched
@@ -32,6 +33,19 @@ def _children() -> Iterator[None]:
     """The processes that tests start are ended, and are not deaf to signals."""
     with looked_after():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> None:
+    """What is logged is printed in the simplest way: the default draws each exception for 0.7 s."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+            ]
+        )
 
 
 @pytest.fixture(autouse=True, scope="session")

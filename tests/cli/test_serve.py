@@ -116,7 +116,7 @@ async def test_server_with_a_certificate_uses_tls(tmp_path: Path) -> None:
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         tmp_path / "both.pem"
     )
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     pem = str(tmp_path / "both.pem")
     with serve(tmp_path / "chat.db", "--tls-cert", pem, "--tls-key", pem) as running:

@@ -53,7 +53,7 @@ def certified(path: Path, expires: datetime) -> ssl.SSLContext:
     partial = path.with_suffix(".new")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(partial))
     partial.replace(path)
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     return context
 

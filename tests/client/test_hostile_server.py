@@ -326,19 +326,19 @@ def named(n: int) -> tuple[wire.Payload, ...]:
 
 
 def test_endless_new_names_use_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 50)
-    monkeypatch.setattr("gochat.tui.model.roster.MAX_PEOPLE", 50)
+    monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 20)
+    monkeypatch.setattr("gochat.tui.model.roster.MAX_PEOPLE", 20)
     person, refused = Person(), 0
-    for n in range(200):
+    for n in range(80):
         for payload in named(n):
             try:
                 person.take(payload)
             except ProtocolError:  # which closes the connection
                 refused += 1
     assert refused
-    assert len(person.sync_state.inbox.known()) <= 50
-    assert len(person.model.conversations) <= 50
-    assert len(person.model.people) <= 50
+    assert len(person.sync_state.inbox.known()) <= 20
+    assert len(person.model.conversations) <= 20
+    assert len(person.model.people) <= 20
 
 
 @pytest.mark.anyio

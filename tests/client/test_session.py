@@ -437,7 +437,7 @@ def server_context(authority: trustme.CA) -> ssl.SSLContext:
 async def test_tls_with_a_trusted_certificate(
     authority: trustme.CA, server_context: ssl.SSLContext
 ) -> None:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     async with (
         scripted_server(server_context) as server,

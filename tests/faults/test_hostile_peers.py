@@ -122,7 +122,7 @@ async def tls_server(**limits: Any) -> AsyncIterator[tuple[RunningServer, ssl.SS
     """Run a server with TLS, and return a context that trusts it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
-    trust = ssl.create_default_context()
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trust)
     with contextlib.ExitStack() as stack:
         cert = stack.enter_context(certificate.cert_chain_pems[0].tempfile())

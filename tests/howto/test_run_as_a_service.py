@@ -33,7 +33,7 @@ async def test_run_as_a_service(tmp_path: Path, free_port: Callable[[], int]) ->
     lineage = tmp_path / "lineage"
     lineage.mkdir()
     authorities = [trustme.CA(), trustme.CA()]
-    contexts = [ssl.create_default_context() for _ in authorities]
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) for _ in authorities]
     for authority, context in zip(authorities, contexts, strict=True):
         authority.configure_trust(context)
 

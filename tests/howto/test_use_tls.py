@@ -31,7 +31,7 @@ async def test_use_tls(tmp_path: Path, free_port: Callable[[], int]) -> None:
     live = tmp_path / "etc/letsencrypt/live/chat.example.org"
     authority = trustme.CA()
     _issue(authority, live)
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     with guide.serve("gochat serve --host", free_port()) as server:
         await say(server.port, "mei", "hello", context)
@@ -43,7 +43,7 @@ async def test_use_tls(tmp_path: Path, free_port: Callable[[], int]) -> None:
         _issue(renewed, live)
         server.process.send_signal(signal.SIGHUP)
         server.wait_for("certificate reloaded")
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         renewed.configure_trust(context)
         await say(server.port, "mei", "with the new one", context)
 

@@ -140,7 +140,8 @@ async def encrypted_pair(
     server_side: Callable[[trio.SocketStream, ssl.SSLContext], TlsStream | trio.SSLStream[Any]],
 ) -> tuple[TlsStream | trio.SSLStream[Any], trio.abc.Stream]:
     ours, theirs = socket_pair()
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _authority.issue_cert("chat.example").configure_cert(server)
     _authority.configure_trust(client)
     one = server_side(ours, server)

@@ -76,7 +76,7 @@ async def test_one_chat_at_all_doors(free_port: FreePort, tmp_path: Path) -> Non
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pem"))
-    trust = ssl.create_default_context()
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trust)
     doors = listening(
         Listen(port=ports[0]),
@@ -204,7 +204,7 @@ async def test_tls_begins_after_the_header(free_port: FreePort, tmp_path: Path) 
     issued = authority.issue_cert("127.0.0.1")
     pem = str(tmp_path / "pem")
     issued.private_key_and_cert_chain_pem.write_to_path(pem)
-    trust = ssl.create_default_context()
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trust)
     doors = listening(Listen(port=port, proxy_from=("127.0.0.1",)))
     async with serving(structs.replace(doors, tls=Tls(cert=pem, key=pem))) as logs:

@@ -82,7 +82,7 @@ def connector(
 ) -> Callable[[], contextlib.AbstractAsyncContextManager[Peer]]:
     """Return how to connect to a server by streams of each kind."""
     authority = trustme.CA()
-    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.configure_trust(ours)
     authority.issue_cert("localhost").configure_cert(theirs)
 

@@ -33,7 +33,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 
 
 def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _authority.configure_trust(context)
     return context
 

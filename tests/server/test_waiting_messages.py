@@ -112,7 +112,7 @@ async def plain(server: RunningServer) -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def encrypted(server: RunningServer) -> AsyncIterator[Peer]:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _authority.configure_trust(context)
     stream = await trio.open_tcp_stream(server.host, server.port)
     async with trio.SSLStream(

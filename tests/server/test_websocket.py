@@ -153,7 +153,7 @@ async def test_two_people_chat_over_tls(tmp_path: Path) -> None:
     pem = tmp_path / "server.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
     encrypted = structs.replace(open_to_browsers(), tls=Tls(cert=str(pem)))
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     async with running_server(encrypted) as server:
 
