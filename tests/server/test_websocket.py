@@ -345,10 +345,14 @@ async def test_what_is_no_message_is_paid_for(flood: bytes) -> None:
     )
     async with running_server(limits) as server, connect(server) as (peer, stream):
         await peer.log_in("eve", "log")
-        async with connect(server) as (other, _), trio.open_nursery() as nursery:
-            nursery.start_soon(stream.beneath.send_all, flood * 15_000)
-            await other.ask(Ping(), Pong)  # nobody else waits
+        async with (
+            connect(server) as (other, _),
+            connect(server) as (third, _),
+            trio.open_nursery() as nursery,
+        ):
             await other.log_in("eve", "log")  # of the same person, who pays for all
+            nursery.start_soon(stream.beneath.send_all, flood * 15_000)
+            await third.ask(Ping(), Pong)  # nobody else waits
             reply: Payload = Pong()
             for _ in range(40):
                 reply = await other.ask(History(conv="#lobby"), Payload)
