@@ -96,7 +96,10 @@ def look_up(settings: dict[str, Any], name: str) -> list[tuple[str, str]]:
 
 def escaped(name: str) -> str:
     """Return a name as it is written in a filter (RFC 4515)."""
-    return "".join(c if c.isascii() and c.isalnum() else "".join(f"\\{b:02x}" for b in c.encode()) for c in name)
+    return "".join(
+        c if c.isascii() and c.isalnum() else "".join(f"\\{b:02x}" for b in c.encode())
+        for c in name
+    )
 
 
 def run(

@@ -38,6 +38,8 @@ class ThemedApp(App[None]):
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme as it is shown; its colours are adjusted when it is first used."""
+        if theme_name in self._legible:  # asked for with each style: Textual would copy all themes
+            return self._legible[theme_name]
         theme = super().get_theme(theme_name)
         if theme is None:
             return None
