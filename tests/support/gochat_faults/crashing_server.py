@@ -25,7 +25,7 @@ from typing import Any
 from gochat.chat.log import Appended, Draft, Submission, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
-from gochat.server import delivery
+from gochat.server import delivery, outlets
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
 from gochat.storage.redis.parts import Parts
@@ -168,7 +168,8 @@ def _around_the_sockets(bomb: Bomb) -> None:
         flush(self)
 
     delivery.Delivery.flush = flush_and_die  # type: ignore[method-assign] # that is what this is for
-    vars(delivery)["os"] = _DyingOs(bomb)
+    assert vars(outlets)["os"] is os
+    vars(outlets)["os"] = _DyingOs(bomb)
 
 
 if __name__ == "__main__":
