@@ -825,6 +825,41 @@ async def test_what_the_file_sets_is_not_changed_in_the_app(
         assert pilot.app.theme == "nord"
 
 
+async def test_what_the_file_sets_is_not_kept_when_something_else_is_changed(
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
+) -> None:
+    state.save_settings(Settings(theme="gochat-light"))
+    given = Settings(theme="nord", highlight=("deploy",))
+    fixed = Preferences(given, fixed=frozenset({"theme", "highlight"}))
+    client.record("#lobby", "mei", "we deploy at ten")
+    async with open_app(preferences=fixed) as pilot:
+        await until(pilot, lambda: texts(pilot) == ["we deploy at ten"])
+        (item,) = [i for i in chat(pilot).log_view.items.values() if isinstance(i, LogMessage)]
+        assert item.mention
+        await pilot.press("f5")
+        await opened(pilot, Picker)
+        await type_text(pilot, "words")
+        await settle(pilot)
+        assert "deploy in tui.toml" in screen_text(pilot)
+        await pilot.press("ctrl+u")
+        await type_text(pilot, "bell")
+        await pilot.press("right")
+        await settle(pilot)
+        assert state.load_settings(Settings) == Settings(theme="gochat-light", bell=False)
+
+
+async def test_words_that_count_as_a_mention_are_written_in_the_file(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("f5")
+        await opened(pilot, Picker)
+        await type_text(pilot, "words")
+        await pilot.press("right")
+        await settle(pilot)
+        assert 'highlight = ["deploy"' in screen_text(pilot)
+
+
 async def test_keys_of_the_configuration_work_and_the_old_ones_do_not(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

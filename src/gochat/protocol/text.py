@@ -58,15 +58,17 @@ EVERYBODY_NAMES: Final = ("room", "here")
 #: In code points, as typed: a letter may consist of several. A longer word is not a name.
 MAX_TYPED_NAME: Final = 128
 
-#: Scripts that are written without spaces between words, and may stand next to an ``@``: Thai, Lao,
+#: A class of a regular expression, for scripts that are written without spaces between words, and
+#: may stand next to an ``@``: Thai, Lao,
 #: Tibetan, Myanmar, Khmer, Tai Le and New Tai Lue, Tai Tham, Balinese, Javanese, kana, Bopomofo,
 #: Yi and Han, with the marks of iteration and the halfwidth kana.
-_UNSPACED: Final = re.compile(
+UNSPACED: Final = (
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u302f\u3031-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f"
     "\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )
+_UNSPACED: Final = re.compile(UNSPACED)
 #: What ends an address: spaces, controls, quotes, brackets and the punctuation of Chinese and
 #: Japanese, which follows an address without a space; and the signs by which gochat's app shows
 #: characters that can't be shown.

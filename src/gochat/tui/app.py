@@ -321,7 +321,14 @@ class GochatApp(ThriftyApp):
         for screen in self.screen_stack:
             if isinstance(screen, ChatScreen):
                 screen.apply_settings(settings)
-        self.state.save_settings(settings)
+        fixed = self.preferences.fixed  # what the file says holds only as long as it says so
+        free = {
+            name: getattr(settings, name)
+            for name in Settings.__struct_fields__
+            if name not in fixed
+        }
+        kept = self.state.load_settings(Settings)
+        self.state.save_settings(msgspec.structs.replace(kept, **free))
 
     def _rebind(self, action: str, key: str) -> Preferences:
         self.preferences = self.preferences.with_key(action, key)

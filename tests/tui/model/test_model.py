@@ -31,6 +31,7 @@ from gochat.client.moments import moment
 from gochat.protocol import messages as wire
 from gochat.tui.model.attention import FRESH
 from gochat.tui.model.chat import KEPT, ChatModel
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.views import Attention
 
 NOW = 1_795_435_200.0
@@ -290,6 +291,15 @@ def test_what_may_want_attention_is_told(model: ChatModel, event: LogEntry, kind
     model.apply(event)
     (attention,) = model.take_changes().attention
     assert attention.kind == kind
+
+
+@pytest.mark.parametrize(("text", "kind"), [("deploy at ten", "mention"), ("hello", None)])
+def test_word_of_ones_own_is_a_mention(model: ChatModel, text: str, kind: str | None) -> None:
+    model.highlights = Highlights(["deploy"])
+    model.conversations["#design"].level = "mentions"
+    model.apply(message(6, to="#design", text=text))
+    found = [attention.kind for attention in model.take_changes().attention]
+    assert found == ([kind] if kind else [])
 
 
 def test_history_never_wants_attention(model: ChatModel) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gochat.tui.chat_log import LogMessage, LogNotice
 from gochat.tui.chat_log.rows import Context, Geometry, layout_message
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.sanitise import sanitise
 from gochat.tui.widgets.log_items import log_item
@@ -43,6 +44,14 @@ def test_notice_is_dimmed_and_a_text_is_not() -> None:
         message = item(form=form)
         assert isinstance(message, LogMessage)
         assert ("waves", role) in shown(message)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_word_of_ones_own_is_drawn_as_a_mention_in_what_others_write(own: bool) -> None:
+    entry = TimelineEntry(key="1", kind="text", sender="mei", text="Deploy!", ts=0, own=own)
+    message = log_item(entry, "ada", Highlights(["deploy"]))
+    assert isinstance(message, LogMessage)
+    assert message.mention is not own
 
 
 @pytest.mark.parametrize("form", ["action", "notice"])

@@ -27,9 +27,11 @@ TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "desktop": ("Notifications of the desktop", {True: "on", False: "off"}),
     "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
     "animations": ("Movement", {True: "on", False: "off"}),
+    "highlight": ("Words of a message that count as a mention of you", {}),
 }
 _LEVELS: Final = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
 _LEVEL: Final = "level"
+_HIGHLIGHT: Final = "highlight"
 _KEY: Final = "key:"
 
 
@@ -79,6 +81,8 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             return self._preferences.keymap.all_shown(key.removeprefix(_KEY))
         value = getattr(self._settings, key)
+        if key == _HIGHLIGHT:
+            return one_line(", ".join(value)) or "none"
         return TEXTS[key][1].get(value, str(value))
 
     def draw(self, key: str) -> ListRow:
@@ -129,6 +133,10 @@ class SettingsScreen(Picker):
             return
         if key in self._preferences.fixed:
             self.notify(f"This is set in {self._preferences.path}.", markup=False)
+            return
+        if key == _HIGHLIGHT:
+            text = f'Write them into {self._preferences.path}: highlight = ["deploy", "on call"]'
+            self.notify(text, markup=False)
             return
         if key == _LEVEL:
             self._level = _next(commands.LEVELS, self._level, step)

@@ -11,6 +11,7 @@ from typing import Final
 from gochat.client import Message
 from gochat.client.moments import milliseconds
 from gochat.protocol.text import is_mentioned
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.views import Attention, AttentionKind, ConversationView
 
 #: A message that is older than this (ms) when it arrives is history: it rings no bell.
@@ -18,11 +19,17 @@ FRESH: Final = 120_000
 
 
 def wanted_by(
-    message: Message, view: ConversationView, *, blocked: Collection[str], now: float
+    message: Message,
+    view: ConversationView,
+    *,
+    blocked: Collection[str],
+    highlights: Highlights,
+    now: float,
 ) -> Attention | None:
     """Return the attention that an unread message wants, or None.
 
-    `blocked` are whom the person blocks; `now` is in seconds since the Unix epoch.
+    `blocked` are whom the person blocks; `highlights` are words that are a mention for
+    them; `now` is in seconds since the Unix epoch.
     """
     is_old = now * 1000 - milliseconds(message.time) > FRESH
     if is_old or view.level == "none" or message.sender in blocked:
@@ -30,7 +37,7 @@ def wanted_by(
     kind: AttentionKind
     if not view.is_room:
         kind = "direct"
-    elif is_mentioned(view.timeline.me, message.mentions):
+    elif is_mentioned(view.timeline.me, message.mentions) or highlights.are_in(message.text):
         kind = "mention"
     elif view.level == "all":
         kind = "message"

@@ -49,6 +49,7 @@ from gochat.protocol.messages import LOBBY
 from gochat.tui.model import attention, membership, order, unread
 from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
@@ -87,6 +88,8 @@ class ChatModel:
         #: The server's message of the day; None until it is known.
         self.motd: str | None = None
         self.presence_lines = True
+        #: Words by which a message counts as one that mentions the person.
+        self.highlights = Highlights()
         #: The conversation that is shown.
         self.current = ""
         #: The one before.
@@ -256,7 +259,13 @@ class ChatModel:
     def _count(self, view: ConversationView, message: Message, *, counted: bool) -> None:
         self._arrivals.spoke(message.sender)
         if unread.count(view, message, counted=counted):
-            wanted = attention.wanted_by(message, view, blocked=self.blocked, now=self._now())
+            wanted = attention.wanted_by(
+                message,
+                view,
+                blocked=self.blocked,
+                highlights=self.highlights,
+                now=self._now(),
+            )
             if wanted is not None:
                 self._changes.attention.append(wanted)
 

@@ -24,6 +24,7 @@ from gochat.tui.actions.client import OpenClient
 from gochat.tui.actions.plain_commands import PlainCommands
 from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.input.keys import Keymap
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import connection_line, sentence
 from gochat.tui.plain.transcript import Transcript
 from gochat.tui.plain.typed_lines import typed_lines
@@ -147,6 +148,7 @@ class PlainApp:
             self._tasks = tasks
             async with AsyncExitStack() as stack:
                 self._session = session = await self._log_in(stack)
+                session.model.highlights = Highlights(self._preferences.settings.highlight)
                 self._transcript = Transcript(session.model)
                 commands = PlainCommands(
                     session.controller, say=self._write, sent=self._transcript.typed,

@@ -113,7 +113,7 @@ class Transcript:
 
     def _message(self, conv: str, entry: TimelineEntry) -> Iterator[str]:
         time = f"{moment(entry.ts):%H:%M}"
-        item = log_item(entry, self._model.me)
+        item = log_item(entry, self._model.me, self._model.highlights)
         lead = f"{one_line(conv)} {time} "
         if isinstance(item, LogNotice):
             yield f"{lead}* {one_line(item.text)}"
@@ -126,7 +126,7 @@ class Transcript:
             sender, text = entry.reply
             who += f" replies to {one_line(sender)}, {_excerpt(text)}"
         lead += f"* {who} " if entry.form == "action" else f"{who}: "
-        mark = "(mentions you) " if self._model.me in entry.mentions and not entry.own else ""
+        mark = "(mentions you) " if item.mention else ""
         yield from self._prefixed(lead + mark, entry.text)
 
     def _prefixed(self, lead: str, text: str) -> Iterator[str]:

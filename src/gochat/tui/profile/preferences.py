@@ -17,10 +17,11 @@ import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import platformdirs
+from msgspec import Meta
 from textual.theme import Theme
 
 from gochat.errors import ConfigError
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     `clock` is how the log shows times. `notify` is for mentions and private messages: a bell,
     the desktop, both or neither. `presence` is whether the log has lines for who comes and goes.
+    `highlight` are words by which a message counts as one that mentions the person.
     """
 
     theme: str = "gochat-dark"
@@ -45,6 +47,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     desktop: bool = True
     presence: bool = True
     animations: bool = True
+    highlight: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()
 
 
 @dataclass(frozen=True, slots=True)

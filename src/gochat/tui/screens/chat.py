@@ -27,6 +27,7 @@ from gochat.tui.actions.view import ChatApp
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import typing_line
 from gochat.tui.model.views import Changes
 from gochat.tui.profile.preferences import Settings
@@ -78,7 +79,9 @@ class ChatScreen(Screen[None]):
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
         self._composer_actions = ComposerActions(self, self.actions, controller, self._popup)
-        self._feed = LogFeed(self.log_view, lambda entry: log_item(entry, self.model.me))
+        self._feed = LogFeed(
+            self.log_view, lambda entry: log_item(entry, self.model.me, self.model.highlights)
+        )
         #: Tells that changes of the model have been drawn.
         self.changes_drawn: Signal[Changes] = Signal(self, "changes_drawn")
 
@@ -104,6 +107,7 @@ class ChatScreen(Screen[None]):
     def apply_settings(self, settings: Settings) -> None:
         """Look as the person has chosen."""
         self.model.presence_lines = settings.presence
+        self.model.highlights = Highlights(settings.highlight)
         self.log_view.set_clock(settings.clock)
 
     def _begin(self) -> None:

@@ -8,13 +8,18 @@ from typing import Final
 from gochat.protocol.text import is_mentioned
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import moment, span
 
 _EXCERPT: Final = 120
+_NONE: Final = Highlights()
 
 
-def log_item(entry: TimelineEntry, me: str) -> LogMessage | LogNotice:
-    """Return an entry of the timeline as the log shows it to `me`.
+def log_item(
+    entry: TimelineEntry, me: str, highlights: Highlights = _NONE
+) -> LogMessage | LogNotice:
+    """Return an entry of the timeline as the log shows it to `me`, whose `highlights` count as
+    mentions.
 
     Names and texts are as they were received: the log makes them safe.
     """
@@ -35,7 +40,8 @@ def log_item(entry: TimelineEntry, me: str) -> LogMessage | LogNotice:
         state=entry.state,
         edited=entry.edited is not None,
         deleted=entry.deleted,
-        mention=is_mentioned(me, entry.mentions) and not entry.own,
+        mention=not entry.own
+        and (is_mentioned(me, entry.mentions) or highlights.are_in(entry.text)),
         mentions=entry.mentions,
         reactions=tuple(
             Reaction(emoji, tally.count, tally.me) for emoji, tally in entry.reactions.items()
