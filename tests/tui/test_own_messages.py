@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import count, pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gochat.client import Outgoing, OutgoingState, Synchronised
@@ -388,6 +388,8 @@ STEPS: dict[str, Callable[[World], object]] = {
 _OFTEN = ["say", "transmit", "serve", "arrive", "arrive", "take event", "take event", "take page"]
 
 
+# A page of the history before last comes when the log has become empty.
+@example(["restore", "restore", "synchronise", "serve", "arrive", "restore"])
 @given(st.lists(st.sampled_from([*STEPS, *_OFTEN]), min_size=20, max_size=60))
 def test_what_one_says_shows_once_whatever_happens(steps: list[str]) -> None:
     world = World()

@@ -427,8 +427,8 @@ class ChatModel:
         if view is None:
             return 0
         timeline, before = view.timeline, len(view.timeline)
-        if view.epoch and page.epoch != view.epoch and timeline.last is not None:
-            return 0  # of another history of the log: the client will send a Reset
+        if view.epoch and page.epoch != view.epoch:
+            return 0  # of another history of the log: the client has sent a Reset, or will
         view.epoch = page.epoch
         view.head = max(view.head, page.head)
         self._touched.add(view.conv)
