@@ -27,7 +27,7 @@ TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "desktop": ("Notifications of the desktop", {True: "on", False: "off"}),
     "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
     "animations": ("Movement", {True: "on", False: "off"}),
-    "highlight": ("Words of a message that count as a mention of you", {}),
+    "highlight": ("Words that count as mentions", {}),
 }
 _LEVELS: Final = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
 _LEVEL: Final = "level"
