@@ -51,7 +51,8 @@ def check_links() -> Iterator[str]:
             if not file.exists():
                 yield f"{page.relative_to(ROOT)}: {target}: there is no such file"
                 continue
-            linked.add(file)
+            if file != page:
+                linked.add(file)
             if anchor and file.suffix == ".md" and anchor not in _anchors(file):
                 yield f"{page.relative_to(ROOT)}: {target}: there is no such heading"
     for page in pages():
@@ -92,6 +93,14 @@ def check_pictures() -> Iterator[str]:
     for picture in sorted((ROOT / "docs" / "images").iterdir()):
         if picture not in shown:
             yield f"{picture.relative_to(ROOT)}: no page shows it"
+
+
+def check_named_files() -> Iterator[str]:
+    """Yield the files of the tests that a page names and that are not there."""
+    for page in pages():
+        for name in re.findall(r"`(tests/[\w./-]*)`", page.read_text(encoding="utf-8")):
+            if not (ROOT / name).exists():
+                yield f"{page.relative_to(ROOT)}: {name}: there is no such file"
 
 
 def _links(page: Path) -> list[str]:
@@ -397,6 +406,18 @@ def make_metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _made_permissions(name: str) -> Callable[[], str]:
+    """Return the maker of a part of the table that the tests walk on a server."""
+
+    def make() -> str:
+        attacks = str(ROOT / "tests" / "attacks")
+        if attacks not in sys.path:
+            sys.path.append(attacks)
+        return str(getattr(import_module("permissions"), name)())
+
+    return make
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "configuration": make_configuration,
     "commands": make_commands,
@@ -408,6 +429,10 @@ MAKERS: dict[str, Callable[[], str]] = {
     "app-keys": make_app_keys,
     "app-commands": make_app_commands,
     "app-settings": make_app_settings,
+    "permissions": _made_permissions("make_requests"),
+    "permissions-in-rooms": _made_permissions("make_rooms"),
+    "permissions-by-mode": _made_permissions("make_modes"),
+    "permissions-among-people": _made_permissions("make_people"),
 }
 
 
@@ -422,6 +447,7 @@ def main() -> int:
         *check_made_parts(write=write),
         *check_schema(write=write),
         *check_links(),
+        *check_named_files(),
         *check_pictures(),
     ]
     for problem in problems:

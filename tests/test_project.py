@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,7 +158,8 @@ def test_every_text_ends_its_lines_as_unix_does() -> None:
 
 def test_links_lead_somewhere_and_made_parts_are_current() -> None:
     check: Any = load(ROOT / "docs" / "check.py")
-    assert [*check.check_links(), *check.check_made_parts(), *check.check_schema()] == []
+    problems = (check.check_links(), check.check_named_files(), check.check_made_parts())
+    assert [*chain(*problems), *check.check_schema()] == []
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from peers import Peer, config, running_server
+from peers import Peer, running_server
 
 from gochat.protocol.messages import (
     CreateRoom,
     Delete,
-    Edit,
     Error,
     History,
     HistoryPage,
@@ -19,24 +16,19 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
-    Mark,
     MemberList,
     Members,
     Message,
     Payload,
-    React,
     RoomList,
     Rooms,
-    Search,
     Send,
     Sent,
     SetAccess,
-    SetHistory,
     SetOperator,
     SetTopic,
     Sync,
     Synced,
-    Typing,
 )
 
 pytestmark = pytest.mark.trio
@@ -219,39 +211,3 @@ async def test_operator_deletes_messages_of_others_in_the_room() -> None:
         await done(mei, Delete(to="#cats", seq=said.seq))
         page = await bob.ask(History(conv="#cats"), HistoryPage)
         assert [m.deleted for m in page.entries if m.kind == "text"] == [True]
-
-
-async def test_private_room_looks_nonexistent_to_strangers() -> None:
-    """For every request that names a room."""
-    async with (
-        running_server(config(burst=100)) as server,
-        server.peer("mei") as mei,
-        server.peer("bob") as bob,
-    ):
-        await done(mei, CreateRoom(room="#hidden", private=True))
-        requests: tuple[Callable[[str], Payload], ...] = (
-            lambda room: Join(room=room),
-            lambda room: Leave(room=room),
-            lambda room: Invite(room=room, name="bob"),
-            lambda room: Kick(room=room, name="mei"),
-            lambda room: SetTopic(room=room, topic="x"),
-            lambda room: SetOperator(room=room, name="mei"),
-            lambda room: SetAccess(room=room, private=False),
-            lambda room: SetHistory(room=room, history="shown"),
-            lambda room: Members(room=room),
-            lambda room: Send(to=room, text="x"),
-            lambda room: Edit(to=room, seq=1, text="x"),
-            lambda room: Delete(to=room, seq=1),
-            lambda room: React(to=room, seq=1, emoji="👍"),
-            lambda room: Typing(to=room),
-            lambda room: History(conv=room),
-            lambda room: Search(query="x", conv=room),
-            lambda room: Mark(conv=room, read=1),
-            lambda room: Mark(conv=room, level="none"),
-        )
-        for request in requests:
-            hidden = await bob.ask(request("#hidden"), Error)
-            absent = await bob.ask(request("#absent"), Error)
-            assert hidden.code == "unknown_conversation", request("#hidden")
-            assert hidden.text.replace("hidden", "absent") == absent.text
-            assert (hidden.code, hidden.field) == (absent.code, absent.field)

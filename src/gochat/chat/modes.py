@@ -15,8 +15,8 @@ would be a way to write, so it does not. A reaction is bounded and disturbs nobo
 chats with channels for announcements. Deleting stays possible everywhere: who wants a text gone
 must be able to have it gone. Joining, leaving and what operators do to people is not writing.
 
-Slow mode counts from a member's last message, on whatever device, also if they have left and joined
-again since. Operators are exempt.
+Slow mode counts from a member's last message since it began, on whatever device, also if they have
+left and joined again since. Operators are exempt.
 """
 
 from __future__ import annotations
