@@ -26,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 # project: a third of all work.
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help chat serve tui test test-loaded test-browser coverage check-format lint types imports tests format bench faults docs \
+.PHONY: help chat serve tui test test-loaded test-browser coverage check-format lint types imports tests format bench faults fuzz docs \
 	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
@@ -110,6 +110,9 @@ bench: $(DEVELOPMENT) ## Measure; QUICK=1 in a minute, PEERS=1 other servers too
 
 faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold; DURATION=60 SEED=1 STORE=redis
 	PYTHONPATH=tests/support $(BIN)/python -m gochat_faults $(ARGS)
+
+fuzz: $(DEVELOPMENT) ## Feed random bytes to what reads others' bytes; DURATION=60 SEED=1 TARGET=session
+	@PYTHONPATH=tests/support $(BIN)/python -m gochat_fuzz $(ARGS)
 
 # -- building ----------------------------------------------------------------------------------
 
