@@ -29,6 +29,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.server.admin.commands import COMMANDS
 from gochat.storage.sqlite.administration import SqliteAdministration
 
 pytestmark = [pytest.mark.trio, needs_linux]
@@ -88,6 +89,10 @@ async def test_account_is_shown_with_its_sessions_and_rooms(place: Place) -> Non
         await mei.ask(Send(to="@Bob", text="secret"), Sent)
         await bob.ask(CreateToken(device="bot", scopes=("read",), lifetime=60), CreatedToken)
         shown = await place.admin.ask("account show", name="bob")
+        reading = [name for name, one in COMMANDS.items() if not one.acts and "show" not in name]
+        for command in reading:
+            assert "secret" not in str(await place.admin.ask(command))
+    assert "secret" not in str(shown)
     assert (shown["name"], shown["role"], shown["state"]) == ("Bob", "member", "active")
     assert (shown["bot"], shown["password"]) == (False, "set")
     assert shown["rooms"] == ["#lobby"], "nobody sees with whom somebody talks"
