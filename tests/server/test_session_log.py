@@ -26,6 +26,7 @@ from trio.testing import MockClock
 from gochat.chat.health import StoreHealth
 from gochat.config import Registration
 from gochat.errors import ErrorCode, StoreUnavailable
+from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
     Ban,
@@ -64,6 +65,7 @@ from gochat.protocol.messages import (
     Unban,
     Who,
 )
+from gochat.server.app import open_server
 from gochat.server.journal import ACTS, REFUSALS, Journal, keep
 from gochat.server.read_requests import ReadRequests
 
@@ -344,6 +346,24 @@ async def test_ends_without_a_bye_are_distinguished(logs: Logs) -> None:
         for name, reason in ends.items():
             await one(logs, "session closed", name=name, reason=reason)
     assert {line["reason"] for line in of(logs, "session closed")} == set(ends.values())
+
+
+async def test_reset_that_a_write_finds_first_is_a_lost_connection(logs: Logs) -> None:
+    """The write takes the error from the socket; the next read only finds that there is no more."""
+    async with open_server(config()) as server:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listener, trio.open_nursery() as nursery:
+            stream = await trio.testing.open_stream_to_socket_listener(listener)
+            nursery.start_soon(server.serve_stream, await listener.accept(), "127.0.0.1")
+            peer = Peer(stream)
+            await peer.log_in("mei")
+            await peer.ask(Ping(), Pong)
+            [session] = server.sessions
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.socket.close()
+            session.outlet.post(encode(Ping()))
+            session.outlet.flush()
+        assert (await one(logs, "session closed"))["reason"] == "connection_lost"
 
 
 async def test_lines_of_a_connection_have_its_number_and_address(logs: Logs) -> None:

@@ -78,7 +78,9 @@ class SessionLoop:
         try:
             with session.scope:
                 await self._read_and_handle()
-            self._end = "disconnected"
+            # A write that failed has taken the error; what is read after it looks like an orderly
+            # end.
+            self._end = "connection_lost" if session.outlet.is_closed else "disconnected"
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._end = "connection_lost"
             return
