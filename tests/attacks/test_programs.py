@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, get_args
 
 import pytest
-import trio
 from msgspec import structs
-from patience import PATIENCE
+from patience import eventually
 from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
@@ -318,10 +317,11 @@ async def test_program_that_reads_everything_is_no_person(
         async with program(mei, two, ["read"], caps=CAPS) as bot:
             await scene.play()
             expected = {"message", "is_typing", "marked", "invited", "presence"}
-            with trio.fail_after(PATIENCE):
-                # The events of the other node come in their own time.
-                while not expected <= {kind for kind, _ in await scene.seen(bot)}:  # noqa: ASYNC110 -- it is the server that is asked
-                    await trio.sleep(0.01)
+
+            async def has_seen_all() -> bool:
+                return expected <= {kind for kind, _ in await scene.seen(bot)}
+
+            await eventually(has_seen_all)  # the events of the other node come in their own time
             assert {kind for kind, _ in await scene.seen(bot)} == expected
             assert {to for _, to in await scene.seen(bot)} >= {DEN, ELSEWHERE, "#lobby", "@mei"}
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 import trio
 from gochat_faults.proxy import Lane, Plan, open_proxy
+from patience import until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
@@ -136,8 +137,7 @@ async def robbed(
             for server in servers:
                 for _ in range(LOOPS):
                     nursery.start_soon(thief.loop, server)
-            while thief.came_in < 2 * LOOPS * len(servers):  # noqa: ASYNC110 -- all are at it
-                await trio.sleep(0.001)
+            await until(lambda: thief.came_in >= 2 * LOOPS * len(servers))  # all are at it
             await act()
             thief.is_over = True
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import argon2
 import pytest
 import trio
-from patience import PATIENCE
+from patience import PATIENCE, until
 from storing import NOON, Clock
 from talking import World
 
@@ -85,12 +85,6 @@ async def code(attempt: Callable[..., object], *args: object) -> str:
     with pytest.raises(ChatError) as caught:
         await attempt(*args)  # type: ignore[misc]  # any of several methods
     return str(caught.value.code)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what threads do."""
-    while not condition():  # noqa: ASYNC110 - an event would have to be set in a thread
-        await trio.sleep(0.001)
 
 
 async def set_hash(world: World, password_hash: str) -> None:

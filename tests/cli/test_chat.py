@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace as replace_field
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 from msgspec.structs import replace
-from patience import PATIENCE
+from patience import PATIENCE, wait_for
 from peers import requests_in
 from processes import serve
 
@@ -119,10 +118,7 @@ def test_server_ends_when_the_app_is_killed(
             app.wait(PATIENCE)
         finally:
             app.kill()
-    deadline = time.monotonic() + PATIENCE
-    while listens(port):
-        assert time.monotonic() < deadline, "the server outlives its app"
-        time.sleep(0.05)
+    wait_for(lambda: not listens(port), "the server's end")
 
 
 def test_unavailable_store_is_reported_at_once(free_port: Callable[[], int]) -> None:

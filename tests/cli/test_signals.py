@@ -8,7 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from patience import PATIENCE
+from patience import until
 from peers import Peer
 from processes import GOCHAT, Running, serve
 
@@ -169,12 +169,6 @@ def terminal(how: str, log: Path, *command: str) -> Iterator[int]:
     ) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 -- of what another process does
-            await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize("how", ["plain", "nohup"])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE
+from patience import PATIENCE, wait_for
 from processes import GOCHAT
 
 from gochat.cli.chat import why_not_own
@@ -28,9 +27,9 @@ def test_closed_standard_streams_are_connected_to_the_null_device(
     command += ["--set", f"key_file={key_file}"]
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
-        while why_not_own(Address("127.0.0.1", port, tls=False, key_file=key_file)):
-            assert process.poll() is None
-            time.sleep(0.05)  # a silent process has no output to wait for
+        server = Address("127.0.0.1", port, tls=False, key_file=key_file)
+        wait_for(lambda: process.poll() is not None or not why_not_own(server), "the start")
+        assert process.poll() is None
         for descriptor in ("0", "1", "2"):
             opened = Path(f"/proc/{process.pid}/fd/{descriptor}")
             assert not opened.parent.exists() or str(opened.readlink()) == os.devnull

@@ -20,7 +20,7 @@ import trio
 import trio.testing
 from children import child
 from http_peer import get
-from patience import PATIENCE
+from patience import PATIENCE, eventually, until
 from peers import LIMITS, Peer
 from processes import GOCHAT
 from redis_nodes import Nodes
@@ -165,9 +165,11 @@ def _ports_in_a_row(free_port: Callable[[], int]) -> int:
 
 async def _is_ready(port: int) -> None:
     """Wait until it is: on a busy machine Redis may be too slow at first."""
-    with trio.fail_after(PATIENCE):
-        while (await get(port, "/readyz")).status != 200:  # noqa: ASYNC110 -- asks it
-            await trio.sleep(0.1)
+
+    async def answers() -> bool:
+        return (await get(port, "/readyz")).status == 200
+
+    await eventually(answers)
 
 
 async def test_dead_worker_is_restarted_and_others_do_not_notice(
@@ -331,12 +333,11 @@ async def supervise(command: list[str], count: int, stop: trio.Event) -> int:
 
 
 async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
-    with trio.fail_after(PATIENCE):
-        while (  # noqa: ASYNC110 -- of what has no event to wait for
-            len(found := [e for e in logged if e["event"] == event]) < times
-        ):
-            await trio.sleep(0.01)
-    return found
+    def found() -> list[Any]:
+        return [e for e in logged if e["event"] == event]
+
+    await until(lambda: len(found()) >= times)
+    return found()
 
 
 async def test_worker_that_dies_at_once_is_restarted_with_backoff(

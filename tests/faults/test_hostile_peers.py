@@ -25,7 +25,7 @@ import trustme
 from gochat_faults.recorder import logged_in
 from gochat_faults.server_process import ServerProcess, open_server
 from msgspec import structs
-from patience import PATIENCE
+from patience import PATIENCE, eventually
 from peers import LIMITS, PASSWORD, Peer, RunningServer, config, running_server
 
 from gochat.config import Config, Limits, Tls
@@ -344,14 +344,16 @@ async def test_server_out_of_descriptors_serves_connected_peers(
                 with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(PATIENCE):
                     assert await late.receive_some() == b"", "it was let in"
             assert [line for line in server.log() if "descriptors" in line["event"]]
-        with trio.fail_after(PATIENCE):
-            while True:  # until the server notices that they are gone
-                try:
-                    async with logged_in(server, "eve") as eve:
-                        await eve.who()
-                        break
-                except Exception:  # still refused, in one of several ways
-                    await trio.sleep(0.1)
+
+        async def is_let_in() -> bool:
+            try:
+                async with logged_in(server, "eve") as eve:
+                    await eve.who()
+            except Exception:  # refused, in one of several ways
+                return False
+            return True
+
+        await eventually(is_let_in)  # when the server has noticed that they are gone
         await mei.ask(Ping(), Pong)
 
 

@@ -22,9 +22,8 @@ from gochat_faults.history import Acknowledged, Journal, Logged, Said
 from gochat_faults.proxy import Lane, Plan, open_proxy
 from gochat_faults.recorder import OPTIONS, UNHURRIED, logged_in
 from gochat_faults.server_process import ServerProcess, open_server
-from patience import PATIENCE
+from patience import PATIENCE, until
 from peers import Peer
-from redis_nodes import until
 
 from gochat.client import Client, ClientOptions, Entry, Reset, open_client
 from gochat.config import Limits

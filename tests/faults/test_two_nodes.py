@@ -8,26 +8,15 @@ import pytest
 import trio
 from gochat_faults.server_process import ServerProcess
 from gochat_faults.site import open_site
-from patience import PATIENCE
 from peers import Peer, RunningServer
 
-from gochat.protocol.messages import Bye, Error, Message, People, Presence, Send, Sent, Who
+from gochat.protocol.messages import Bye, Error, Message, Presence, Send, Sent
 
 pytestmark = pytest.mark.trio
 
 
 def at(node: ServerProcess) -> RunningServer:
     return RunningServer("127.0.0.1", node.port, trio.Event())
-
-
-async def online(peer: Peer) -> set[str]:
-    return {person.name for person in (await peer.ask(Who(), People)).people}
-
-
-async def sees_all(peer: Peer, *names: str) -> None:
-    with trio.fail_after(PATIENCE):
-        while await online(peer) != set(names):  # noqa: ASYNC110 -- it is the server that is asked
-            await trio.sleep(0.05)
 
 
 def gone(peer: Peer) -> list[str]:
@@ -46,7 +35,7 @@ async def test_death_of_a_node_does_not_affect_clients_of_the_other(tmp_path: Pa
             at(two).peer("mei"),  # who has a device there, too
             trio.open_nursery() as nursery,
         ):
-            await sees_all(mei, "mei", "bob", "eve", "zoe")
+            await mei.until_online("mei", "bob", "eve", "zoe")
             is_talking = True
             said = 0
 
@@ -71,7 +60,7 @@ async def test_death_of_a_node_does_not_affect_clients_of_the_other(tmp_path: Pa
                 await eve.ask(Send(to="#lobby", text="I am back"), Sent)
                 await bob.text(lambda m: m.text == "I am back")
                 assert gone(bob) == ["eve", "zoe"], "told once, and of nobody else"
-                await sees_all(eve, "mei", "bob", "eve")
+                await eve.until_online("mei", "bob", "eve")
             is_talking = False
     heard = [m.text for m in bob.received if isinstance(m, Message) and m.from_ == "mei"]
     assert heard == [f"{n}" for n in range(len(heard))]

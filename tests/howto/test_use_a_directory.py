@@ -10,17 +10,17 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from patience import wait_for
 from peers import Peer
 
 from gochat.protocol.messages import Error, LoggedIn, Login
-from howto import PATIENCE, Guide
+from howto import Guide
 
 pytestmark = [
     pytest.mark.trio,
@@ -119,12 +119,8 @@ class Directory:
         self._process = subprocess.Popen(
             [SLAPD, "-f", self._root / "slapd.conf", "-h", self.url, "-d", "0"]
         )
-        deadline = time.monotonic() + PATIENCE
-        while subprocess.run(
-            ["ldapwhoami", "-x", "-H", self.url], capture_output=True, check=False
-        ).returncode:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        ask = ["ldapwhoami", "-x", "-H", self.url]
+        wait_for(lambda: not subprocess.run(ask, capture_output=True, check=False).returncode)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import structlog
 import trio
 from inviting import CODE, invite
 from msgspec import structs
-from patience import PATIENCE
+from patience import PATIENCE, until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
 from structlog.typing import EventDict
 
@@ -101,13 +101,6 @@ async def inviting(configuration: Config, program: Program) -> Config:
 async def error_of(peer: Peer, request: Any) -> tuple[str, str | None]:
     error = await peer.ask(request, Error)
     return error.code, error.field
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - no event comes from there
-            await trio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import argon2
 import pytest
 import trio
 import trustme
-from patience import PATIENCE
+from patience import PATIENCE, until
 from peers import PASSWORD, Peer, config
 
 from gochat.errors import ErrorCode
@@ -107,13 +107,6 @@ def connector(
                 yield Peer(stream)
 
     return connect
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what threads and sessions do."""
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - an event would have to be set in a thread
-            await trio.sleep(0.001)
 
 
 # -- a storm --------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 from gochat_faults.proxy import Proxy, open_proxy
-from patience import PATIENCE
+from patience import eventually, until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import MISSED_WITHIN, Nodes, counted_beats, until
+from redis_nodes import MISSED_WITHIN, Nodes, counted_beats
 from redis_process import RedisServer
 
 from gochat.protocol.messages import (
@@ -34,6 +35,7 @@ from gochat.protocol.messages import (
     Message,
     Ok,
     PasswordChanged,
+    Payload,
     People,
     Ping,
     Pong,
@@ -66,16 +68,6 @@ async def two_servers(
     configuration = config(store=nodes.url(options))
     async with running_server(configuration) as one, running_server(configuration) as two:
         yield one, two
-
-
-async def online(peer: Peer) -> set[str]:
-    return {person.name for person in (await peer.ask(Who(), People)).people}
-
-
-async def sees_all(peer: Peer, *names: str) -> None:
-    with trio.fail_after(PATIENCE):
-        while await online(peer) != set(names):  # noqa: ASYNC110 -- it is the server that is asked
-            await trio.sleep(0.01)
 
 
 # -- talking -------------------------------------------------------------------------------------
@@ -163,17 +155,17 @@ async def test_resume_at_another_node_misses_nothing(nodes: Nodes) -> None:
 
 async def test_people_are_listed_once_at_every_node(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
-        await sees_all(mei, "mei")
+        await mei.until_online("mei")
         async with two.peer("bob") as bob:
             await mei.sees(online="bob")
-            await sees_all(bob, "mei", "bob")
+            await bob.until_online("mei", "bob")
             async with one.peer("bob"):
-                await sees_all(mei, "mei", "bob")
+                await mei.until_online("mei", "bob")
             await mei.ask(Send(to="#lobby", text="a mark in the order of things"), Sent)
-            await sees_all(mei, "mei", "bob")
+            await mei.until_online("mei", "bob")
             assert not any(isinstance(m, Presence) and m.offline for m in mei.received)
         await mei.sees(offline="bob")
-        await sees_all(mei, "mei")
+        await mei.until_online("mei")
 
 
 async def test_away_notice_is_shown_at_all_nodes_and_kept_by_new_sessions(nodes: Nodes) -> None:
@@ -181,7 +173,7 @@ async def test_away_notice_is_shown_at_all_nodes_and_kept_by_new_sessions(nodes:
         return lambda p: any((one.name, one.away) == (name, notice) for one in p.online)
 
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei, two.peer("bob") as bob:
-        await sees_all(mei, "mei", "bob")
+        await mei.until_online("mei", "bob")
         await bob.ask(Away(text="lunch"), Ok)
         await mei.expect(Presence, is_away("bob", "lunch"))
         async with one.peer("bob") as phone:
@@ -196,10 +188,10 @@ async def test_members_online_at_another_node_are_shown_as_online(nodes: Nodes) 
         await mei.ask(CreateRoom(room="#garden"), Sent)
         async with two.peer("bob") as bob:
             await bob.ask(Join(room="#garden"), Sent)
-            await sees_all(mei, "mei", "bob")
+            await mei.until_online("mei", "bob")
             listed = (await mei.ask(Members(room="#garden"), MemberList)).members
             assert {(m.name, m.online) for m in listed} == {("mei", True), ("bob", True)}
-        await sees_all(mei, "mei")
+        await mei.until_online("mei")
         listed = (await mei.ask(Members(room="#garden"), MemberList)).members
         assert {(m.name, m.online) for m in listed} == {("mei", True), ("bob", False)}
         await mei.ask(Leave(room="#garden"), Sent)
@@ -226,7 +218,7 @@ async def test_devices_at_different_nodes_stay_in_step(nodes: Nodes) -> None:
 async def test_typing_is_shown_at_all_nodes_but_not_to_its_author(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei", "typing") as mei:
         async with two.peer("mei", "typing") as phone, two.peer("bob", "typing") as bob:
-            await sees_all(mei, "mei", "bob")
+            await mei.until_online("mei", "bob")
             await mei.ask(Typing(to="@bob"), Ok)
             shown = await bob.expect(IsTyping)
             assert (shown.from_, shown.to) == ("mei", "@bob")
@@ -273,7 +265,7 @@ async def test_disconnected_node_is_missed_within_the_lease_and_returns(
         one.peer("mei") as mei,
         two.peer("bob", "log") as bob,
     ):
-        await sees_all(mei, "mei", "bob")
+        await mei.until_online("mei", "bob")
         await bob.ask(Ping(), Pong)  # he has received all that comes with his login
         proxy.freeze()
         cut_off = beats()
@@ -299,7 +291,7 @@ async def test_sessions_survive_an_outage_of_redis(
             await mei.ask(Send(to="#lobby", text="before", cid="b"), Sent)
             await bob.text()
             for peer in (mei, bob):
-                await sees_all(peer, "mei", "bob")
+                await peer.until_online("mei", "bob")
             nodes.server.kill()
             for peer in (mei, bob):
                 error = await peer.ask(Send(to="#lobby", text="lost?"), Error)
@@ -307,18 +299,12 @@ async def test_sessions_survive_an_outage_of_redis(
                 assert error.retry_after is not None
                 assert (await peer.ask(Who(), People)).total == 2
             nodes.server.start()
-            with trio.fail_after(PATIENCE):
-                while isinstance(await _tries(mei, "after"), Error):  # noqa: ASYNC110 -- as above
-                    await trio.sleep(0.1)
+            await eventually(partial(_is_sent, mei, "after"))
             assert (await bob.text(lambda m: m.text == "after")).seq == 2
 
 
-async def _tries(peer: Peer, text: str) -> Sent | Error:
-    await peer.send(Send(to="#lobby", text=text, cid="again"))
-    while True:
-        message = await peer.receive()
-        if isinstance(message, Sent | Error):
-            return message
+async def _is_sent(peer: Peer, text: str) -> bool:
+    return isinstance(await peer.ask(Send(to="#lobby", text=text, cid="again"), Payload), Sent)
 
 
 async def test_sessions_resume_in_the_new_history_after_data_loss(

@@ -17,8 +17,8 @@ import redis
 import structlog
 import trio
 from msgspec import structs
+from patience import until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import until
 from redis_process import RedisServer
 from structlog.typing import EventDict
 from trio.testing import MockClock

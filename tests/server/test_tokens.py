@@ -11,9 +11,9 @@ import pytest
 import structlog
 import trio
 from gochat_faults.proxy import open_proxy
-from patience import PATIENCE
+from patience import PATIENCE, until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import Nodes, until
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.token import Token

@@ -16,8 +16,9 @@ import pytest
 import trio
 import trustme
 from msgspec import structs
+from patience import until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import Nodes, until
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.conversations import ConversationKey

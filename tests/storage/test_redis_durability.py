@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import structlog
 import trio
+from patience import until
 from redis_deployments import ClusterOf3
-from redis_nodes import Histories, Nodes, say_when_possible, until
+from redis_nodes import Histories, Nodes, say_when_possible
 from redis_process import RedisServer
 from redis_rights import add_user
 from slow_disk import SlowDisk

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
 import structlog
 import trio
-from patience import PATIENCE
+from patience import eventually, until
 from redis_deployments import ClusterOf3, Watched
-from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, until
+from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible
 from redis_process import RedisServer
 from redis_rights import add_user
 from storing import Chat, Clock, account, draft, key, person
@@ -81,9 +82,7 @@ async def test_redis_set_to_evict_at_run_time_is_refused_until_reset(
             await chat.register("Mei")
             said = await chat.say("Mei", "#lobby", "before")
             set_up(nodes.server, maxmemory_policy="volatile-lru")
-            with trio.fail_after(PATIENCE):
-                while not await is_refused(chat):  # noqa: ASYNC110 -- it is the store that is asked
-                    await trio.sleep(0.05)
+            await eventually(partial(is_refused, chat))
             with pytest.raises(StoreUnavailable, match="noeviction"):
                 await chat.page("Mei", "#lobby")
             set_up(nodes.server, maxmemory_policy="noeviction")
@@ -119,9 +118,7 @@ async def test_replica_that_may_evict_is_refused_once_promoted(tmp_path: Any) ->
             await chat.say("Mei", "#lobby", "before")
             await until(watched.is_in_step)
             watched.master.kill()
-            with trio.fail_after(PATIENCE):
-                while not await is_refused(chat):  # noqa: ASYNC110 -- it is the store that is asked
-                    await trio.sleep(0.05)
+            await eventually(partial(is_refused, chat))
             set_up(watched.replica, maxmemory_policy="noeviction")
             await say_when_possible(chat, "hello", "c")
     finally:

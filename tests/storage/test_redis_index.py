@@ -14,10 +14,10 @@ import redis
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import PATIENCE
+from patience import PATIENCE, until
 from redis_deployments import ClusterOf3
 from redis_index import hashes, lag, until_indexed
-from redis_nodes import REDIS_TIMEOUT, until
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import RedisServer
 from redis_rights import add_user
 from storing import Chat, Clock, Following, account, draft, person

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
-from patience import PATIENCE
-from redis_nodes import MISSED_WITHIN, Nodes, counted_beats, until
+from patience import PATIENCE, until
+from redis_nodes import MISSED_WITHIN, Nodes, counted_beats
 from redis_process import RedisServer
 
 from gochat.chat.conversations import LOBBY_KEY

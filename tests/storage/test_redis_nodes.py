@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
-from redis_nodes import Nodes, until
+from patience import until
+from redis_nodes import Nodes
 from redis_process import RedisServer
 from storing import Chat, Following, draft, follow, key, person
 

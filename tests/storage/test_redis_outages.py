@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
-from patience import PATIENCE
-from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, until, when_possible
+from patience import PATIENCE, eventually, until
+from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, when_possible
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, follow, key, person
 
@@ -288,10 +288,8 @@ async def test_conversation_restarted_after_a_flush_is_listed_again(
         with nodes.client() as client:
             client.flushall()
         await Chat(two).register("Mei", "Bob")
-        with trio.fail_after(PATIENCE):
-            again = draft("Mei", "@Bob", "again", cid="c2")
-            while not await _is_said(chat, again):  # noqa: ASYNC110 -- it is the store that is asked
-                await trio.sleep(0.1)
+        again = draft("Mei", "@Bob", "again", cid="c2")
+        await eventually(partial(_is_said, chat, again))
         for name in ("Mei", "Bob"):
             assert key("@Bob", "Mei") in await one.conversation_keys(person(name))
 
@@ -391,9 +389,7 @@ async def test_nothing_is_appended_until_all_nodes_have_checked(
         nodes.server.kill()
         nodes.server.start()
         refusals: list[str] = []
-        with trio.fail_after(PATIENCE):
-            while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110 -- it is the store that is asked
-                await trio.sleep(0.05)
+        await eventually(partial(_tries_to_say, chat, "after", refusals))
         assert any("looking whether all is there" in refusal for refusal in refusals)
         after = (await chat.entries("Mei", "#lobby"))[-1]
         assert (after.seq, after.epoch) == (2, said.epoch)

@@ -13,9 +13,9 @@ import pytest
 import redis
 import structlog
 import trio
+from patience import until
 from processes import GOCHAT
 from redis_deployments import Watched
-from redis_nodes import until
 from redis_process import RedisServer
 
 from gochat.errors import ConfigError, StoreUnavailable

@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 import redis
 import trio
+from patience import until
 from redis.crc import key_slot
 from redis_deployments import MISSED_AFTER, SYNC_AT_ONCE, ClusterOf3, Watched
-from redis_nodes import REDIS_TIMEOUT, Histories, say_when_possible, until, when_possible
+from redis_nodes import REDIS_TIMEOUT, Histories, say_when_possible, when_possible
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft, follow, key
 

@@ -16,8 +16,7 @@ import pytest
 import structlog
 import trio
 from damage import overwrite
-from patience import PATIENCE
-from redis_nodes import until
+from patience import PATIENCE, until
 from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import trio
 from msgspec import structs
-from patience import PATIENCE
+from patience import PATIENCE, eventually
 
 from gochat.config import Config, Limits
 from gochat.protocol.codec import encode
@@ -22,11 +22,13 @@ from gochat.protocol.messages import (
     Login,
     Message,
     Payload,
+    People,
     Pong,
     Presence,
     Register,
     Request,
     ServerMessage,
+    Who,
 )
 from gochat.protocol.states import State
 from gochat.server.app import serve
@@ -154,6 +156,15 @@ class Peer:
                 online in {person.name for person in p.online} if online else offline in p.offline
             ),
         )
+
+    async def until_online(self, *names: str) -> None:
+        """Ask who is online until it is these people, and nobody else."""
+
+        async def is_so() -> bool:
+            reply = await self.ask(Who(), People)
+            return {person.name for person in reply.people} == set(names)
+
+        await eventually(is_so)
 
     async def at_end(self) -> list[ServerMessage]:
         """Receive until the server closes; return what arrived."""

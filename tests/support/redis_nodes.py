@@ -67,13 +67,6 @@ class Nodes:
 OpenedStore = AbstractAsyncContextManager[Store]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 -- of what has no event to wait for
-            await trio.sleep(0.01)
-
-
 def counted_beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count how often nodes here renew their leases, and record who else has one."""
     beats = 0

@@ -11,7 +11,7 @@ import pytest
 import trio
 from http_peer import get
 from msgspec import structs
-from patience import PATIENCE
+from patience import PATIENCE, eventually
 from peers import PASSWORD, config, running_server
 from prometheus_client.parser import text_string_to_metric_families
 from redis_process import RedisServer
@@ -163,9 +163,11 @@ async def test_dead_redis_is_not_ready_until_it_is_back(
         assert (await get(port, "/readyz")).status == 503
         assert (await scrape(port)).of("gochat_store_up") == 0
         redis.start()
-        with trio.fail_after(PATIENCE):
-            while (await get(port, "/readyz")).status != 200:  # noqa: ASYNC110 - another process
-                await trio.sleep(0.05)
+
+        async def is_ready() -> bool:
+            return (await get(port, "/readyz")).status == 200
+
+        await eventually(is_ready)
 
 
 async def test_server_that_stops_is_not_ready_while_it_drains(free_port: FreePort) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
+from patience import until
 from storing import Chat, Following, draft, follow, person
 
 from gochat.chat import extras
@@ -24,9 +25,7 @@ async def test_form_and_metadata_are_kept_and_delivered(chat: Chat) -> None:
         await follow(nursery, chat.store, following)
         said = await chat.say("Mei", "@Bob", "built", extra=extra, cid="c")
         await chat.say("Mei", "@Bob", "plain")
-        with trio.fail_after(10):
-            while len(following.logged) < 2:  # noqa: ASYNC110 - of another thread or process
-                await trio.sleep(0.01)
+        await until(lambda: len(following.logged) >= 2)
         nursery.cancel_scope.cancel()
     assert (said.form, said.meta) == ("notice", BUILD)
     assert next(one.entry for one in following.logged) == said

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from patience import PATIENCE
+from patience import until
 from storing import Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.facts import INSIDE, Facts
@@ -257,9 +257,7 @@ async def test_followers_get_the_floor_of_a_join(chat: Chat) -> None:
         await den(chat)
         await chat.do("Mei", DEN, "history", "shown")
         await join(chat, "Eve")
-        with trio.fail_after(PATIENCE):
-            while len(following.logged) < 9:  # noqa: ASYNC110 -- of what has no event to wait for
-                await trio.sleep(0.01)
+        await until(lambda: len(following.logged) >= 9)
         nursery.cancel_scope.cancel()
     found = [(one.entry.kind, one.floor) for one in following.logged]
     assert found[5] == ("join", FLOOR)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 import trio
-from patience import PATIENCE
+from patience import until
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.log import Appended
@@ -167,9 +167,7 @@ async def test_followers_learn_whose_invitations_begin_and_end(chat: Chat) -> No
         await chat.do("Mei", "#garden", "kick", "Bob", subject="Bob")
         await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
         await chat.do("Mei", "#garden", "leave")
-        with trio.fail_after(PATIENCE):
-            while len(following.logged) < 11:  # noqa: ASYNC110 -- of what has no event to wait for
-                await trio.sleep(0.01)
+        await until(lambda: len(following.logged) >= 11)
         nursery.cancel_scope.cancel()
     found = [(one.entry.kind, one.topic, sorted(one.uninvited)) for one in following.logged]
     assert found == [
