@@ -119,7 +119,7 @@ async def test_flood_gets_no_more_than_its_budget_pays_for(
         allowed += CONNECTIONS * (256 if len(flood) < 1000 else 1 + FOR)
         for peer in peers:
             await peer.stream.send_all(flood * (1 + int(1.5 * allowed / CONNECTIONS)))
-        await trio.sleep(FOR)
+        await trio.sleep(FOR)  # of the mock clock
         assert counts.frames <= allowed
         nursery.cancel_scope.cancel()
 
@@ -200,6 +200,6 @@ async def test_delayed_session_ends_with_its_connection(mock_clock: MockClock) -
         mock_clock.rate = 0.0
         mock_clock.autojump_threshold = 0.0
         await peer.stream.aclose()
-        await trio.sleep(3)
+        await trio.sleep(3)  # of the mock clock
         assert not server.sessions
         nursery.cancel_scope.cancel()

@@ -21,7 +21,7 @@ async def hold(queue: HashingQueue, served: list[int], number: int) -> None:
     """Queue; record when the slot is granted, and release it after a second."""
     async with queue.slot():
         served.append(number)
-        await trio.sleep(1)
+        await trio.sleep(1)  # the time that a hash takes
 
 
 async def test_queue_is_first_come_first_served_and_skips_leavers(
@@ -60,7 +60,7 @@ async def test_wait_of_a_full_queue_is_estimated_from_finished_hashes(
         async with trio.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(hold, queue, served, number)
-            await trio.sleep(0.5)
+            await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(ChatError) as caught:
                 await hold(queue, served, 100)
             refusals.append(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
@@ -212,6 +213,6 @@ async def test_wait_for_changes_ends_when_there_are_some(
     take_news(roster)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(roster.wait_for_news)
-        await trio.sleep(1)
+        await trio.testing.wait_all_tasks_blocked()
         assert nursery.child_tasks
         roster.leave(NameKey("mei"))

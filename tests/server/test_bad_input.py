@@ -9,6 +9,7 @@ import pytest
 import trio
 from patience import PATIENCE
 from peers import PASSWORD, Peer, RunningServer, config, running_server
+from trio.testing import MockClock
 
 from gochat.protocol.messages import (
     Bye,
@@ -310,9 +311,15 @@ async def test_reconnecting_does_not_reset_the_rate_limit() -> None:
             assert error.code == "rate_limited"
 
 
-async def test_rate_limit_refills_while_disconnected() -> None:
-    async with running_server(config(burst=1, per_second=20)) as server:
+async def test_rate_limit_refills_while_disconnected(mock_clock: MockClock) -> None:
+    mock_clock.rate = 1.0
+    async with (
+        running_server(config(burst=1, per_second=0.1)) as server,
+        server.peer("eve") as eve,
+    ):
         for number in range(3):
             async with server.peer("mei", "log") as peer:
+                await eve.sees(online="mei")
                 await peer.ask(Send(to="#lobby", text="x", cid=str(number)), Sent)
-            await trio.sleep(0.1)
+            await eve.sees(offline="mei")
+            mock_clock.jump(10)

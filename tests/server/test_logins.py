@@ -15,6 +15,7 @@ import trio
 import trustme
 from patience import PATIENCE, until
 from peers import PASSWORD, Peer, config
+from trio.testing import MockClock
 
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import (
@@ -30,6 +31,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.server import deadlines
 from gochat.server.app import open_server
 from gochat.server.server import Server
 from gochat.server.tls import TlsStream
@@ -112,9 +114,13 @@ def connector(
 # -- a storm --------------------------------------------------------------------------------------
 
 
-async def test_login_storm_succeeds_and_wastes_no_hash(hashing: Hashing) -> None:
+async def test_login_storm_succeeds_and_wastes_no_hash(
+    hashing: Hashing, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The queue takes longer than the login timeout of a connection."""
-    crowd, timeout = 100, 1.0
+    crowd = 100
+    monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.05)
+    mock_clock.rate = 1.0
     async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)
         async with connect() as peer:
@@ -126,8 +132,12 @@ async def test_login_storm_succeeds_and_wastes_no_hash(hashing: Hashing) -> None
                 peers.append(await stack.enter_async_context(connect()))
                 await peers[-1].send(Login(name="mei", password=PASSWORD))
             await until(lambda: queue_of(server) == crowd)
-            server.services.config = config(anonymous_timeout=timeout)
-            await trio.sleep(2.5 * timeout)
+            silent = await stack.enter_async_context(connect())
+            await silent.ask(Ping(), Pong)
+            mock_clock.jump(2 * server.services.config.limits.anonymous_timeout)
+            [*_, bye] = await silent.at_end()
+            assert isinstance(bye, Bye)
+            assert bye.reason == "login_timeout"  # the others have waited even longer
         for peer in peers:
             await peer.expect(LoggedIn)
             await peer.ask(Ping(), Pong)

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trio
 from msgspec import structs
-from patience import PATIENCE
+from patience import PATIENCE, until
 from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
+from trio.testing import MockClock
 
 from gochat.chat.log import Page
 from gochat.protocol.codec import encode
@@ -43,7 +44,8 @@ from gochat.protocol.messages import (
     Sync,
     Synced,
 )
-from gochat.server import sync
+from gochat.server import sockets, sync
+from gochat.server.session import Session
 from gochat.server.session_loop import SessionLoop
 from gochat.storage.sqlite import SqliteStore
 
@@ -429,7 +431,10 @@ async def test_day_of_absence_with_a_thousand_conversations() -> None:
 # -- what it costs ------------------------------------------------------------------------------
 
 
-async def test_page_ends_where_the_budget_does_and_each_makes_progress() -> None:
+async def test_page_ends_where_the_budget_does_and_each_makes_progress(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    monkeypatch.setattr(Session, "hold_back", lambda *_: None)  # time only passes below
     limits = config(request_budget=100, request_budget_per_second=20)
     async with running_server(limits) as server, server.peer("mei", "log") as mei:
         for number in range(150):
@@ -442,7 +447,7 @@ async def test_page_ends_where_the_budget_does_and_each_makes_progress() -> None
                 if isinstance(reply, Error):
                     assert reply.code == "rate_limited"
                     refused += 1
-                    await trio.sleep(reply.retry_after or 0)
+                    mock_clock.jump(reply.retry_after or 0)
                     continue
                 assert isinstance(reply, Synced)
                 assert reply.conversations
@@ -489,7 +494,7 @@ async def test_reads_end_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
             await mei.ask(CreateRoom(room=f"#r{number:03}"), Sent)
         reads, begun, may_go_on = 0, trio.Event(), trio.Event()
         read, ended = SqliteStore.conversation, trio.Event()
-        run = SessionLoop.run
+        run, sessions = SessionLoop.run, list[Session]()
 
         async def conversation(store: SqliteStore, *what: Any) -> Conversation | None:
             nonlocal reads
@@ -499,6 +504,7 @@ async def test_reads_end_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
             return await read(store, *what)
 
         async def noted(loop: SessionLoop) -> None:
+            sessions.append(loop._session)
             await run(loop)
             ended.set()
 
@@ -508,7 +514,9 @@ async def test_reads_end_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
             await again.send(Resume(token=mei.token, caps=("log",)), Sync())
             with trio.fail_after(PATIENCE):
                 await begun.wait()
-        await trio.sleep(0.1)
+        [descriptor] = [session._descriptor for session in sessions]
+        assert descriptor is not None
+        await until(lambda: sockets.has_left(descriptor))
         may_go_on.set()
         with trio.fail_after(PATIENCE):
             await ended.wait()

@@ -30,7 +30,6 @@ from gochat.protocol.messages import (
     History,
     HistoryPage,
     Message,
-    Payload,
     People,
     Ping,
     Pong,
@@ -43,6 +42,7 @@ from gochat.server import websocket
 from gochat.server.app import open_server
 from gochat.server.delivery import open_delivery
 from gochat.server.outlets import EncodedOutlet
+from gochat.server.session import Session
 
 pytestmark = pytest.mark.trio
 
@@ -339,9 +339,19 @@ async def test_pings_before_the_login_are_limited_like_other_frames() -> None:
     [part(0x89, b"x"), part(0x8A), part(0x01) + part(0x80, b" ")],
     ids=["pings", "pongs", "fragments"],
 )
-async def test_what_is_no_message_is_paid_for(flood: bytes) -> None:
+async def test_frames_without_a_message_are_paid_for(
+    monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    over_budget, hold_back = trio.Event(), Session.hold_back
+
+    def noted(session: Session, seconds: float) -> None:
+        if seconds:
+            over_budget.set()
+        hold_back(session, seconds)
+
+    monkeypatch.setattr(Session, "hold_back", noted)
     limits = open_to_browsers(
-        request_budget=200, request_budget_per_second=0.001, malformed_frames=1000
+        request_budget=200, request_budget_per_second=0.001, malformed_frames=100_000
     )
     async with running_server(limits) as server, connect(server) as (peer, stream):
         await peer.log_in("eve", "log")
@@ -353,14 +363,10 @@ async def test_what_is_no_message_is_paid_for(flood: bytes) -> None:
             await other.log_in("eve", "log")  # of the same person, who pays for all
             nursery.start_soon(stream.beneath.send_all, flood * 15_000)
             await third.ask(Ping(), Pong)  # nobody else waits
-            reply: Payload = Pong()
-            for _ in range(40):
-                reply = await other.ask(History(conv="#lobby"), Payload)
-                if isinstance(reply, Error):
-                    break
-                await trio.sleep(0.05)
+            with trio.fail_after(PATIENCE):
+                await over_budget.wait()
+            reply = await other.ask(History(conv="#lobby"), Error)
             nursery.cancel_scope.cancel()
-        assert isinstance(reply, Error)
         assert reply.code == "rate_limited"
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import trio
-from patience import PATIENCE
+from patience import PATIENCE, until
 from redis_nodes import Nodes
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.node_bus import Left
+from gochat.chat.store import Store
 from gochat.errors import StoreCorrupt
 
 pytestmark = pytest.mark.trio
@@ -102,7 +103,7 @@ async def test_damage_ends_the_store_for_everyone(nodes: Nodes, what: str) -> No
             if key == "feed" and command == "XADD":
                 arguments[0] = "3-0"  # the next one
             if key == "notices":
-                nursery.start_soon(partial(later, harm))
+                nursery.start_soon(once_it_takes_part, store, harm)
             else:
                 harm()
             await use(chat)
@@ -133,6 +134,8 @@ async def test_damage_ends_the_store_for_everyone(nodes: Nodes, what: str) -> No
         assert not nodes.keys("*:l:@mei")
 
 
-async def later(function: Callable[[], None]) -> None:
-    await trio.sleep(0.2)
-    function()
+async def once_it_takes_part(store: Store, harm: Callable[[], None]) -> None:
+    node_bus = store.node_bus
+    assert node_bus is not None
+    await until(lambda: node_bus.has_lease)
+    harm()

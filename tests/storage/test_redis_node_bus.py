@@ -35,7 +35,7 @@ from gochat.chat.store import Store
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import IsTyping, Marked
 from gochat.storage.redis.nodes import bus, operations
-from gochat.storage.redis.nodes.bus import RedisNodeBus
+from gochat.storage.redis.nodes.bus import BEATS, RedisNodeBus
 
 pytestmark = pytest.mark.trio
 
@@ -289,8 +289,10 @@ async def test_silent_node_is_gone_within_the_lease_and_returns(
         nursery.cancel_scope.cancel()
 
 
-async def test_outage_of_redis_makes_nobody_appear_gone(nodes: Nodes) -> None:
-    lease = 1.0
+async def test_outage_of_redis_makes_nobody_appear_gone(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, beats = 1.0, counted_beats(monkeypatch)
     async with (
         open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
         nodes.open(f"lease={lease}&timeout=1", port=proxy.port) as one,
@@ -302,14 +304,19 @@ async def test_outage_of_redis_makes_nobody_appear_gone(nodes: Nodes) -> None:
         node_bus(two).publish(Arrived(BOB))
         await until(lambda: first.online == {"Bob"} and second.online == {"Mei"})
         proxy.freeze()
-        await trio.sleep(2 * lease)  # all leases end
+        with nodes.client() as client:
+            leases = f"{nodes.prefix}:{{0}}:nodes"
+            last = max(map(int, client.hvals(leases)))
+            await until(lambda: client.time()[0] * 1000 > last)
         proxy.heal()
         proxy.cut()
         node_bus(one).publish(AwaySet(MEI.key, "still here"))
         node_bus(two).publish(AwaySet(BOB.key, "still here"))
         for told, name in ((first, "Bob"), (second, "Mei")):
             await until(lambda: {name: "still here"} in told.people.values())  # noqa: B023 -- at once
-        await trio.sleep(lease)
+        # Until both have renewed their leases again, and long enough to trust what they find.
+        until_then = beats() + 2 * (BEATS + 1)
+        await until(lambda: beats() >= until_then)
         for told in (first, second):
             assert told.of(Here).count(Here()) <= 1, "only that nobody was there at the beginning"
         assert (first.online, second.online) == ({"Bob"}, {"Mei"})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from gochat_faults.proxy import open_proxy
 from patience import until
 from redis_nodes import Nodes
@@ -24,7 +25,7 @@ from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.link.pipeline import Operation
-from gochat.storage.redis.order import Placed
+from gochat.storage.redis.order import Order, Placed, Position
 from gochat.storage.redis.reading import Reading
 
 pytestmark = pytest.mark.trio
@@ -103,9 +104,19 @@ async def test_entry_of_another_node_is_acknowledged_after_this_node_has_it(
         returned.extend(wanted)
         assert {*wanted} <= {one.entry.text for one in following.logged}
 
+    waiting, delivered = list[Order](), Order.delivered
+
+    async def noted(order: Order, positions: Iterable[Position], histories: int) -> None:
+        waiting.append(order)
+        await delivered(order, positions, histories)
+
+    def has_its_replies(node: Any) -> bool:
+        return bool(returned) or waiting.count(node._order) == 3
+
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         await Chat(one).register("Mei")
         await follow(nursery, two, following)
+        monkeypatch.setattr(Order, "delivered", noted)
         monkeypatch.setattr(Feed, "deliver", lambda *arguments: held.append(arguments))
         await one.append([first])
         for wanted, request in (
@@ -115,7 +126,8 @@ async def test_entry_of_another_node_is_acknowledged_after_this_node_has_it(
         ):
             nursery.start_soon(partial(acknowledge, wanted, request=request))
         await until(lambda: {"first", "second"} <= arrived(two))
-        await trio.sleep(0.1)
+        await until(lambda: has_its_replies(two))
+        await trio.testing.wait_all_tasks_blocked()
         assert (returned, following.logged) == ([], [])
         monkeypatch.undo()
         for feed, entries in held:
@@ -194,6 +206,8 @@ async def test_page_and_later_entries_on_another_node_are_everything_once(
 
         async def talk() -> None:
             for number in range(200):
+                if number % 20 == 0:
+                    nursery.start_soon(arrive)
                 await here.say("Mei", "#lobby", str(number))
             done.set()
 
@@ -214,10 +228,7 @@ async def test_page_and_later_entries_on_another_node_are_everything_once(
 
         done = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(talk)
-            for _ in range(10):
-                nursery.start_soon(arrive)
-                await trio.sleep(0.005)
+            await talk()
     assert seen == [list(range(1, 201))] * 10
 
 

@@ -88,7 +88,7 @@ async def test_frozen_redis_is_unavailable_in_bounded_time(
                     for number in range(500):
                         nursery.start_soon(ask, number)
                     while refused < 500:
-                        await trio.sleep(0.01)
+                        await trio.sleep(0.01)  # what is counted: how often the loop gets round
                         ticks += 1
         finally:
             nodes.server.thaw()
