@@ -281,7 +281,7 @@ async def test_request_that_fits_no_frame_is_not_sent(
 async def test_request_without_a_reply_times_out() -> None:
     async with logged_in() as (_, client, peer):
         # The requests before took their time.
-        client._supervisor._options = InternalOptions(request_timeout=0.05)
+        client._requester._options = InternalOptions(request_timeout=0.05)
         async with meanwhile(client.rooms) as outcome:
             request = await peer.expect(wire.Rooms)
         with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+#: The largest random addition to the delay that the server asks for, as a share of it: it may ask
+#: many clients for the same delay at once.
+SPREAD: Final = 0.5
 
 
 class Backoff:
@@ -27,3 +32,8 @@ class Backoff:
     def reset(self) -> None:
         """Start over after a success."""
         self._bound = self._base
+
+
+def spread(random: Callable[[], float], retry_after: float) -> float:
+    """Return a random addition to the delay that the server asks for, so that clients spread."""
+    return random() * retry_after * SPREAD

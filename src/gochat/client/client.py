@@ -19,6 +19,7 @@ from gochat.client.models import (
 )
 from gochat.client.moments import milliseconds, moment
 from gochat.client.outgoing import Outgoing, new_cid
+from gochat.client.requester import Requester
 from gochat.client.room_requests import RoomRequests
 from gochat.client.supervisor import ConnectionSupervisor
 from gochat.client.sync_state import SyncState
@@ -85,8 +86,11 @@ class Client(RoomRequests):
     :class:`~gochat.client.MessageId`.
     """
 
-    def __init__(self, supervisor: ConnectionSupervisor, sync_state: SyncState) -> None:
+    def __init__(
+        self, supervisor: ConnectionSupervisor, requester: Requester, sync_state: SyncState
+    ) -> None:
         self._supervisor = supervisor
+        self._requester = requester
         self._sync_state = sync_state
 
     def __aiter__(self) -> AsyncIterator[ClientEvent]:
@@ -149,7 +153,7 @@ class Client(RoomRequests):
             AlreadyExists: the name is taken.
             NotPermitted: the server takes no new accounts, or none without an `invite` code.
         """
-        return await self._supervisor.register(name, password, invite)
+        return await self._requester.register(name, password, invite)
 
     async def log_in(self, name: str, password: str, *, device: str = "") -> None:
         """Connect, and log in. The password is not kept: reconnecting uses the token.
@@ -207,11 +211,11 @@ class Client(RoomRequests):
 
         Not repeated after a lost connection: try to log in with the new password then.
         """
-        return await self._supervisor.change_password(old, new)
+        return await self._requester.change_password(old, new)
 
     async def sessions(self) -> list[Session]:
         """Return the account's sessions, the oldest first."""
-        listed = await self._supervisor.call(wire.Sessions(), wire.SessionList)
+        listed = await self._requester.call(wire.Sessions(), wire.SessionList)
         return [convert.to_session(session) for session in listed.sessions]
 
     async def end_session(self, session_id: str) -> None:
@@ -222,11 +226,11 @@ class Client(RoomRequests):
         Raises:
             InvalidRequest: there is none with this id.
         """
-        await self._supervisor.ask_once(wire.EndSession(id=session_id), wire.Ok)
+        await self._requester.ask_once(wire.EndSession(id=session_id), wire.Ok)
 
     async def end_other_sessions(self) -> None:
         """End all other sessions of the account, programs included."""
-        await self._supervisor.call(wire.EndSession(), wire.Ok)
+        await self._requester.call(wire.EndSession(), wire.Ok)
 
     async def create_token(
         self,
@@ -250,7 +254,7 @@ class Client(RoomRequests):
             lifetime=int(lifetime.total_seconds()),
             rooms=tuple(rooms),
         )
-        return convert.to_token(await self._supervisor.ask_once(request, wire.CreatedToken))
+        return convert.to_token(await self._requester.ask_once(request, wire.CreatedToken))
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -325,7 +329,7 @@ class Client(RoomRequests):
 
         Does not wait for a reply, and raises nothing: without a connection it is dropped.
         """
-        await self._supervisor.send(wire.Typing(to=conversation))
+        await self._requester.send(wire.Typing(to=conversation))
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -350,7 +354,7 @@ class Client(RoomRequests):
     async def mark_read(self, message: MessageRef) -> None:
         """Move the person's read marker forward to an entry, for all their devices."""
         conv, seq = message.conversation, message.seq
-        await self._supervisor.call(wire.Mark(conv=conv, read=seq), wire.Ok)
+        await self._requester.call(wire.Mark(conv=conv, read=seq), wire.Ok)
 
     async def history(
         self,
@@ -379,7 +383,7 @@ class Client(RoomRequests):
             at=None if at is None else max(0, milliseconds(at)),
             limit=limit,
         )
-        page = await self._supervisor.call(request, wire.HistoryPage)
+        page = await self._requester.call(request, wire.HistoryPage)
         for bound in (before, after, around):
             if getattr(bound, "epoch", page.epoch) != page.epoch:
                 raise chat_error(
@@ -406,26 +410,26 @@ class Client(RoomRequests):
             ChatError: ``bad_cursor``: the server's store has another history since that page.
         """
         request = wire.Search(query=query, conv=conversation, cursor=cursor, limit=limit)
-        return convert.to_found(await self._supervisor.call(request, wire.Found), self.name)
+        return convert.to_found(await self._requester.call(request, wire.Found), self.name)
 
     # -- people and conversations ---------------------------------------------------------------
 
     async def who(self) -> list[Person]:
         """Return everyone who is online, by name."""
-        return await pages.people(self._supervisor.call)
+        return await pages.people(self._requester.call)
 
     async def away(self, text: str | None) -> None:
         """Set the away notice, or clear it with None."""
-        await self._supervisor.call(wire.Away(text=text), wire.Ok)
+        await self._requester.call(wire.Away(text=text), wire.Ok)
 
     async def conversations(self) -> list[Conversation]:
         """Return the person's conversations, by name."""
-        listed = await pages.conversations(self._supervisor.call)
+        listed = await pages.conversations(self._requester.call)
         return [convert.to_conversation(conversation) for conversation in listed]
 
     async def set_level(self, conversation: str, level: Level) -> None:
         """Choose what to be notified of in a conversation: ``all``, ``mentions`` or ``none``."""
-        await self._supervisor.call(wire.Mark(conv=conversation, level=level), wire.Ok)
+        await self._requester.call(wire.Mark(conv=conversation, level=level), wire.Ok)
 
 
 def _seq(entry: MessageRef | int | None) -> int | None:

@@ -13,6 +13,7 @@ from gochat.client.address import Security, parse, plain_text_warning
 from gochat.client.client import Client
 from gochat.client.options import ClientOptions, InternalOptions
 from gochat.client.outbox import Outbox
+from gochat.client.requester import Requester
 from gochat.client.supervisor import ConnectionSupervisor
 from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
@@ -63,6 +64,6 @@ async def open_client(
         async with background() as tasks:
             tasks.start_soon(supervisor.run)
             try:
-                yield Client(supervisor, sync_state)
+                yield Client(supervisor, Requester(supervisor, sync_state, internal), sync_state)
             finally:
                 supervisor.close()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from gochat.client import convert, pages
 from gochat.client.models import Member, Room, RoomBan, Sent
 from gochat.client.outgoing import new_cid
-from gochat.client.supervisor import ConnectionSupervisor
+from gochat.client.requester import Requester
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import HistorySetting
 
@@ -18,15 +18,15 @@ class RoomRequests:
     :class:`~gochat.client.Client` says what each raises.
     """
 
-    _supervisor: ConnectionSupervisor
+    _requester: Requester
 
     async def rooms(self) -> list[Room]:
         """Return the public rooms and the person's own, by name."""
-        return [convert.to_room(room) for room in await pages.rooms(self._supervisor.call)]
+        return [convert.to_room(room) for room in await pages.rooms(self._requester.call)]
 
     async def members(self, room: str) -> list[Member]:
         """Return the members of a room, by name."""
-        listed = await pages.members(self._supervisor.call, room)
+        listed = await pages.members(self._requester.call, room)
         return [convert.to_member(member) for member in listed]
 
     async def create_room(self, room: str, *, topic: str = "", private: bool = False) -> Sent:
@@ -49,7 +49,7 @@ class RoomRequests:
 
     async def decline(self, room: str) -> None:
         """Turn down an invitation. Does nothing if none is pending."""
-        await self._supervisor.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
+        await self._requester.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
 
     async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
         """Remove a person from a room (operators).
@@ -108,7 +108,7 @@ class RoomRequests:
 
     async def bans(self, room: str) -> list[RoomBan]:
         """Return who is banned from a room, by name (operators)."""
-        return [convert.to_ban(ban) for ban in await pages.bans(self._supervisor.call, room)]
+        return [convert.to_ban(ban) for ban in await pages.bans(self._requester.call, room)]
 
     async def set_slow_mode(self, room: str, interval: timedelta) -> Sent | None:
         """Let each member write only once in an interval, of whole seconds and at most 6 hours;
@@ -129,19 +129,19 @@ class RoomRequests:
 
         They learn of it by the error if they write. Neither can the person write to them.
         """
-        await self._supervisor.call(wire.Block(name=name), wire.Ok)
+        await self._requester.call(wire.Block(name=name), wire.Ok)
 
     async def unblock(self, name: str) -> None:
         """No longer block a person."""
-        await self._supervisor.call(wire.Unblock(name=name), wire.Ok)
+        await self._requester.call(wire.Unblock(name=name), wire.Ok)
 
     async def blocked(self) -> list[str]:
         """Return the names of those whom the person blocks, in order."""
-        return await pages.blocked(self._supervisor.call)
+        return await pages.blocked(self._requester.call)
 
     async def _say(self, request: wire.WriteRequest) -> Sent:
-        return convert.to_sent(await self._supervisor.write(request, wire.Sent))
+        return convert.to_sent(await self._requester.write(request, wire.Sent))
 
     async def _change(self, request: wire.WriteRequest) -> Sent | None:
-        reply = await self._supervisor.write(request, wire.Sent, wire.Ok)
+        reply = await self._requester.write(request, wire.Sent, wire.Ok)
         return convert.to_sent(reply) if isinstance(reply, wire.Sent) else None

@@ -1,21 +1,16 @@
-"""Keep one login alive over many connections."""
+"""Keep one login alive over many connections. Requests over them are in requester.py."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint
 from msgspec import structs
 
 from gochat.client.address import Address
-from gochat.client.backoff import Backoff
-from gochat.client.call import Call
+from gochat.client.backoff import Backoff, spread
 from gochat.client.connection import Connection, NullReceiver, open_connection
 from gochat.client.errors import (
     AlreadyLoggedIn,
@@ -25,7 +20,7 @@ from gochat.client.errors import (
 )
 from gochat.client.events import ConnectionState
 from gochat.client.options import Clock, InternalOptions
-from gochat.client.replies import bounded, checked, no_answer
+from gochat.client.replies import bounded
 from gochat.client.session import Session
 from gochat.client.sync_state import SyncState
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
@@ -34,9 +29,6 @@ from gochat.protocol.messages import ByeReason, Capability
 
 #: A connection that lasted this long (seconds) resets the backoff.
 STABLE_AFTER: Final = 10.0
-#: The largest random addition to the delay that the server asks for, as a share of it: it may ask
-#: many clients for the same delay at once.
-SPREAD: Final = 0.5
 
 _CAPS: Final = tuple(Capability)
 
@@ -46,19 +38,6 @@ _CAPS: Final = tuple(Capability)
 _FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.REPLACED, ByeReason.PROTOCOL_ERROR})
 #: The reasons sent to a client whose login request did not arrive in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
-
-#: Requests that are retried when they are rate limited: they change nothing that others see, and
-#: scrolling fast should not show an error.
-READS: Final = (
-    wire.History,
-    wire.Search,
-    wire.Who,
-    wire.Sync,
-    wire.Sessions,
-    wire.Rooms,
-    wire.Members,
-    wire.Mark,
-)
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -124,20 +103,6 @@ class ConnectionSupervisor:
         if self._is_closed:
             raise ClientClosed(self._reason)
 
-    async def register(self, name: str, password: str, invite: str | None) -> str:
-        """Create an account, over a connection of its own, and return its name."""
-        request = wire.Register(name=name, password=password, invite=invite)
-        ask = partial(self.ask_aside, request, wire.Registered)
-        return (await self._until_not_busy(ask)).name
-
-    async def ask_aside(self, request: wire.Request, expected: type[R]) -> R:
-        """Return the reply to `request`, over a connection of its own that is not logged in."""
-        self.check_open()
-        async with open_connection(
-            self._address, self._ssl_context, NullReceiver(), self._options
-        ) as connection:
-            return await connection.ask(request, expected)
-
     async def log_in(self, request: wire.Login | wire.Resume) -> None:
         """Log in, and stay logged in; return or raise when the outcome is known."""
         self.check_open()
@@ -175,59 +140,34 @@ class ConnectionSupervisor:
         if self._pause is not None:
             self._pause.cancel()
 
-    async def change_password(self, old: str, new: str) -> bool:
-        """Set a new password, and keep the new token. Return whether all other sessions ended."""
-        request = wire.ChangePassword(old=old, new=new)
-        change = partial(self.ask_once, request, wire.PasswordChanged)
-        return (await self._until_not_busy(change)).others_ended
+    # -- for requests ---------------------------------------------------------------------------
 
-    async def ask_once(self, request: wire.Request, expected: type[R]) -> R:
-        """Return the reply to `request`, over one connection: it is not repeated."""
-        connection = None
-        with anyio.move_on_after(self._options.request_timeout):
-            connection = await self._connected()
-        if connection is None:
-            raise ConnectionLost(no_answer(self._options))
-        return await connection.ask(request, expected)
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that is logged in, if there is one now."""
+        return self._connection
 
-    async def call(self, request: wire.Request, *expected: type[R]) -> R:
-        """Return the reply to `request`, over as many connections as it takes within the
-        timeout."""
-        with anyio.move_on_after(self._options.request_timeout):
-            while True:
-                connection = await self._connected()
-                try:
-                    return checked(await connection.request(request), *expected)
-                except ConnectionLost:
-                    continue
-                except RateLimited as error:
-                    if not isinstance(request, READS):
-                        raise
-                    least = error.retry_after
-                await self._clock.sleep(least + self._spread(least))
-        raise ConnectionLost(no_answer(self._options))
+    async def connected(self) -> Connection:
+        """Wait for a connection that is logged in. Raises as :meth:`require_online`."""
+        while True:
+            self.require_online()
+            if self._connection is not None and self._connection.lost is None:
+                return self._connection
+            await self._changed.wait()
 
-    async def write(self, request: wire.WriteRequest, *expected: type[R]) -> R:
-        """Return the reply to a request that writes, over as many connections as it takes.
+    def require_online(self) -> None:
+        """Raise ClientClosed or NotConnected if no connection is to be expected."""
+        self.check_open()
+        if self._sync_state.state is ConnectionState.OFFLINE:
+            raise NotConnected(f"not connected: {self._reason}")
 
-        It is sent behind earlier messages to its conversation, and not before the snapshot.
-        """
-        self._require_online()
-        call = Call(request)
-        with anyio.move_on_after(self._options.request_timeout):
-            self._sync_state.call(call)
-            try:
-                return checked(await call.wait(), *expected)
-            finally:
-                self._sync_state.outbox.withdraw(call)
-        raise ConnectionLost(no_answer(self._options))
-
-    async def send(self, request: wire.Request) -> None:
-        """Send a frame without a reply, if there is a connection."""
-        await checkpoint()
-        if self._connection is not None:
-            with suppress(ChatError):  # the address is too long: there is no reply for an error
-                self._connection.send(request)
+    async def ask_aside(self, request: wire.Request, expected: type[R]) -> R:
+        """Return the reply to `request`, over a connection of its own that is not logged in."""
+        self.check_open()
+        async with open_connection(
+            self._address, self._ssl_context, NullReceiver(), self._options
+        ) as connection:
+            return await connection.ask(request, expected)
 
     # -- staying connected ----------------------------------------------------------------------
 
@@ -263,7 +203,10 @@ class ConnectionSupervisor:
                 backoff.reset()
             state = ConnectionState.RECONNECTING if login.is_settled else ConnectionState.CONNECTING
             await self._wait(
-                max(backoff.next(), self._spread(end.retry_after)), end.retry_after, reason, state
+                max(backoff.next(), spread(options.random, end.retry_after)),
+                end.retry_after,
+                reason,
+                state,
             )
             self._become(state, None, reason)
             if not login.is_settled:
@@ -286,11 +229,6 @@ class ConnectionSupervisor:
         if (remainder := begun + least - self._clock.now()) > 0:
             self._become(state, remainder, reason)
             await self._clock.sleep(remainder)
-
-    def _spread(self, retry_after: float) -> float:
-        """Return a random addition to the delay that the server asks for, so that clients
-        spread."""
-        return self._options.random() * retry_after * SPREAD
 
     async def _live(
         self, request: wire.Login | wire.Resume, login: _LoginAttempt
@@ -317,30 +255,6 @@ class ConnectionSupervisor:
             self._sync_state.connection_lost()
 
     # -- inside ---------------------------------------------------------------------------------
-
-    async def _until_not_busy(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """Repeat `attempt` while the server is busy, after the delay that it asks for."""
-        while True:
-            try:
-                return await attempt()
-            except ChatError as error:
-                if error.code != ErrorCode.BUSY:
-                    raise
-                least = error.retry_after or 0.0
-            await self._clock.sleep(least + self._spread(least))
-
-    async def _connected(self) -> Connection:
-        """Wait for a connection that is logged in."""
-        while True:
-            self._require_online()
-            if self._connection is not None and self._connection.lost is None:
-                return self._connection
-            await self._changed.wait()
-
-    def _require_online(self) -> None:
-        self.check_open()
-        if self._sync_state.state is ConnectionState.OFFLINE:
-            raise NotConnected(f"not connected: {self._reason}")
 
     def _become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
