@@ -84,7 +84,11 @@ def _out_again(to: Conversation, actor: str) -> list[Undo]:
 def _by_owner(
     make: Callable[[Conversation, str], Any],
 ) -> Callable[[Conversation, str], Sequence[Undo]]:
-    return lambda to, actor: [(OWNER, make(to, actor))]
+    def undo(to: Conversation, actor: str) -> Sequence[Undo]:
+        who = ACTORS["admin"] if to.place is Place.LOBBY else OWNER
+        return [(who, make(to, actor))]
+
+    return undo
 
 
 def _access(to: Conversation, *, private: bool) -> SetAccess:

@@ -129,8 +129,6 @@ class World:
             self.peers[name] = self.connection()
             await self.peers[name].log_in(name)
             await self.peers[name].ask(Hello(), ServerInfo)  # so that errors have args
-        for role, name in ACTORS.items():
-            await self._set_role(name, role)
         self.rooms = [
             Conversation(place, "#lobby" if place is Place.LOBBY else f"#{place.name.lower()}")
             for place in Place
@@ -139,6 +137,9 @@ class World:
         for room in self.rooms:
             if room.place is not Place.ABSENT:
                 await self._furnish(room)
+        # Only now: nobody bans who has a higher role from a public room.
+        for role, name in ACTORS.items():
+            await self._set_role(name, role)
         for actor in ACTORS.values():
             await self._befriend(actor)
 

@@ -173,6 +173,27 @@ def _room(request: type[Request], case: str = "", **outcomes: str) -> Row:
     return _inside(request, case, lobby="no", people="unknown", **outcomes)
 
 
+#: What only moderators and admins may do where they are no operators.
+_STAFF: Final = "no/ok/ok"
+
+
+def _moderator(
+    request: type[Request], case: str = "", operator: str = "ok", *, lobby: str = "no",
+    modes: str = "",
+) -> Row:  # fmt: skip
+    """Return a row of a request that operators may send, and in public rooms moderators."""
+    return _inside(
+        request,
+        case,
+        lobby=lobby,
+        member=f"no/{operator}/{operator}",
+        private_member="no",
+        operator=operator,
+        modes=modes,
+        people="unknown",
+    )
+
+
 def _operator(request: type[Request], case: str = "", operator: str = "ok", **outcomes: str) -> Row:
     """Return a row of a request that only operators may send."""
     return _room(request, case, member="no", operator=operator, **outcomes)
@@ -197,31 +218,39 @@ ROWS: Final[tuple[Row, ...]] = (
     _inside(Mark),
     _inside(Typing),
     _inside(Members, lobby="bad", people="bad bad bad bad nobody"),
-    _inside(Send, modes="slow_mode no ok no no", people=_NOT_BLOCKED),
+    _inside(Send, modes="slow_mode/ok/ok no/ok/ok ok no no", people=_NOT_BLOCKED),
     _inside(
         Send,
         "`@room`",
         lobby="text/ok/ok",
-        member="text",
-        modes="slow_mode no ok no no",
+        member="text/ok/ok",
+        private_member="text",
+        modes="slow_mode/ok/ok no/ok/ok ok no no",
         people="text text blocked blocked nobody",
     ),
-    _inside(Edit, "one's own message", modes="ok no ok no no", people=_NOT_BLOCKED),
+    _inside(Edit, "one's own message", modes="ok no/ok/ok ok no no", people=_NOT_BLOCKED),
     _inside(
         Edit, "another's", lobby="no", member="no", operator="no", people="no - no no nobody"
     ),
     _inside(React, modes="ok ok ok no no", people=_NOT_BLOCKED),
     _inside(Delete, "one's own message"),
-    _inside(Delete, "another's", lobby="no", member="no", people="no - no no nobody"),
+    _inside(
+        Delete,
+        "another's",
+        lobby=_STAFF,
+        member=_STAFF,
+        private_member="no",
+        people="no - no no nobody",
+    ),
     # Of a person.
     _row(Block, absent="-", people="ok bad ok ok nobody"),
     _row(Unblock, absent="-", people="ok bad ok ok nobody"),
     # About a room.
-    _operator(Bans),
-    _operator(SetTopic, modes="no no ok no no"),
-    _operator(SetSlowMode),
-    _operator(SetAnnouncements),
-    _operator(SetArchived),
+    _moderator(Bans),
+    _moderator(SetTopic, lobby=_STAFF, modes=f"{_STAFF} {_STAFF} ok no no"),
+    _moderator(SetSlowMode, lobby=_STAFF),
+    _moderator(SetAnnouncements, lobby=_STAFF),
+    _moderator(SetArchived),
     _operator(SetHistory, operator="bad", private_operator="ok"),
     _operator(SetAccess),
     _operator(SetOperator, "of a member"),
@@ -229,13 +258,13 @@ ROWS: Final[tuple[Row, ...]] = (
     _room(Invite, private_member="no"),
     _room(Invite, "a member", member="bad", operator="bad", private_member="no"),
     _room(Invite, "who is banned", member="no", operator="no"),
-    _operator(Kick, "a member"),
-    _operator(Kick, "another operator"),
-    _operator(Kick, "somebody outside", operator="outside"),
-    _operator(Kick, "oneself", operator="bad"),
-    _operator(Ban),
-    _operator(Ban, "oneself", operator="bad"),
-    _operator(Unban),
+    _moderator(Kick, "a member"),
+    _moderator(Kick, "another operator"),
+    _moderator(Kick, "somebody outside", operator="outside"),
+    _moderator(Kick, "oneself", operator="bad"),
+    _moderator(Ban),
+    _moderator(Ban, "oneself", operator="bad"),
+    _moderator(Unban),
     _row(
         Decline, lobby="ok", absent="ok", public="ok", private="ok", modes="ok", people="unknown"
     ),

@@ -382,7 +382,7 @@ async def test_invited_person_inherits_nothing(world: World) -> None:
 async def test_heir_is_found_after_any_number_of_pages(
     world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gochat.chat.rooms._PAGE", 2)
+    monkeypatch.setattr("gochat.chat.room_access._PAGE", 2)
     people = [f"p{number}" for number in range(7)]
     await world.register(*people)
     await garden(world)

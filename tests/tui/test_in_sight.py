@@ -223,6 +223,34 @@ async def test_rights_are_checked_before_anything_is_asked(
         assert not requested(client, "set_operator")
 
 
+async def test_moderator_may_what_operators_may_but_not_choose_them(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.add_room("#design", members=["mei"], joined=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, "/op mei")
+        await until(pilot, lambda: "Only the operators of #design can" in screen_text(pilot))
+        await typed(pilot, "/kick mei")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: requested(client, "kick") == [("#design", "mei")])
+
+
+async def test_moderator_deletes_in_the_lobby_what_others_wrote(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.record("#lobby", "mei", "spam")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["spam"])
+        await pilot.press("up", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: len(requested(client, "delete")) == 1)
+
+
 async def test_an_operator_is_not_made_one_again(open_app: OpenApp, client: ScriptedClient) -> None:
     client.add_room("#design", operators=["mei"], joined=True)
     async with open_app() as pilot:

@@ -25,8 +25,10 @@ from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest, content
 from gochat.chat.names import NameKey
+from gochat.chat.operating import acting_on, operating
 from gochat.chat.refusals import check_length, not_inside, unknown_message
 from gochat.chat.room_state import RoomState
+from gochat.chat.server_roles import ServerRole
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
@@ -159,14 +161,15 @@ class Drafts:
         facts = _inside(address)
         if names.known(said.from_) != who.key:
             room = await self._store.room(address.key, who.key)
-            if room is None or room.role != "operator":
+            acts = None if room is None else await operating(self._store, who, room)
+            if room is None or acts is None:
                 raise ChatError(
                     ErrorCode.NOT_PERMITTED,
                     "only its author or an operator can delete a message",
                     field="seq",
                     details={"rule": "author_or_operator"},
                 )
-            facts = Facts(sender=("operator",))
+            facts = await acting_on(self._store, who, room, acts, names.known(said.from_))
         return draft_of(request, who, address, facts)
 
     async def react(
@@ -217,14 +220,19 @@ class Drafts:
         kind: EntryKind,
     ) -> Facts | None:
         """Return the facts that writing an entry of a kind to an address depends on."""
+        role = None
         if rooms is None:
-            await self.require_open(who, address, kind)
-        if conversations.is_private(address.key):
-            return _IS_OPEN
-        return None if address.key == LOBBY_KEY else _IS_OPEN_INSIDE
+            role = await self.require_open(who, address, kind)
+        is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
+        facts = _IS_OPEN_INSIDE if is_joined else _IS_OPEN
+        return facts if role is None else structs.replace(facts, server_role=role)
 
-    async def require_open(self, who: Identity, address: Destination, kind: EntryKind) -> None:
+    async def require_open(
+        self, who: Identity, address: Destination, kind: EntryKind
+    ) -> ServerRole | None:
         """Require that a person can write an entry of a kind to an address now.
+
+        Return their role at the server if they can for that only.
 
         Raises:
             ChatError: ``blocked``, ``not_permitted`` or ``slow_mode``.
@@ -233,13 +241,16 @@ class Drafts:
             peer = conversations.peer(address.key, who.key)
             blockers = await self._store.blockers(who.key, peer)
             refused = blocks.refusal(blockers, who, peer, address.shown[1:], "to")
-        elif address.key == LOBBY_KEY:
-            return
         else:
             room = await self._store.room(address.key, who.key)
             refused = room.refusal(kind, "to") if room is not None else None
+            if room is not None and refused is not None:
+                acts = await operating(self._store, who, room)
+                if acts is not None and room.refusal(kind, "to", is_operator=True) is None:
+                    return acts.server_role
         if refused is not None:
             raise refused
+        return None
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
@@ -265,20 +276,14 @@ class Drafts:
         if conversations.is_private(address.key):
             return facts, {}
         found, names_everybody = await self._mentioned(text)
-        if names_everybody and await self._may_mention_everybody(who, address):
-            # No key: nobody is looked up for it, and each person counts the message once.
-            found = {NameKey(EVERYBODY): EVERYBODY, **found}
-            if facts is not None:
-                facts = structs.replace(facts, sender=("operator",))
+        if names_everybody:
+            room = await self._store.room(address.key, who.key)
+            acts = None if room is None else await operating(self._store, who, room)
+            if acts is not None:
+                # No key: nobody is looked up for it, and each person counts the message once.
+                found = {NameKey(EVERYBODY): EVERYBODY, **found}
+                facts = structs.replace(acts, is_open=facts is not None and facts.is_open)
         return facts, found
-
-    async def _may_mention_everybody(self, who: Identity, address: Destination) -> bool:
-        """Say whether somebody is an operator of a room, or for the lobby a moderator or admin."""
-        if address.key == LOBBY_KEY:
-            account = await self._store.account(who.key)
-            return account is not None and account.role != "member"
-        room = await self._store.room(address.key, who.key)
-        return room is not None and room.role == "operator"
 
     async def _mentioned(self, text: str) -> tuple[dict[NameKey, str], bool]:
         """Return the people whom a text names, and whether it names everybody."""

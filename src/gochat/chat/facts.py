@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
 from gochat.protocol.messages import HistorySetting
 
 #: A person's role in a room. Who is banned is neither in it nor invited.
@@ -30,6 +31,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     #: The sender has one of these roles; and the draft's subject one of those.
     sender: tuple[Role, ...] = ()
     subject: tuple[Role, ...] = ()
+    #: The sender has this role at the server (:mod:`gochat.chat.operating`); and who is acted on,
+    #: whether or not that is the subject, has that one.
+    server_role: ServerRole | None = None
+    acts_on: tuple[NameKey, ServerRole] | None = None
     #: This person is an operator: the one who remains when the sender ceases to be one.
     operator: NameKey | None = None
     #: The room is private, or it is public.

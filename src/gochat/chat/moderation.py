@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from gochat.chat.accounts import Identity
 from gochat.chat.drafts import Destination, draft_of
-from gochat.chat.facts import Facts
+from gochat.chat.facts import Facts, Role
 from gochat.chat.log import Draft
 from gochat.chat.room_access import RoomAccess
 from gochat.chat.room_state import RoomState
@@ -29,64 +31,61 @@ class Moderation(RoomAccess):
 
     async def ban(self, who: Identity, request: Ban) -> list[Draft]:
         """Ban a person, whether or not they are in the room; it replaces an earlier ban."""
-        room = await self._own_room(who, request.room, to="ban people")
+        room, facts = await self._operated(who, request.room, to="ban people")
         key, name = await self._somebody(request.name)
-        if key == who.key:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST,
-                f"to go yourself, leave {room.name}",
-                field="name",
-                details={"rule": "oneself"},
-            )
+        facts = await self._acting_on(who, room, facts, key)
         theirs = await self._store.room(room.key, key)
         before = theirs.ban if theirs is not None else None
         if before is None:
             await self._require_place(room)
         elif (request.seconds, before.until, before.reason) == (None, 0, request.reason):
             return []
-        facts = Facts(sender=("operator",))
-        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+        role: Role = "nobody" if theirs is None else theirs.standing
+        drafts, facts = await self._succeeding(who, room, facts, key, role)
+        if facts.operator is not None or facts.sender != ("operator",):
+            facts = replace(facts, subject=(role,))
+        to = Destination.of(room)
+        return [*drafts, draft_of(request, who, to, facts, text=name, subject=key)]
 
     async def unban(self, who: Identity, request: Unban) -> list[Draft]:
         """Lift a ban."""
-        room = await self._own_room(who, request.room, to="lift bans")
+        room, facts = await self._operated(who, request.room, to="lift bans")
         key, name = await self._somebody(request.name)
         theirs = await self._store.room(room.key, key)
         if theirs is None or theirs.ban is None:
             return []
-        facts = Facts(sender=("operator",), subject=("banned",))
+        facts = replace(facts, subject=("banned",))
         return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
 
     async def set_slow_mode(self, who: Identity, request: SetSlowMode) -> list[Draft]:
         """Set how long members wait between two messages."""
-        room = await self._own_room(who, request.room, to="set slow mode")
-        return self._set(who, request, room, is_so=room.modes.slow == request.seconds)
+        room, facts = await self._operated(who, request.room, to="set slow mode", or_lobby=True)
+        return self._set(who, request, room, facts, is_so=room.modes.slow == request.seconds)
 
     async def set_announcements(self, who: Identity, request: SetAnnouncements) -> list[Draft]:
         """Let only operators write, or all members."""
-        room = await self._own_room(who, request.room, to="choose who writes")
-        return self._set(who, request, room, is_so=room.modes.announcements == request.on)
+        room, facts = await self._operated(who, request.room, to="choose who writes", or_lobby=True)
+        return self._set(who, request, room, facts, is_so=room.modes.announcements == request.on)
 
     async def set_archived(self, who: Identity, request: SetArchived) -> list[Draft]:
         """Archive a room, or bring it back."""
-        room = await self._own_room(who, request.room, to="archive a room, or bring it back")
-        return self._set(who, request, room, is_so=room.modes.archived == request.on)
+        room, facts = await self._operated(who, request.room, to="archive a room, or bring it back")
+        return self._set(who, request, room, facts, is_so=room.modes.archived == request.on)
 
     def _set(
         self,
         who: Identity,
         request: SetSlowMode | SetAnnouncements | SetArchived,
         room: RoomState,
+        facts: Facts,
         *,
         is_so: bool,
     ) -> list[Draft]:
-        if is_so:
-            return []
-        return [draft_of(request, who, Destination.of(room), Facts(sender=("operator",)))]
+        return [] if is_so else [draft_of(request, who, Destination.of(room), facts)]
 
     async def listed(self, who: Identity, room: str) -> RoomState:
         """Return a room whose bans a person may see."""
-        return await self._own_room(who, room, to="see who is banned")
+        return (await self._operated(who, room, to="see who is banned"))[0]
 
     async def _require_place(self, room: RoomState) -> None:
         found, _ = await self._store.bans(room.key, after="", limit=MAX_BANS)

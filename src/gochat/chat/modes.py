@@ -16,7 +16,8 @@ chats with channels for announcements. Deleting stays possible everywhere: who w
 must be able to have it gone. Joining, leaving and what operators do to people is not writing.
 
 Slow mode counts from a member's last message since it began, on whatever device, also if they have
-left and joined again since. Operators are exempt.
+left and joined again since. Operators are exempt, and so is who acts as one
+(:mod:`gochat.chat.operating`): in the lobby, which has the first two modes, moderators and admins.
 """
 
 from __future__ import annotations

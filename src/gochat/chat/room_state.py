@@ -34,9 +34,15 @@ class RoomState(Struct, frozen=True, kw_only=True):
         """The role, as :class:`Facts` has it."""
         return self.role or "nobody"
 
-    def refusal(self, kind: EntryKind, field: str) -> ChatError | None:
-        """Return None, or the error for an entry of a kind that the room's modes don't permit."""
-        why = self.modes.closed(kind, is_operator=self.role == "operator", is_waiting=self.wait > 0)
+    def refusal(
+        self, kind: EntryKind, field: str, *, is_operator: bool = False
+    ) -> ChatError | None:
+        """Return None, or the error for an entry of a kind that the room's modes don't permit.
+
+        `is_operator`: the person acts as one, although they are not.
+        """
+        is_operator = is_operator or self.role == "operator"
+        why = self.modes.closed(kind, is_operator=is_operator, is_waiting=self.wait > 0)
         return None if why is None else refusal(why, self.name, self.modes, self.wait, field)
 
     @property

@@ -17,16 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, draft_of, make_draft
 from gochat.chat.facts import Facts
 from gochat.chat.log import Draft
-from gochat.chat.names import NameKey
 from gochat.chat.refusals import banned, blocked, check_length, room_exists
 from gochat.chat.room_access import RoomAccess, operators_only
-from gochat.chat.room_state import RoomState
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
@@ -36,7 +36,6 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
-    Member,
     SetAccess,
     SetHistory,
     SetOperator,
@@ -47,7 +46,6 @@ from gochat.protocol.messages import (
 MAX_TOPIC: Final = 200
 #: Pending invitations of a person. Concurrent invitations can exceed it.
 MAX_INVITATIONS: Final = 100
-_PAGE: Final = 1000
 
 _OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
 
@@ -175,17 +173,13 @@ class RoomDrafts(RoomAccess):
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
         """Remove another person, or withdraw an invitation."""
-        room = await self._own_room(who, request.room, to="remove people")
+        room, facts = await self._operated(who, request.room, to="remove people")
         key, name, role = await self._member(room, request.name, or_invited=True)
-        if key == who.key:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST,
-                f"to go yourself, leave {room.name}",
-                field="name",
-                details={"rule": "oneself"},
-            )
-        facts = Facts(sender=("operator",), subject=(role,))
-        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+        facts = await self._acting_on(who, room, facts, key)
+        drafts, facts = await self._succeeding(who, room, facts, key, role)
+        facts = replace(facts, subject=(role,))
+        to = Destination.of(room)
+        return [*drafts, draft_of(request, who, to, facts, text=name, subject=key)]
 
     async def decline(self, who: Identity, request: Decline) -> list[Draft]:
         """Turn down an invitation. Without one, nothing shows whether there is such a room."""
@@ -200,12 +194,12 @@ class RoomDrafts(RoomAccess):
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """Set the topic, which may be empty."""
         _check_topic(request.topic)
-        room = await self._own_room(who, request.room, to="set the topic")
+        room, facts = await self._operated(who, request.room, to="set the topic", or_lobby=True)
         if request.topic == room.topic:
             return []
         if (refused := room.refusal("topic", "room")) is not None:
             raise refused
-        facts = Facts(sender=("operator",), topic=room.topic, is_open=True)
+        facts = replace(facts, topic=room.topic, is_open=True)
         return [draft_of(request, who, Destination.of(room), facts)]
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
@@ -280,25 +274,6 @@ class RoomDrafts(RoomAccess):
             return []
         facts = Facts(sender=("operator",), private=True, history=room.history)
         return [draft_of(request, who, Destination.of(room), facts)]
-
-    async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
-        """Return another operator, or else the member of longest standing.
-
-        Also return whether that member must be made an operator first.
-        """
-        heir: Member | None = None
-        after, more = "", True
-        while more:
-            members, _, more = await self._store.members(room.key, after=after, limit=_PAGE)
-            for member in members:
-                after = names.known(member.name)
-                if after == leaving:
-                    continue
-                if member.operator:
-                    return member, False
-                if heir is None or member.since < heir.since:
-                    heir = member
-        return heir, True
 
 
 def _check_topic(topic: str) -> None:

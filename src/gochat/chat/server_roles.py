@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import ServerRole
 
-#: The role of an account.
-ServerRole: TypeAlias = Literal["member", "moderator", "admin"]
+__all__ = ["RANKS", "Actor", "ActorRole", "ServerRole", "require_over", "require_role"]
+
 #: The role of who acts.
 ActorRole: TypeAlias = Literal["member", "moderator", "admin", "owner"]
 

@@ -111,6 +111,7 @@ from gochat.protocol.messages import (
     Presence,
     Reaction,
     ServerInfo,
+    ServerRole,
     TokenScope,
 )
 
@@ -191,6 +192,7 @@ __all__ = [
     "RoomHandedOver",
     "Sent",
     "ServerInfo",
+    "ServerRole",
     "Session",
     "SlowModeChanged",
     "StateChanged",

@@ -31,6 +31,7 @@ from gochat.protocol.messages import (
     Limits,
     Person,
     ServerInfo,
+    ServerRole,
     TokenScope,
 )
 
@@ -133,6 +134,15 @@ class Client(RoomRequests):
     def server(self) -> str | None:
         """The server's software and version, from the first login on."""
         return self._sync_state.server
+
+    @property
+    def role(self) -> ServerRole:
+        """The person's role at the server, as it was at the last login or reconnect.
+
+        In the lobby and public rooms that they are in, moderators and admins may do what operators
+        may.
+        """
+        return self._sync_state.role
 
     async def server_info(self) -> ServerInfo:
         """Ask what the server is and offers: its name and message of the day, who may register,

@@ -45,6 +45,7 @@ class SyncState:
         self.token: str | None = None
         self.token_expires: int | None = None
         self.limits: Limits | None = None
+        self.role: wire.ServerRole = "member"
         self.server: str | None = None
         self.inbox = Inbox()
         self.outbox = outbox
@@ -193,7 +194,7 @@ class SyncState:
 
     def _begin(self, reply: wire.LoggedIn) -> None:
         self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires
-        self.limits, self.server = reply.limits, reply.server
+        self.limits, self.server, self.role = reply.limits, reply.server, reply.role
         self.outbox.begin(reply.name, reply.limits)
         self.become(ConnectionState.CONNECTED)
         self._begin_to_catch_up(reply.name)

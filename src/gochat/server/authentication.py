@@ -19,6 +19,8 @@ from gochat.chat.commits import Outcome, settle
 from gochat.chat.grants import Grant
 from gochat.chat.log import Appended
 from gochat.chat.names import NameKey
+from gochat.chat.operating import server_role
+from gochat.chat.server_roles import ServerRole
 from gochat.chat.tokens import IssuedToken
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -264,11 +266,13 @@ class Authentication:
         )
         self._services.directory.note(who.key, who.name)
         login.person = person = self._services.hub.join(login, who.key, who.name)
+        role: ServerRole = "member"
         self._services.connections.logged_in()
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
             await self._services.tokens.require_current(token.id, is_login=is_login)
             await self._load_rooms(person)
+            role = await server_role(self._services.store, who.key)
         except (ChatError, StoreUnavailable):
             await self.leave(session)
             raise
@@ -288,6 +292,8 @@ class Authentication:
                 heartbeat=self._limits.heartbeat_interval,
                 server=server_info.VERSION,
                 caps=tuple(sorted(session.caps)),
+                # msgspec leaves a default out only if it is the same object.
+                role="member" if role == "member" else role,
                 request_id=request.request_id,
             )
         )

@@ -33,6 +33,7 @@ from gochat.protocol.messages import (
 from gochat.server.budget import REFUSED_WRITE, OverBudget
 from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.hub import OnlinePerson
+from gochat.server.moderators import Act, is_by_role
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import log_change
@@ -216,16 +217,27 @@ class WriteRequests:
     ) -> Outcome:
         async def decide_once(rooms: Collection[ConversationKey] | None) -> Decision:
             drafts = await decide(rooms)
-            if len(drafts) == 1:
+            is_act = bool(drafts) and is_by_role(drafts[-1])
+            if len(drafts) == 1 and not is_act:
                 return drafts  # the append looks for the `cid`
-            return await self._services.retries.find(who, request) or drafts
+            earlier = await self._services.retries.find(who, request)
+            if earlier is not None:
+                return earlier
+            if is_act:
+                await act.record_draft(drafts[-1])
+            return drafts
 
+        act = Act(self._services.store, who)
+        outcome: Outcome
         try:
-            return await settle(decide_once, self._append, rooms=rooms, tries=tries)
+            outcome = await settle(decide_once, self._append, rooms=rooms, tries=tries)
         except ChatError as error:
-            return await self._earlier_or(session, error, who, request)
+            outcome = await self._earlier_or(session, error, who, request)
         except StoreUnavailable as error:
-            return error
+            outcome = error
+        if isinstance(outcome, ChatError | StoreUnavailable):
+            await act.failed(outcome)
+        return outcome
 
     async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
         """Set the topic of a new room, once, however often the request is repeated."""

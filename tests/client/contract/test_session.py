@@ -56,6 +56,7 @@ async def test_login_is_followed_by_a_complete_snapshot(world: World) -> None:
     assert ada.limits
     assert ada.limits.text_chars == 4000
     assert (ada.server or "").startswith("gochat ")
+    assert ada.role == "member"
     connecting, connected, synchronised = [await world.events.next() for _ in range(3)]
     assert connecting == StateChanged(CONNECTING)
     assert connected == StateChanged(CONNECTED)

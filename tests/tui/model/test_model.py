@@ -208,6 +208,20 @@ def test_topic_access_and_operators_follow_the_log(model: ChatModel) -> None:
     assert not view.operator
 
 
+def test_moderators_operate_in_public_rooms_that_they_are_in(model: ChatModel) -> None:
+    model.show("#design")
+    model.apply(message(6, to="#design", kind="announcements", text="on"))
+    assert not model.shown.operates
+    assert model.shown.closed
+    model.set_role("moderator")
+    design, lobby = model.conversations["#design"], model.conversations["#lobby"]
+    assert (design.operates, design.closed, lobby.operates) == (True, "", True)
+    model.apply(message(7, to="#design", kind="access", text="private"))
+    assert (design.operates, lobby.operates) == (False, True)
+    model.set_role("member")
+    assert (design.operates, lobby.operates) == (False, False)
+
+
 def test_whether_history_is_hidden_follows_the_log(model: ChatModel) -> None:
     changes = [
         ("access", "private", "shown"),

@@ -44,6 +44,8 @@ Level: TypeAlias = Literal["all", "mentions", "none"]
 TokenScope: TypeAlias = Literal["read", "send", "rooms"]
 #: Whether people who join a room can read older entries.
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
+#: The role of an account at the server.
+ServerRole: TypeAlias = Literal["member", "moderator", "admin"]
 #: Who may create an account: anybody, who has an invite code, or nobody.
 Registration: TypeAlias = Literal["open", "invite", "closed"]
 

@@ -18,6 +18,7 @@ from gochat.protocol.messages.parts import (
     RoomBan,
     Seconds,
     Seq,
+    ServerRole,
     Session,
     ShortText,
     Time,
@@ -95,7 +96,7 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     `token` resumes the session until `expires`. `heartbeat` is the interval in seconds at which
     the server pings. `server` is the server's software and version. `caps` are those that the
-    client listed and the server knows.
+    client listed and the server knows. `role` is the person's at the server, now.
     """
 
     msg_type: ClassVar[str] = "logged_in"
@@ -106,6 +107,7 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     heartbeat: Seconds
     server: str
     caps: tuple[str, ...] = ()
+    role: ServerRole = "member"
 
 
 class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):

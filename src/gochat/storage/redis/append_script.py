@@ -75,6 +75,7 @@ class AppendScript:
             self._keys.feeds[partition],
             self._keys.common(partition, "rooms"),
             self._keys.common(partition, "convs"),
+            self._keys.common(partition, "roles"),
         ]
         arguments: list[bytes | str] = []
         now = self._clock() if self._clock is not None else 0

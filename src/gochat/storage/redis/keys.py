@@ -17,6 +17,8 @@ conversation are in one partition, and so are all keys of a person.
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order
+``roles``            hash   the role at the server of all people whose role was ever set, the
+                            same in each partition: see people.py
 ``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; history and
                             floor, see chat/history.py, if they were ever set; slow,
                             announcements, archived, see chat/modes.py, likewise; base:

@@ -136,7 +136,20 @@ class PeopleOperations:
         return [decode_account(key, row) for key, row in zip(keys, replies, strict=True)]
 
     def change_account(self, before: Account, after: Account) -> Operation[bool]:
-        """Set role, bot, state and generation, if they are still those that were proved."""
+        """Set role, bot, state and generation, if they are still those that were proved.
+
+        A role is first set in each partition, where commits compare it: so from then on none is
+        made by the earlier one. Whether somebody has a role is decided by the account, so what a
+        failure leaves behind only makes what is decided by the earlier one fail, until it is set.
+        """
+        if before.role != after.role:
+            yield [
+                RedisCommand(
+                    partition,
+                    ("HSET", self._keys.common(partition, "roles"), before.key, after.role),
+                )
+                for partition in range(self._keys.partitions)
+            ]
         keys = self._of_generation(before.key)
         both = (*_standing(before), *_standing(after))
         (is_set,) = yield [

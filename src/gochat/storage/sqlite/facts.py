@@ -14,6 +14,7 @@ from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
+from gochat.storage.sqlite.standing import server_role
 
 #: Counts all other emoji, and those of one person. Seeks in the primary key from one emoji to the
 #: next, however many people gave each.
@@ -37,10 +38,16 @@ def hold(
         return False
     if room is None:  # the first message of a private conversation
         return conversations.is_private(draft.conversation)
-    role, floor = _standing(db, room, draft.sender_key, now)
-    if facts.sender and role not in facts.sender:
-        return False
-    if draft.ref is not None and draft.ref <= floor:
+    if facts.sender or draft.ref is not None:
+        role, floor = _standing(db, room, draft.sender_key, now)
+        if facts.sender and role not in facts.sender:
+            return False
+        if draft.ref is not None and draft.ref <= floor:
+            return False
+    compared = [] if facts.acts_on is None else [facts.acts_on]
+    if facts.server_role is not None:
+        compared.append((draft.sender_key, facts.server_role))
+    if any(server_role(db, person) != role for person, role in compared):
         return False
     if facts.subject and _standing(db, room, draft.subject, now)[0] not in facts.subject:
         return False
@@ -74,10 +81,17 @@ def _is_open(
         return not blockers(db, draft.sender_key, peer)
     if room is None or room.modes == OPEN:
         return True
-    role, _ = _standing(db, room, draft.sender_key, now)
+    is_operator = _standing(db, room, draft.sender_key, now)[0] == "operator" or (
+        server_role(db, draft.sender_key) != "member" and not _is_private(db, room)
+    )
     wait = modes.wait(db, room.id, room.modes, draft.sender_key, now)
-    why = room.modes.closed(draft.kind, is_operator=role == "operator", is_waiting=wait > 0)
+    why = room.modes.closed(draft.kind, is_operator=is_operator, is_waiting=wait > 0)
     return why is None
+
+
+def _is_private(db: sqlite3.Connection, room: KnownConversation) -> bool:
+    query = "SELECT private FROM conversation WHERE id = ?"
+    return bool(db.execute(query, (room.id,)).fetchone()[0])
 
 
 def _standing(

@@ -34,14 +34,14 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation, now: in
             db.execute("UPDATE conversation SET private = ? WHERE id = ?", (is_private, room.id))
             if not is_private:
                 _show_history(db, room)
+        case "slow" | "announcements" | "archive":
+            modes.apply(db, draft, room)
         case _ if room.key == LOBBY_KEY:
             pass  # everybody is always a member
         case "history" if draft.text == "shown":
             _show_history(db, room)
         case "history":
             db.execute("UPDATE conversation SET history = 'hidden' WHERE id = ?", (room.id,))
-        case "slow" | "announcements" | "archive":
-            modes.apply(db, draft, room)
         case "create" | "join":
             return _add(db, room, draft.sender_key)
         case "hand_over":

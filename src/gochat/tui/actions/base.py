@@ -61,12 +61,14 @@ class Actions:
         self.notify(f"This is not a room: there is nothing to {doing} here.")
         return False
 
-    def _may(self, what: str) -> bool:
-        """Return whether the person is an operator of the shown room; say so if they are not.
+    def _may(self, what: str, *, is_of_operators: bool = False) -> bool:
+        """Return whether the person may do what operators of the shown room may; say so if not.
 
-        Asked before a question is: nobody confirms what is then refused.
+        `is_of_operators`: moderators of the server may not. Asked before a question is: nobody
+        confirms what is then refused.
         """
-        if self._model.shown.operator:
+        view = self._model.shown
+        if view.operator or (view.operates and not is_of_operators):
             return True
         self.notify(f"Only the operators of {one_line(self.conv)} can {what}.")
         return False

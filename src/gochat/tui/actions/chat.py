@@ -209,7 +209,7 @@ class ChatActions(RoomActions):
             case "edit" if entry.own:
                 self._view.composer.edit(entry.seq, entry.text)
                 self._view.log_view.clear_selection()
-            case "delete" if entry.own or self._model.shown.operator:
+            case "delete" if entry.own or self._model.shown.operates:
                 self._ask(self._delete(self.conv, entry))
             case "react":
                 self._react(self.conv, entry.seq, entry)

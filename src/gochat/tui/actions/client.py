@@ -31,6 +31,7 @@ from gochat.client import (
     RoomBan,
     Sent,
     ServerInfo,
+    ServerRole,
     Session,
 )
 
@@ -50,6 +51,8 @@ class ChatClient(Protocol):
     def limits(self) -> Limits | None: ...
     @property
     def server(self) -> str | None: ...
+    @property
+    def role(self) -> ServerRole: ...
     @property
     def outbox(self) -> tuple[Outgoing, ...]: ...
 

@@ -36,7 +36,9 @@ class RoomModeration(Actions):
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
-        if not self._is_room("be an operator of") or not self._may("choose operators"):
+        if not self._is_room("be an operator of"):
+            return
+        if not self._may("choose operators", is_of_operators=True):
             return
         if on and self._spelled(person) == self._model.me:
             self.notify(f"You are an operator of {one_line(self.conv)} already.")
@@ -134,9 +136,10 @@ class RoomModeration(Actions):
 
     async def _with_member(self, member: Member) -> None:
         actions = {"write": "Write to them"}
-        actions["member" if member.operator else "operator"] = (
-            "Make them a simple member" if member.operator else "Make them an operator"
-        )
+        if self._model.shown.operator:
+            actions["member" if member.operator else "operator"] = (
+                "Make them a simple member" if member.operator else "Make them an operator"
+            )
         actions["kick"] = "Remove them from this room"
         actions["ban"] = "Ban them from this room"
         is_blocked = member.name in self._model.blocked

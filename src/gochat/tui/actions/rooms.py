@@ -103,7 +103,7 @@ class RoomActions(RoomModeration):
             return
         if private or not view.private or history is not None:
             self._do(self._client.set_access(self.conv, private=private, history=history))
-        elif not self._may("change who may join"):
+        elif not self._may("change who may join", is_of_operators=True):
             return
         elif view.history == "hidden":  # it can't be shown
             self._do(self._client.set_access(self.conv, private=private, history="hidden"))
@@ -164,7 +164,7 @@ class RoomActions(RoomModeration):
         picker = MemberPicker(title, members, self._model.me, self._model.blocked)
 
         def chosen(key: str) -> None:
-            if view.operator and key != self._model.me:
+            if view.operates and key != self._model.me:
                 self._ask(self._with_member(picker.members[key]))
             else:
                 self._view.open_conversation(f"@{key}")

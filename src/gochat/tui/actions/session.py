@@ -214,6 +214,7 @@ class ChatSession:
 
     async def _begin(self, show: Callable[[], Awaitable[object]]) -> None:
         """Show the model with what earlier runs have kept."""
+        self.model.set_role(self._client.role)
         self.model.take_outbox(self._client.outbox)
         self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
         self._kept_drafts = self.model.drafts()
@@ -308,6 +309,7 @@ class ChatSession:
 
     def _connection_changed(self, event: StateChanged) -> None:
         if event.state is ConnectionState.CONNECTED:
+            self.model.set_role(self._client.role)
             self.remember()
         elif event.state is ConnectionState.OFFLINE:
             self._ask_to_log_in(event.reason)

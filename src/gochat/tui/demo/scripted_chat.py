@@ -27,6 +27,7 @@ from gochat.protocol.messages import (
     Person,
     Reaction,
     Room,
+    ServerRole,
 )
 from gochat.protocol.text import is_mentioned
 from gochat.protocol.text import mentions as mentions_in
@@ -51,6 +52,8 @@ class ScriptedChat:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.me = ""
+        #: The person's role at the server.
+        self.role: ServerRole = "member"
         #: Who is online.
         self.people: dict[str, Person] = {}
         self.read: dict[str, int] = {}
@@ -131,9 +134,18 @@ class ScriptedChat:
         member = self._rooms[name].members.get(self.me)
         if member is None:
             raise chat_error(ErrorCode.NOT_A_MEMBER, f"you are not in {name}", field="room")
-        if to and not member.operator:
+        own = ("choose operators", "change who may join", "choose what those who join read")
+        if to and not (member.operator if to in own else self.operates(name)):
             raise chat_error(ErrorCode.NOT_PERMITTED, f"only operators can {to}", field="room")
         return name
+
+    def operates(self, conv: str) -> bool:
+        """Return whether the person does what operators do in a conversation."""
+        room = self._rooms.get(conv, _Room())
+        if self.me in room.members and room.members[self.me].operator:
+            return True
+        is_there = conv == LOBBY or (self.me in room.members and not room.private)
+        return self.role != "member" and is_there
 
     def is_private(self, room: str) -> bool:
         """Return whether only who is invited can join a room."""
@@ -174,8 +186,7 @@ class ScriptedChat:
         room = self._rooms.get(conv, _Room())
         if room.modes.get("archive") == "on":
             return f"{conv} is archived: it can be read, but not written to"
-        is_operator = self.me in room.members and room.members[self.me].operator
-        if room.modes.get("announcements") == "on" and not is_operator:
+        if room.modes.get("announcements") == "on" and not self.operates(conv):
             return f"only operators write in {conv}"
         return ""
 

@@ -63,7 +63,7 @@ class ScriptedClient(ScriptedRooms):
         await self._request("delete", to, seq)
         conv = self._chat.address(to)
         is_own = self._chat.message(conv, seq).from_ == self.me
-        if not is_own and not self._chat.conversation(conv).operator:
+        if not is_own and not self._chat.operates(conv):
             raise chat_error(
                 ErrorCode.NOT_PERMITTED,
                 "only its author or an operator can delete a message",

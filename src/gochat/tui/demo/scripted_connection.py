@@ -28,6 +28,7 @@ from gochat.client import (
     Reset,
     Sent,
     ServerInfo,
+    ServerRole,
     Session,
     StateChanged,
     Synchronised,
@@ -119,6 +120,15 @@ class ScriptedConnection:
     def server(self) -> str | None:
         """What answers, from the first login on."""
         return "gochat demo" if self.me else None
+
+    @property
+    def role(self) -> ServerRole:
+        """Which of those there are one has, as it was set."""
+        return self._chat.role
+
+    @role.setter
+    def role(self, role: ServerRole) -> None:
+        self._chat.role = role
 
     async def server_info(self) -> ServerInfo:
         """Return what answers."""

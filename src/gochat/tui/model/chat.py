@@ -39,6 +39,7 @@ from gochat.client import (
     PersonUnblocked,
     Presence,
     Reset,
+    ServerRole,
     StateChanged,
     Synchronised,
     Uninvited,
@@ -75,6 +76,8 @@ class ChatModel:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.me = me
+        #: The person's role at the server; see :meth:`set_role`.
+        self.role: ServerRole = "member"
         self.conversations: dict[str, ConversationView] = {}
         self.people = Roster()
         self.connection = Connection()
@@ -113,6 +116,12 @@ class ChatModel:
     def shown(self) -> ConversationView:
         """The conversation that is shown."""
         return self.conversations[self.current]
+
+    def set_role(self, role: ServerRole) -> None:
+        """Take the person's role at the server."""
+        self.role = role
+        for view in self.conversations.values():
+            view.is_moderator = role != "member"
 
     @property
     def is_synchronised(self) -> bool:
@@ -564,7 +573,8 @@ class ChatModel:
         return known
 
     def _open(self, conv: str) -> ConversationView:
-        view = ConversationView(conv=conv, timeline=Timeline(self.me))
+        is_moderator = self.role != "member"
+        view = ConversationView(conv=conv, timeline=Timeline(self.me), is_moderator=is_moderator)
         self.conversations[conv] = view
         self._changes.conversations = True
         return view

@@ -32,6 +32,7 @@ class ConversationView:
     level: Level = "all"
     topic: str = ""
     operator: bool = False
+    is_moderator: bool = False
     private: bool = False
     history: HistorySetting = "shown"
     slow_mode: timedelta = timedelta(0)
@@ -48,11 +49,17 @@ class ConversationView:
         return self.conv.startswith("#")
 
     @property
+    def operates(self) -> bool:
+        """True if the person may do what operators may, but for what makes a room theirs."""
+        is_public = self.is_room and self.joined and not self.private
+        return self.operator or (self.is_moderator and is_public)
+
+    @property
     def closed(self) -> str:
         """Why the person can't write here, as a sentence without its full stop, or empty."""
         if self.archived:
             return "This room is archived: it can be read, but not written to"
-        if self.announcements and not self.operator:
+        if self.announcements and not self.operates:
             return "Only operators write here"
         return ""
 

@@ -1,7 +1,7 @@
 -- Append entries to conversations, in order, each with all that follows from it, or say why not.
 --
--- KEYS: all of one partition: its state, feed, rooms and conversations; then those of each draft, the last
--- of these, the claim, only where the sender's is the same server.
+-- KEYS: all of one partition: its state, feed, rooms, conversations and roles; then those of each draft, the
+-- last of these, the claim, only where the sender's is the same server.
 -- ARGV: the epoch that the caller believes in; then of each draft its fields (PackedDraft in records.py) and
 -- the digest of its cid.
 -- Returns {"stale"}: another epoch; {"gate", milliseconds to wait}; or {"done", a reply to each draft …}:
@@ -16,7 +16,7 @@
 local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 local STEPS = 500 -- old edits that are erased in one go: some 10 ms
 
-local state, feed, rooms, convs = unpack(KEYS, 1, 4)
+local state, feed, rooms, convs, roles = unpack(KEYS, 1, 5)
 local epoch = ARGV[1]
 
 local time = redis.call('TIME')
@@ -141,6 +141,12 @@ local function append(
     return false
   end
 
+  -- The role of somebody at the server. Where none was set since roles are here, it is the one that the
+  -- decision was based on: it has not changed since.
+  local function server_role(person, decided)
+    return redis.call('HGET', roles, person) or decided or 'member'
+  end
+
   -- How many different emoji a message has besides the one that the draft gives, and how many of them are
   -- the sender's.
   local function other_emoji()
@@ -191,6 +197,12 @@ local function append(
     if (announcements ~= '1' and slow == 0) or role_of(sender) == 'operator' then
       return true
     end
+    if
+      server_role(sender, draft.facts.server_role) ~= 'member'
+      and redis.call('HGET', meta, 'private') ~= '1'
+    then
+      return true
+    end
     if announcements == '1' and is_written then
       return false
     end
@@ -204,6 +216,8 @@ local function append(
       and has_role(sender, facts.sender)
       and not is_below_floor()
       and has_role(subject, facts.subject)
+      and (not facts.server_role or server_role(sender, facts.server_role) == facts.server_role)
+      and (not facts.acts_on or server_role(unpack(facts.acts_on)) == facts.acts_on[2])
       and (not facts.operator or has_role(facts.operator, { 'operator' }))
       and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
       and (not facts.history or facts.history == history)
@@ -598,7 +612,7 @@ local function append(
   }
   change_room.member = change_room.operator
   -- Everybody is in the lobby, always, and nobody operates it.
-  local of_the_lobby = { topic = true }
+  local of_the_lobby = { topic = true, slow = true, announcements = true, archive = true }
   local about_somebody = {
     kick = true, ban = true, unban = true, invite = true, operator = true, member = true,
   }
@@ -644,7 +658,7 @@ local function append(
   return reply
 end
 
-local replies, key = { 'done' }, 5
+local replies, key = { 'done' }, 6
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
   local last = key + (draft.has_claim and 12 or 11)
