@@ -13,13 +13,17 @@ from pathlib import Path
 
 import pytest
 import trio
+from store_files import opened
 from storing import Chat, account, draft, person
 
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.retention import Rule
 from gochat.errors import ChatError, ConfigError, StoreCorrupt
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.maintenance import backup, check, lookalikes, wrong_times
 from gochat.storage.sqlite import database
+from gochat.storage.sqlite.retention import STEP
 
 pytestmark = pytest.mark.trio
 
@@ -152,6 +156,9 @@ def tampered(path: Path) -> Iterator[sqlite3.Connection]:
             "#lobby entry 8 was committed before the one in front of it",
         ),
         ("UPDATE entry SET position = 20 WHERE id = (1 << 32) + 7", "the position 20 is that of 2"),
+        ("UPDATE conversation SET base = 3 WHERE key = '#lobby'", "the log of #lobby has gaps"),
+        ("INSERT INTO conversation (key, base) VALUES ('@a', 3)", "there are no others"),
+        ("INSERT INTO mention VALUES ('bob', 99)", "which is not there"),
         ("UPDATE conversation SET members = 5 WHERE key = '#garden'", "#garden says it has 5"),
         ("UPDATE participant SET read = 999 WHERE person = 'bob'", "bob has read #lobby up to 999"),
         ("DELETE FROM account WHERE key = 'bob'", "refers to a row of account that is missing"),
@@ -163,6 +170,27 @@ async def test_check_finds_inconsistencies(path: Path, harm: str, finding: str) 
     with tampered(path) as db:
         db.execute(harm)
     assert any(finding in found for found in check(path)), check(path)
+
+
+async def test_store_without_its_oldest_entries_is_sound_at_every_moment(path: Path) -> None:
+    """Also while the search index still has their texts, and after a restart then."""
+    async with opened(path) as chat:
+        for number in range(400):
+            await chat.say("Mei", "#lobby", f"secret {number} @Mei", mentions=["Mei"])
+        base = 0
+        while await chat.store.retention.remove(LOBBY_KEY, Rule(entries=10)):
+            before, base = base, (await chat.page("Mei", "#lobby")).base
+            assert base - before <= STEP  # others can write in between
+            assert check(path) == []
+        assert base == 693
+    assert check(path) == []
+    with closing(sqlite3.connect(path)) as db:
+        texts = db.execute("SELECT text FROM entry UNION ALL SELECT text FROM outdated").fetchall()
+        assert len([text for (text,) in texts if "secret" in text]) == 10
+        assert db.execute("SELECT count(*) FROM dropped_cid").fetchone() == (0,)
+    async with opened(path) as chat:
+        assert len(await chat.find("Mei", "secret")) == 10
+        assert (await chat.say("Mei", "#lobby", "on")).seq == 704
 
 
 async def test_wrong_times_are_reported_but_are_not_damage(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The log of a conversation: what is appended to it, and what is read from it.
 
-Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a line
+Every conversation is a log of entries with seq 1, 2, 3 … without gaps, of which the oldest may no
+longer be kept (:mod:`gochat.chat.retention`). An entry is more than a line
 of chat: a join, a topic, an edit are entries too, and the commit that appends them also changes
 what they affect (the list of members, the current text). So the log is the one history of all that
 happened, and everything else is a view of it.
@@ -125,6 +126,7 @@ class Page(Struct, frozen=True):
 
     `floor` is the viewer's: entries up to it are left out. `is_inside` is whether the viewer was in
     the room at the moment of reading; for the lobby and private conversations it is always true.
+    Entries up to `base` are no longer kept (:mod:`gochat.chat.retention`).
     """
 
     epoch: str
@@ -132,6 +134,7 @@ class Page(Struct, frozen=True):
     entries: Sequence[Message]
     is_inside: bool = True
     floor: int = 0
+    base: int = 0
 
 
 class Waiting(Struct, frozen=True):

@@ -35,6 +35,7 @@ from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import NodeBus
+from gochat.chat.retention import RetentionStore
 from gochat.chat.room_state import RoomState
 from gochat.chat.token import Token
 from gochat.errors import ChatError
@@ -79,6 +80,11 @@ class Store(Protocol):
     @property
     def administration(self) -> Administration:
         """What only those use who administer the server."""
+        ...
+
+    @property
+    def retention(self) -> RetentionStore:
+        """For how long entries are kept."""
         ...
 
     @property

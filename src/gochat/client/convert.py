@@ -239,6 +239,7 @@ def to_page(page: wire.HistoryPage, me: str | None) -> models.HistoryPage:
         older=page.older,
         newer=page.newer,
         floor=page.floor,
+        base=page.base,
     )
 
 

@@ -128,7 +128,8 @@ class HistoryPage(Struct, frozen=True, kw_only=True):
     """Entries of a conversation in the order of `seq`, without gaps.
 
     `older` and `newer` say whether there are more on that side. `head` is the newest seq of the
-    log, in the history `epoch`. Entries up to `floor` are hidden from the person.
+    log, in the history `epoch`. Entries up to `floor` are hidden from the person, and those up to
+    `base` are no longer kept by the server.
     """
 
     conversation: str
@@ -138,6 +139,7 @@ class HistoryPage(Struct, frozen=True, kw_only=True):
     older: bool = False
     newer: bool = False
     floor: int = 0
+    base: int = 0
 
 
 class Found(Struct, frozen=True, kw_only=True):

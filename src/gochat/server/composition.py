@@ -31,6 +31,7 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
 from gochat.storage.common.clock import wall_clock
@@ -83,6 +84,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         login_lines=LoginLines(limits.login_interval, limits.login_line),
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
+        retention=Retention(store),
         journal=journal,
         identity=ServerIdentity(config.key_file),
         append_seconds=Histogram(SECONDS),

@@ -40,11 +40,12 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
         entries = _around(request.around, entries, frame_bytes)
     else:
         entries = fitting(reversed(entries), frame_bytes)[::-1]
+    first = max(page.floor, page.base) + 1
     if entries:
-        older, newer = entries[0].seq > page.floor + 1, entries[-1].seq < page.head
+        older, newer = entries[0].seq > first, entries[-1].seq < page.head
     else:  # all entries are on the other side of the request's bound
-        older = page.head > page.floor and request.before is None
-        newer = page.head > page.floor and request.before is not None
+        older = page.head >= first and request.before is None
+        newer = page.head >= first and request.before is not None
     return HistoryPage(
         request_id=request.request_id,
         conv=address,
@@ -54,6 +55,7 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
         older=older,
         newer=newer,
         floor=page.floor,
+        base=page.base,
     )
 
 

@@ -28,6 +28,7 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
 
 
@@ -62,6 +63,7 @@ class Services:
     login_lines: LoginLines
     markers: Markers
     registrations: RegistrationLimiter
+    retention: Retention
     journal: Journal
     identity: ServerIdentity
     #: Seconds from asking the store to append until it has, or has refused.

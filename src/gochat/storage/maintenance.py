@@ -172,12 +172,18 @@ def _damage(db: sqlite3.Connection) -> Iterator[str]:
 #: Each message, and the query for what must not exist; `?1` is SEQ_BITS, `?2` is MAX_SEQ.
 _CONTRADICTIONS: Final = {
     "the log of {} has gaps: {} entries, the last one is {}": (
-        # A copy of a log without its oldest entries records how many were dropped.
         "SELECT coalesce(c.key, '?'), count(*), max(e.id & ?2) FROM entry e"
-        " LEFT JOIN conversation c ON c.id = e.id >> ?1"
-        " LEFT JOIN meta b ON b.key = 'base ' || c.id GROUP BY e.id >> ?1"
-        " HAVING c.key IS NULL OR min(e.id & ?2) <> coalesce(b.value, 0) + 1"
-        " OR max(e.id & ?2) <> coalesce(b.value, 0) + count(*)"
+        " LEFT JOIN conversation c ON c.id = e.id >> ?1 GROUP BY e.id >> ?1"
+        " HAVING c.key IS NULL OR min(e.id & ?2) <> c.base + 1"
+        " OR max(e.id & ?2) <> c.base + count(*)"
+    ),
+    "of {} entries up to {} are not kept, and there are no others": (
+        "SELECT c.key, c.base FROM conversation c WHERE c.base > 0 AND NOT EXISTS (SELECT 1"
+        " FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2)"
+    ),
+    "{} is mentioned in the entry {}, which is not there": (
+        "SELECT m.person, m.entry FROM mention m LEFT JOIN entry e ON e.id = m.entry"
+        " WHERE ?1 AND ?2 AND e.id IS NULL"
     ),
     "in the log of {} entry {} was committed before the one in front of it": (
         "SELECT coalesce(c.key, '?'), e.id & ?2 FROM entry e"
@@ -220,6 +226,8 @@ def _search_index(db: sqlite3.Connection) -> Iterator[str]:
     texts_of_log = db.execute(
         "SELECT coalesce(o.text, e.text) FROM entry e LEFT JOIN outdated o ON o.entry = e.id"
         " WHERE e.kind = 'text' AND e.position <= (SELECT value FROM meta WHERE key = 'indexed')"
+        " UNION ALL SELECT o.text FROM outdated o"
+        " WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.id = o.entry)"
     )
     for (text,) in texts_of_log:
         expected += sum(map(hash, search.grams(text).split(" "))) if text else 0

@@ -235,16 +235,17 @@ def test_whether_history_is_hidden_follows_the_log(model: ChatModel) -> None:
         assert model.conversations["#design"].history == history
 
 
-def page(*seqs: int, head: int, floor: int, older: bool = False) -> HistoryPage:
+def page(*seqs: int, head: int, floor: int = 0, base: int = 0, older: bool = False) -> HistoryPage:
     entries = tuple(message(seq, to="#design", text=f"text {seq}") for seq in seqs)
     return HistoryPage(
-        conversation="#design", epoch="e", head=head, entries=entries, older=older, floor=floor
-    )
+        conversation="#design", epoch="e", head=head, entries=entries, older=older, floor=floor,
+        base=base,
+    )  # fmt: skip
 
 
 def lines(model: ChatModel) -> list[str]:
     timeline = model.conversations["#design"].timeline
-    return [entry.kind if entry.kind == "hidden" else entry.text for entry in timeline]
+    return [entry.text or entry.kind for entry in timeline]
 
 
 def test_line_at_the_top_says_that_what_was_before_is_hidden(model: ChatModel) -> None:
@@ -254,6 +255,18 @@ def test_line_at_the_top_says_that_what_was_before_is_hidden(model: ChatModel) -
     assert lines(model) == ["hidden", "text 7", "text 8", "text 9"]
     model.add_page(page(head=9, floor=6), "older")
     assert lines(model) == ["hidden", "text 7", "text 8", "text 9"]
+
+
+def test_line_at_the_top_says_that_what_was_before_is_no_longer_kept(model: ChatModel) -> None:
+    model.add_page(page(8, 9, head=9, base=7), "older")
+    model.add_page(page(head=9, base=8), "older")
+    assert lines(model) == ["removed", "text 8", "text 9"]
+
+
+def test_nothing_says_so_of_what_was_loaded_before_it_was_removed(model: ChatModel) -> None:
+    model.add_page(page(1, 2, head=2), "older")
+    model.add_page(page(3, head=3, base=2), "newer")
+    assert lines(model) == ["text 1", "text 2", "text 3"]
 
 
 def test_nothing_says_so_where_nothing_is_hidden(model: ChatModel) -> None:

@@ -30,6 +30,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "bot": "which accounts are programs'",
     "invitation": "codes with which people can register",
     "registration": "who may register",
+    "retention": "for how long, and how many, entries are kept",
     "room": "rooms without an operator",
 }
 #: Codes of errors that may pass.

@@ -170,7 +170,8 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """Entries in the order of `seq`, contiguous. `head` is the newest seq of the log.
 
     `older` and `newer` say whether there are more on that side. A page ends early where the
-    next entry would not fit the frame. Entries up to `floor` are hidden from the person.
+    next entry would not fit the frame. Entries up to `floor` are hidden from the person, and those
+    up to `base` are no longer kept.
     """
 
     msg_type: ClassVar[str] = "history_page"
@@ -181,6 +182,7 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     older: bool = False
     newer: bool = False
     floor: Int = 0
+    base: Int = 0
 
 
 class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gochat.server.admin import accounts, audit, changes, registration, rooms
+from gochat.server.admin import accounts, audit, changes, registration, retention, rooms
 from gochat.server.admin.command import Command
 
 #: By their names, in the order of the help.
@@ -14,5 +14,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **changes.COMMANDS,
     **registration.COMMANDS,
     **rooms.COMMANDS,
+    **retention.COMMANDS,
     **audit.COMMANDS,
 }

@@ -60,6 +60,7 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.parts import connect
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.retention import RedisRetention
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
@@ -115,6 +116,7 @@ class RedisStore:
             AdministrationOperations(keys, people), people, writer, lambda: self._reader
         )
         self.admission = RedisAdmission(keys, writer)
+        self.retention = RedisRetention(keys, writer, lambda: self._reader, indexer, clock)
 
     @property
     def unindexed(self) -> int:

@@ -51,6 +51,8 @@ conversation are in one partition, and so are all keys of a person.
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``audit``            list   the audit log: id, NUL, entry; only in partition 0
 ``settings``         hash   `registration`: the mode that was set; only in partition 0
+``retention``        hash   rules of chat/retention.py, by their scopes; in partition 0
+``sweep``            string is there while no node need apply them; expires; in partition 0
 ``invites``          hash   invitations to the server, by the digest of their code; in partition 0
 ``revoked``          hash   when each that is revoked was; in partition 0
 ``g:DIGEST``         hash   the accounts that were made with one, see invitation_take.lua;
@@ -123,6 +125,8 @@ class Keys:
         self.nodes: Final = self._prefixes[0] + "nodes"
         self.audit: Final = self._prefixes[0] + "audit"
         self.settings: Final = self._prefixes[0] + "settings"
+        self.retention: Final = self._prefixes[0] + "retention"
+        self.sweep: Final = self._prefixes[0] + "sweep"
         self.server_invitations: Final = self._prefixes[0] + "invites"
         self.revoked_invitations: Final = self._prefixes[0] + "revoked"
         #: Prefix of the keys of the uses of each, by its digest in hexadecimal digits.

@@ -57,6 +57,8 @@ class Extract(Struct, frozen=True):
     #: True if the viewer was in the room, if it is one.
     is_inside: bool
     floor: int
+    #: Entries up to this seq are no longer kept.
+    base: int
 
     def message(self, index: int) -> Message:
         """Return the message of a record, as the viewer sees it, with its reactions."""
@@ -92,7 +94,9 @@ class LogReading:
         span = EntryRange(key, limit, before, after, is_own=is_own)
         (extract,) = yield from self.extracts(viewer, [span])
         entries = [extract.message(index) for index in range(len(extract.records))]
-        return Page(extract.epoch, extract.head, entries, extract.is_inside, extract.floor)
+        return Page(
+            extract.epoch, extract.head, entries, extract.is_inside, extract.floor, extract.base
+        )
 
     def extracts(
         self, viewer: NameKey | None, spans: Sequence[EntryRange]
@@ -142,7 +146,9 @@ class LogReading:
             reactions.setdefault(seq, []).append(found)
         records = [decode_record(record) for record in packed]
         name = epoch.decode()
-        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1, floor)
+        return Extract(
+            name, head, first, records, reactions, shape(name), is_inside == 1, floor, reply[9]
+        )
 
     def waiting(
         self,

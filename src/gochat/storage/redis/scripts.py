@@ -59,6 +59,7 @@ CHECK_EPOCH: Final = _read("check_epoch")
 RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
 LAG: Final = _read("lag")
+REMOVE: Final = _read("remove")
 INDEX: Final = _read("index")
 CLAIM: Final = _read("claim")
 RELEASE: Final = _read("release")
@@ -87,5 +88,6 @@ ALL: Final = (
         LAG,
     ),
     *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),
+    REMOVE,
     *(INVITATION_ADD, INVITATION_TAKE, INVITATION_GIVE_BACK),
 )

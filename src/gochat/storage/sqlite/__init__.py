@@ -50,6 +50,7 @@ from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
+from gochat.storage.sqlite.retention import SqliteRetention
 from gochat.storage.sqlite.url import Location, parse_url
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Write, Writer, open_writer
@@ -92,6 +93,7 @@ class SqliteStore:
         self._searching = trio.CapacityLimiter(SEARCHERS)
         self.administration = SqliteAdministration(writer, log, reader, self._read)
         self.admission = SqliteAdmission(writer, log)
+        self.retention = SqliteRetention(writer, log, reader, self._read, clock)
 
     @property
     def unindexed(self) -> int:

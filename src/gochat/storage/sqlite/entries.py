@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from hashlib import blake2b
 from sys import intern
 from typing import Final, TypeAlias, TypeVar, cast
 
@@ -111,13 +112,33 @@ class Shape:
         )
         return extended(entry, extra)
 
+    def dropped(self, draft: Draft, seq: int, ts: int, name: str) -> Message:
+        """Return the message that a draft made before, and that is no longer kept."""
+        return Message(
+            to=self.to(draft.sender_key),
+            epoch=self._epoch,
+            seq=seq,
+            ts=ts,
+            from_=name,
+            kind=draft.kind,
+            text=draft.text,
+            ref=draft.ref,
+            cid=draft.cid,
+        )
+
 
 def find_by_cid(
-    db: sqlite3.Connection, draft: Draft, conversation: int | None, shape: Shape | None
+    db: sqlite3.Connection,
+    draft: Draft,
+    conversation: int | None,
+    shape: Shape | None,
+    *,
+    has_dropped: bool = True,
 ) -> Appended | None:
     """Return the entry with the `cid` of a draft, if its sender has used it before.
 
-    `shape` belongs to the draft's conversation, if that exists.
+    `shape` belongs to the draft's conversation, if that exists. Of an entry that is no longer kept,
+    the draft has the text; without `has_dropped` there are none.
 
     Raises:
         ChatError: ``cid_conflict``: the entry differs, or is in another conversation.
@@ -127,13 +148,44 @@ def find_by_cid(
         (draft.sender_key, draft.cid),
     ).fetchone()
     if row is None:
-        return None
+        return _find_dropped(db, draft, conversation, shape) if has_dropped else None
     if conversation is not None and shape is not None and row[0] >> SEQ_BITS == conversation:
         entry = shape.message(row)
         if draft.is_repeated_by(entry):
             (entry,) = with_reactions(db, conversation, [entry], draft.sender_key)
             return Appended(entry, dup=True)
     raise cid_conflict()
+
+
+def _find_dropped(
+    db: sqlite3.Connection, draft: Draft, conversation: int | None, shape: Shape | None
+) -> Appended | None:
+    if draft.cid is None:
+        return None
+    row = db.execute(
+        "SELECT entry, ts FROM dropped_cid WHERE digest = ?",
+        (cid_digest(draft.sender_key, draft.cid),),
+    ).fetchone()
+    if row is None:
+        return None
+    id_, ts = row
+    if conversation is None or shape is None or id_ >> SEQ_BITS != conversation:
+        raise cid_conflict()
+    query = "SELECT name FROM account WHERE key = ?"
+    (name,) = required(
+        db.execute(query, (draft.sender_key,)).fetchone(), f"the account of {draft.sender_key}"
+    )
+    return Appended(shape.dropped(draft, id_ & MAX_SEQ, ts, name), dup=True)
+
+
+def cid_digest(sender: NameKey, cid: str) -> bytes:
+    """Return what is remembered of the cid of an entry that is no longer kept."""
+    return blake2b(f"{sender}\0{cid}".encode(), digest_size=10).digest()
+
+
+def has_dropped_cids(db: sqlite3.Connection) -> bool:
+    """Return whether entries with a cid are no longer kept."""
+    return db.execute("SELECT 1 FROM dropped_cid LIMIT 1").fetchone() is not None
 
 
 def with_reactions(

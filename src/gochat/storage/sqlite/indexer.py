@@ -61,6 +61,11 @@ class Indexer:
         return len(self._waiting) + len(self._outdated)
 
     @property
+    def outdated(self) -> int:
+        """How many texts have changed or are gone, but not yet in the index."""
+        return len(self._outdated)
+
+    @property
     def is_due(self) -> bool:
         """True if enough texts wait to fill a turn, or an indexed text has changed."""
         return bool(self._outdated) or self._has_turn
@@ -155,7 +160,7 @@ class Indexer:
         if len(turn) < len(self._waiting):
             position = self._waiting[len(turn) - 1].position
         db = self._transaction.db
-        search.add(db, turn)
+        search.add(db, [(entry, text) for entry, text in turn if text])
         db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
         return len(turn), position
 
@@ -197,16 +202,17 @@ class Indexer:
         return turn
 
     def _text(self, entry: int) -> str:
+        """Return the text of an entry, empty if it is no longer kept."""
         query = "SELECT text FROM entry WHERE id = ?"
         row = self._transaction.db.execute(query, (entry,)).fetchone()
-        text: str = required(row, f"entry {entry}")[0]
-        return text
+        return "" if row is None else str(row[0])
 
 
 _OUTDATED: Final = "SELECT entry FROM outdated ORDER BY entry"
-#: The indexed text of a message, and its present text.
+#: The indexed text of a message, and its present text; that is empty if it is no longer kept.
 _CHANGE: Final = (
-    "SELECT o.text, e.text FROM outdated o JOIN entry e ON e.id = o.entry WHERE o.entry = ?"
+    "SELECT o.text, coalesce(e.text, '') FROM outdated o LEFT JOIN entry e ON e.id = o.entry"
+    " WHERE o.entry = ?"
 )
 
 

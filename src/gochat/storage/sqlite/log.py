@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,19 +15,35 @@ from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import extended
 from gochat.chat.log import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
+from gochat.chat.names import NameKey
 from gochat.chat.refusals import room_exists, unknown_message
 from gochat.errors import ChatError, FactsChanged
-from gochat.protocol.messages import Message
+from gochat.protocol.messages import EntryKind, Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, modes, rooms, skeletons
 from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
-from gochat.storage.sqlite.entries import find_by_cid, first_id
+from gochat.storage.sqlite.entries import MAX_SEQ, find_by_cid, first_id, has_dropped_cids
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
+
+
+class OldEntry(NamedTuple):
+    """A row of an entry that is taken back or removed."""
+
+    id: int
+    position: int
+    ts: int
+    sender: NameKey
+    kind: EntryKind
+    text: str
+    cid: str | None
+    mentions: str | None
+    edited: int | None
+    deleted: int
 
 
 class Log:
@@ -50,6 +67,8 @@ class Log:
         #: The position of the last entry, in the order of all conversations together.
         self.position = self._position_before = self._indexer.last_position
         self._appended: list[Logged] = []
+        #: Whether entries were removed that had a cid. May be true although that was rolled back.
+        self.has_dropped_cids = has_dropped_cids(self.db)
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -108,6 +127,11 @@ class Log:
         """How many texts wait for the search index. Any thread may ask."""
         return self._indexer.unindexed
 
+    @property
+    def outdated(self) -> int:
+        """How many texts wait to leave the search index, or to be indexed anew."""
+        return self._indexer.outdated
+
     def head(self, key: ConversationKey) -> int:
         """Return the newest seq of a conversation, or 0. Use inside a transaction."""
         conversation = self._directory.conversation(key)
@@ -132,7 +156,7 @@ class Log:
             if draft.cid is not None:
                 known = conversation
                 id_, shape = (known.id, known.shape) if known is not None else (None, None)
-                earlier = find_by_cid(self.db, draft, id_, shape)
+                earlier = find_by_cid(self.db, draft, id_, shape, has_dropped=self.has_dropped_cids)
                 if earlier is not None:
                     return earlier
             if draft.facts is not None and not facts.hold(
@@ -189,34 +213,43 @@ class Log:
         target = None
         if conversation is not None and draft.ref is not None and 0 < draft.ref <= conversation.seq:
             target = self.db.execute(
-                "SELECT id, position, text, mentions, edited FROM entry"
-                " WHERE id = ? AND kind = 'text' AND NOT deleted",
+                "SELECT id, position, ts, sender, kind, text, cid, mentions, edited, deleted"
+                " FROM entry WHERE id = ? AND kind = 'text' AND NOT deleted",
                 (first_id(conversation.id) + draft.ref,),
             ).fetchone()
         if conversation is None or target is None:
             raise unknown_message(draft.ref, draft.to)
-        entry, position, text, mentions, edited = target
+        old = OldEntry._make(target)
         if draft.kind in ("react", "unreact"):
-            return self._append_reaction(draft, conversation, entry)
+            return self._append_reaction(draft, conversation, old.id)
         draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
-        match draft.kind:
-            case "edit":
-                self._indexer.change(entry, position, text)
-                self._unmention(entry, mentions)
-                self._erase_edit(conversation, edited)
-                self.db.execute(
-                    "UPDATE entry SET text = ?, mentions = ?, edited = ? WHERE id = ?",
-                    (draft.text, ",".join(draft.mentions) or None, conversation.seq, entry),
-                )
-                self._mention(entry, draft)
-            case _:
-                self._indexer.change(entry, position, text)
-                self._unmention(entry, mentions)
-                self._erase_edit(conversation, edited)
-                self._erase(entry)
-                self.db.execute("DELETE FROM reaction WHERE entry = ?", (entry,))
+        if draft.kind == "edit":
+            self._outdate(old)
+            self.db.execute(
+                "UPDATE entry SET text = ?, mentions = ?, edited = ? WHERE id = ?",
+                (draft.text, ",".join(draft.mentions) or None, conversation.seq, old.id),
+            )
+            self._mention(old.id, draft)
+        else:
+            self.take_back(old)
         return appended
+
+    def take_back(self, old: OldEntry) -> None:
+        """Erase a message, or an edit: its text, and what was derived from it."""
+        if old.kind == "text":
+            self._outdate(old)
+        self._erase(old.id)
+        self.db.execute("DELETE FROM reaction WHERE entry = ?", (old.id,))
+
+    def _outdate(self, old: OldEntry) -> None:
+        """Prepare a message for another text, or none."""
+        self._indexer.change(old.id, old.position, old.text)
+        self._unmention(old.id, old.mentions)
+        if old.edited is not None:
+            # Only the last edit of a message has a text: each edit erases the one before. So what
+            # a deletion has to erase doesn't grow with the number of edits.
+            self._erase((old.id & ~MAX_SEQ) + old.edited)
 
     def _append_reaction(
         self, draft: Draft, conversation: KnownConversation, entry: int
@@ -239,12 +272,6 @@ class Log:
                 "DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
             )
         return appended
-
-    def _erase_edit(self, conversation: KnownConversation, edited: int | None) -> None:
-        # Only the last edit of a message has a text: each edit erases the one before. So what a
-        # deletion has to erase doesn't grow with the number of edits.
-        if edited is not None:
-            self._erase(first_id(conversation.id) + edited)
 
     def _erase(self, entry: int) -> None:
         self.db.execute(

@@ -119,10 +119,12 @@ class Reader(RoomReader):
     ) -> Page:
         """See :meth:`gochat.chat.store.Store.page`."""
         with self._connections.snapshot() as db:
-            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            row = db.execute(
+                "SELECT id, name, base FROM conversation WHERE key = ?", (key,)
+            ).fetchone()
             if row is None:
                 return Page(self._epoch, 0, [])
-            id_, name = row
+            id_, name, base = row
             is_inside, floor = _standing(db, id_, key, viewer)
             head = _head(db, id_)
             first = floor + 1 if after is None else max(after, floor) + 1
@@ -142,17 +144,19 @@ class Reader(RoomReader):
                     as_seen(message, floor)
                     for message in with_reactions(db, id_, map(shape.message, rows), viewer)
                 ]
-        return Page(self._epoch, head, messages, is_inside, floor)
+        return Page(self._epoch, head, messages, is_inside, floor, base)
 
     def waiting(self, key: ConversationKey, viewer: NameKey, after: int, limit: int) -> Waiting:
         """See :meth:`gochat.chat.store.Store.waiting`."""
         with self._connections.snapshot() as db:
-            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            row = db.execute(
+                "SELECT id, name, base FROM conversation WHERE key = ?", (key,)
+            ).fetchone()
             if row is None:
                 return Waiting(0, after, [])
-            id_, name = row
+            id_, name, base = row
             head = _head(db, id_)
-            after = max(after, _standing(db, id_, key, viewer)[1])
+            after = max(after, base, _standing(db, id_, key, viewer)[1])
             last = min(head, after + MAX_SKIPPED)
             rows = db.execute(
                 f"SELECT {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ? AND e.sender <> ?"

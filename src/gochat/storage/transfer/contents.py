@@ -13,7 +13,7 @@ All methods raise :exc:`~gochat.errors.StoreUnavailable` and :exc:`~gochat.error
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
 
@@ -174,6 +175,10 @@ class Source(Protocol):
         """Return who may register."""
         ...
 
+    def retention(self) -> dict[str, Rule]:
+        """Return for how long entries are kept, by scope."""
+        ...
+
 
 class Target(Protocol):
     """A copy being made. An interruption loses nothing.
@@ -216,6 +221,10 @@ class Target(Protocol):
 
     def put_admission(self, record: AdmissionRecord) -> None:
         """Set who may register. All accounts must be copied already."""
+        ...
+
+    def put_retention(self, rules: Mapping[str, Rule]) -> None:
+        """Set for how long entries are kept."""
         ...
 
     def complete(self) -> int:

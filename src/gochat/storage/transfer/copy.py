@@ -1,9 +1,9 @@
 """Copy a whole store into a new one, from any engine to any.
 
-A copy contains accounts with their password hashes, sessions, who may register, rooms with topic,
-access, members, operators and invitations, all conversations with every entry as it reads now (seq,
-time, sender, kind, text, ref, cid, edits, deletions, reactions), read markers and levels, and the
-audit log.
+A copy contains accounts with their password hashes, sessions, who may register, for how long what
+is kept, rooms with topic, access, members, operators and invitations, all conversations with every
+entry as it reads now (seq, time, sender, kind, text, ref, cid, edits, deletions, reactions), read
+markers and levels, and the audit log.
 
 **The source must be idle.** A running server would accept messages that the copy never gets, so the
 copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
@@ -25,8 +25,8 @@ of a Redis may have its own epoch, while a SQLite file has one. A new epoch cost
 page per open conversation; messages sent again are recognised by their cid, which is copied.
 Backups work the same way.
 
-Redis may have dropped the oldest entries (`keep`). Then the copy begins where they do, also in
-SQLite, which records that for ``gochat db check``.
+The oldest entries may be gone (:mod:`gochat.chat.retention`). Then the copy begins where they do.
+Their cids, of which a store has kept digests, are not copied.
 
 Order across conversations follows the time: a search may return messages of two conversations from
 the same millisecond in the other order.
@@ -204,6 +204,7 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
     for tokens in source.tokens(now):
         target.put_tokens(tokens, now)
     target.put_admission(source.admission())
+    target.put_retention(source.retention())
     return found
 
 
@@ -305,6 +306,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
         ("acts", source.audit(), copied.audit()),
         ("invitations", _admission(source), _admission(copied)),
+        ("retention rules", [list(source.retention().items())], [list(copied.retention().items())]),
     ):
         part = _summed(what, all_here)
         if part != _summed(what, all_there):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,9 +18,10 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.retention import Rule
 from gochat.chat.token import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.redis import admission
+from gochat.storage.redis import admission, retention
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit
 from gochat.storage.redis.keys import COPY_OF, VERSION
@@ -342,6 +343,12 @@ class RedisSource:
         found.sort(key=lambda one: (one.created, one.digest))
         return AdmissionRecord((mode or b"").decode(), tuple(found))
 
+    def retention(self) -> dict[str, Rule]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return self._trusted(
+            retention.decode_rules, self._redis.ask_one(0, *retention.rules_query(self._keys))
+        )
+
     def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
         row = self._trusted(decode_row, packed)
         return ParticipantRecord(
@@ -349,7 +356,7 @@ class RedisSource:
             row.inviter,
         )
 
-    def _trusted(self, decode: Callable[[bytes], T], packed: bytes) -> T:
+    def _trusted(self, decode: Callable[[Any], T], packed: Any) -> T:
         try:
             return decode(packed)
         except msgspec.DecodeError as error:

@@ -7,7 +7,7 @@ One thing is not copied: that a cid of the last hour can't be used in another co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -15,10 +15,11 @@ import msgspec
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
-from gochat.storage.redis import admission, scripts
+from gochat.storage.redis import admission, retention, scripts
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit, encode_audit
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
@@ -373,6 +374,12 @@ class RedisTarget:
         for one in record.invitations:
             commands += admission.insertion(self._keys, one, wall_clock())
         self._redis.ask([(0, words) for words in commands])
+
+    def put_retention(self, rules: Mapping[str, Rule]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        commands = [retention.rule_command(self._keys, *rule) for rule in rules.items()]
+        words: list[Arguments] = [("UNLINK", self._keys.retention), *commands]
+        self._redis.ask([(0, one) for one in words])
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`. Only the claims are missing."""

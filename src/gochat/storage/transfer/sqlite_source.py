@@ -14,6 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import HistorySetting, Level
@@ -25,6 +26,7 @@ from gochat.storage.sqlite import (
     files,
     history,
     lock,
+    retention,
     tokens,
 )
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -219,6 +221,10 @@ class SqliteSource:
         mode, invitations = admission.read_mode(self._db), admission.read(self._db)
         return AdmissionRecord(mode or "", tuple(invitations))
 
+    def retention(self) -> dict[str, Rule]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return retention.read_rules(self._db)
+
     def _bans(self, conversation: int) -> tuple[BanRecord, ...]:
         rows = self._db.execute(
             "SELECT b.person, a.name, o.name, b.since, b.until, b.reason FROM ban b"
@@ -269,10 +275,10 @@ class SqliteSource:
 
 
 _HEADINGS: Final = (
-    "SELECT c.id, c.key, coalesce(c.name, ''), c.topic, c.private, coalesce(b.value, 0),"
+    "SELECT c.id, c.key, coalesce(c.name, ''), c.topic, c.private, c.base,"
     " (SELECT e.id FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
     " ORDER BY e.id DESC LIMIT 1), c.history, c.floor, c.slow, c.announcements, c.archived"
-    " FROM conversation c LEFT JOIN meta b ON b.key = 'base ' || c.id"
+    " FROM conversation c"
 )
 
 

@@ -8,7 +8,7 @@ server that starts on the copy begins a new epoch (history.py).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.text import EVERYBODY
@@ -27,6 +28,7 @@ from gochat.storage.sqlite import (
     files,
     history,
     lock,
+    retention,
     search,
     skeletons,
 )
@@ -146,10 +148,7 @@ class SqliteTarget:
                 (id_,) = db.execute(query, (record.key,)).fetchone()
                 self._ids[record.key] = id_
                 if record.base:
-                    db.execute(
-                        "INSERT INTO meta VALUES ('base ' || ?, ?) ON CONFLICT DO NOTHING",
-                        (id_, record.base),
-                    )
+                    db.execute("UPDATE conversation SET base = ? WHERE id = ?", (record.base, id_))
                 (last,) = db.execute(
                     "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?",
                     (first_id(id_), last_id(id_)),
@@ -299,6 +298,13 @@ class SqliteTarget:
             db.execute("DELETE FROM server_invitation")
             for one in record.invitations:
                 admission.insert(db, one)
+
+    def put_retention(self, rules: Mapping[str, Rule]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM retention")
+            for scope, rule in rules.items():
+                retention.write_rule(db, scope, rule)
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

@@ -451,8 +451,10 @@ class ChatModel:
                 timeline.add_newer(page.entries, as_of=page.head, newer=page.newer)
             case "instead":
                 timeline.reset(page.entries, as_of=page.head, older=page.older, newer=page.newer)
-        if page.floor and not timeline.older:
-            timeline.note_hidden()
+        if not timeline.older and page.floor and page.floor >= page.base:
+            timeline.note_beginning("hidden")
+        elif not timeline.older and page.base and (timeline.first or page.base) >= page.base:
+            timeline.note_beginning("removed")  # unless it was loaded before it was removed
         return len(timeline) - before if seen is None else seen
 
     def mark_read(self, seq: int) -> None:

@@ -46,12 +46,13 @@ class TimelineEntry:
     """What is seen of one log entry, or of one message on its way there.
 
     `key` is unique in the timeline. It is the seq, or the `cid` of what has no seq yet, or for what
-    is in no log a name of its own. That is what has the `kind` ``presence`` (somebody came online)
-    or ``hidden``: what was written before is hidden from this person.
+    is in no log a name of its own. That is what has the `kind` ``presence`` (somebody came online),
+    ``hidden`` (what was written before is hidden from this person) or ``removed`` (it is no longer
+    kept).
     """
 
     key: str
-    kind: EntryKind | Literal["presence", "hidden"]
+    kind: EntryKind | Literal["presence", "hidden", "removed"]
     sender: str
     text: str
     ts: int

@@ -205,12 +205,12 @@ class Timeline:
             TimelineEntry(key=f"n{self._notices}", kind=kind, sender=sender, text=text, ts=ts)
         )
 
-    def note_hidden(self) -> None:
-        """Show a line at the top: earlier messages are hidden from this person."""
+    def note_beginning(self, kind: Literal["hidden", "removed"]) -> None:
+        """Show a line at the top: earlier messages are hidden from this person, or gone."""
         first = next(iter(self.entries), None)
-        if first is None or first.kind != "hidden":
+        if first is None or first.kind not in ("hidden", "removed"):
             ts = first.ts if first is not None else 0
-            entry = TimelineEntry(key="hidden", kind="hidden", sender="", text="", ts=ts)
+            entry = TimelineEntry(key=kind, kind=kind, sender="", text="", ts=ts)
             self.entries.insert(0, entry)
             self._changes.append(Prepended((entry,)))
 

@@ -113,6 +113,8 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} let those who join read messages from here on"
         case "hidden":
             text = "Messages before you joined are hidden"
+        case "removed":
+            text = "Earlier messages are no longer kept"
         case _:
             text = entry.text
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)

@@ -5,8 +5,8 @@
 -- where it matters whether they are in the room (else empty); and
 -- of how many entries only the messages of others are read that are not deleted (0: all are read).
 -- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room, their
--- floor, up to which nothing is read, the seqs of the records if some are left out, the seq up to which entries were looked at}: of
--- reactions, one after the other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The
+-- floor, up to which nothing is read, the seqs of the records if some are left out, the seq up to which entries were looked at,
+-- the base}: of reactions, one after the other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The
 -- error GONE: keys of the conversation have vanished.
 
 local NAMES = 10 -- enough to say who; the rest is a number
@@ -42,7 +42,7 @@ else
   first = math.max(first, last - limit + 1)
 end
 if first > last or limit < 1 then
-  return { epoch, seq, 0, {}, {}, is_inside, floor, {}, seq }
+  return { epoch, seq, 0, {}, {}, is_inside, floor, {}, seq, base }
 end
 local records = redis.call('LRANGE', log, first - 1 - base, last - 1 - base)
 
@@ -62,7 +62,7 @@ if skipped > 0 then
   end
   records = kept
   if #kept == 0 then
-    return { epoch, seq, 0, {}, {}, is_inside, floor, {}, last }
+    return { epoch, seq, 0, {}, {}, is_inside, floor, {}, last, base }
   end
 end
 
@@ -89,4 +89,4 @@ for _, one in ipairs(given) do
     reaction[#reaction + 1] = name
   end
 end
-return { epoch, seq, first, records, found, is_inside, floor, numbers, last }
+return { epoch, seq, first, records, found, is_inside, floor, numbers, last, base }

@@ -65,10 +65,11 @@ unread = unread - count_after(own, row[ROW.name], math.max(row[ROW.read], tonumb
 unread = math.max(0, math.min(unread, COUNTED))
 local named = 0
 if unread > 0 then
+  local number = math.max(row[ROW.read], tonumber(base or 0))
   for name, sign in pairs({
     [row[ROW.name]] = 1, [EVERYBODY] = 1, [EVERYBODY .. ' ' .. row[ROW.name]] = -1,
   }) do
-    named = named + sign * count_after(mentions, name, row[ROW.read])
+    named = named + sign * count_after(mentions, name, number)
   end
 end
 for _, one in ipairs({
