@@ -31,6 +31,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Appended
+from gochat.chat.retention import Rule
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
@@ -142,6 +143,7 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.mark_read("Eve", "#lobby", first + 3)
         await chat.mark_read("Mei", "#Garden", 3)
         await store.admission.set_mode("invite")
+        await store.retention.set_rule("private", Rule(days=30, entries=999))
         await store.admission.add(REVOKED)
         await store.admission.revoke(REVOKED.digest, TODAY)
         await store.set_level(person("Eve"), LOBBY_KEY, "none")
@@ -194,6 +196,7 @@ async def everything(url: str) -> dict[str, Any]:
         found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
         found["acts"] = await store.administration.audit(before=None, limit=9)
         found["admission"] = await store.admission.mode(), await store.admission.invitations()
+        found["retention"] = await store.retention.rules()
         found["said"] = [
             isinstance(said, Appended) and (said.entry.seq, said.entry.text)
             for said in (
@@ -789,6 +792,7 @@ PLANTED = {
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
     "an invitation": ("UPDATE server_invitation SET uses = uses + 1", "the invitations"),
     "a use of one": ("DELETE FROM server_invitation_use", "the invitations"),
+    "a rule of retention": ("UPDATE retention SET days = days + 1", "the rules"),
     "the mode": ("DELETE FROM meta WHERE key = 'registration'", "the invitations"),
     "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 10"),
 }

@@ -306,7 +306,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
         ("acts", source.audit(), copied.audit()),
         ("invitations", _admission(source), _admission(copied)),
-        ("retention rules", [list(source.retention().items())], [list(copied.retention().items())]),
+        ("rules", [list(source.retention().items())], [list(copied.retention().items())]),
     ):
         part = _summed(what, all_here)
         if part != _summed(what, all_there):
