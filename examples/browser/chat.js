@@ -220,6 +220,11 @@ function fold(entry, items, bySeq) {
   }
 }
 
+/** Whether the server found the person, or everybody, among whom a text mentions. */
+function namesMe(mentions, me) {
+  return mentions?.includes(me) || mentions?.includes("@room") || false;
+}
+
 function byCodePoint(a, b) {
   const one = [...a];
   const other = [...b];
@@ -495,7 +500,7 @@ class Chat {
     this.take(conversation, entry);
     if (conversation.last > last && !isMine && (entry.kind ?? "text") === "text") {
       conversation.unread++;
-      if (entry.mentions?.includes(this.me)) conversation.mentions++;
+      if (namesMe(entry.mentions, this.me)) conversation.mentions++;
     }
     if (isNew) this.catchUp(this.connection).catch(() => {}); // for its topic, and what is unread
   }
@@ -724,7 +729,7 @@ function drawItem(item, quote) {
   if (item.event) return element("li", "event", item.event);
   const isMine = item.from === undefined || item.from === chat.me;
   const made = element("li", isMine ? "own" : "");
-  if (item.mentions?.includes(chat.me)) made.classList.add("mention");
+  if (namesMe(item.mentions, chat.me)) made.classList.add("mention");
   const by = element("div", "by");
   by.append(element("bdi", "", item.from ?? chat.me));
   if (item.ts) {

@@ -157,6 +157,7 @@ STRINGS: Final[Mapping[str, Callable[[int], str]]] = {
     "words": _chain("ab "),
     "quotes": _chain('\\"'),
     "brackets": _chain("[{"),
+    "fence": lambda length: "```" + " " * length + "@",
     "mentions": _chain("@a "),
     "long mentions": _chain("@ب" + "٠" * 77 + " "),
     "mentions with marks": _chain("@a" + "\u0301\u0316" * 38 + " "),

@@ -351,6 +351,15 @@ async def test_private_message_mentions_nobody(world: World) -> None:
     assert draft.mentions == ()
 
 
+@pytest.mark.parametrize("text", ["here, take this", "room: hi", "room你好: hi", "HERE:"])
+async def test_only_a_written_at_sign_mentions_everybody(world: World, text: str) -> None:
+    await world.ask("Mei", CreateRoom(room="#den"))
+    [draft] = await world.draft("Mei", Send(to="#den", text=text))
+    assert draft.mentions == ()
+    [draft] = await world.draft("Mei", Send(to="#den", text=f"{text} @bob ＠room"))
+    assert draft.mentions == (EVERYBODY, "Bob")
+
+
 @pytest.mark.parametrize("text", ["@room", "look, @HERE!", "@bob @room"])
 async def test_operator_of_a_room_mentions_everybody(world: World, text: str) -> None:
     await world.ask("Mei", CreateRoom(room="#den"))

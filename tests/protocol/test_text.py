@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gochat.protocol.text import (
     MAX_TYPED_NAME,
+    UNSPACED,
     TextToken,
     TextTokenKind,
     mentions,
@@ -20,9 +21,10 @@ from gochat.protocol.text import (
     tokens,
 )
 
-CASES = json.loads(
+FILE = json.loads(
     (Path(__file__).parents[1] / "conformance" / "texts.json").read_text(encoding="utf-8")
-)["texts"]
+)
+CASES = FILE["texts"]
 #: Signs that mean something, and letters of scripts with and without spaces.
 SIGNS = st.lists(
     st.sampled_from(
@@ -51,6 +53,11 @@ def test_tokens_of_each_case(case: dict[str, Any]) -> None:
     assert [_described(text, token) for token in tokens(text)] == case["tokens"]
 
 
+def test_characters_of_scripts_without_spaces_are_those_of_the_file() -> None:
+    ranges = [(chr(int(number, 16)) for number in one.split("-")) for one in FILE["unspaced"]]
+    assert "[" + "".join(map("-".join, ranges)) + "]" == UNSPACED
+
+
 @given(st.one_of(st.text(), SIGNS))
 def test_tokens_of_any_text_are_in_order_and_do_not_overlap(text: str) -> None:
     end = 0
@@ -69,12 +76,15 @@ def test_tokens_of_any_text_are_in_order_and_do_not_overlap(text: str) -> None:
 @given(st.one_of(st.text(), SIGNS))
 def test_mentions_are_the_tokens_that_are_mentions(text: str) -> None:
     found = [token.value for token in tokens(text) if token.kind is TextTokenKind.MENTION]
-    assert [names[0] for names in mentions(text)] == found
+    assert [mention.names[0] for mention in mentions(text)] == found
 
 
 def test_a_word_that_is_too_long_for_a_name_is_not_a_mention() -> None:
     longest = "x" * MAX_TYPED_NAME
-    assert list(mentions(f"@{longest}")) == [(longest,)]
+    assert list(mentions(f"@{longest}")) == [((longest,), True)]
+    assert not list(mentions(f"@{longest}https://x.org"))
+    [(found, _)] = mentions(f"@{longest[1:]}好https://x.org")
+    assert found == (f"{longest[1:]}好", longest[1:])
     assert not list(mentions(f"@{longest}x"))
     assert not list(mentions(f"{longest}x: look"))
 

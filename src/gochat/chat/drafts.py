@@ -287,9 +287,10 @@ class Drafts:
 
     async def _mentioned(self, text: str) -> tuple[dict[NameKey, str], bool]:
         """Return the people whom a text names, and whether it names everybody."""
+        written = list(islice(mentions(text), _MAX_CANDIDATES))
         candidates = [
-            [who for name in readings if (who := names.possible_key(name))]
-            for readings in islice(mentions(text), _MAX_CANDIDATES)
+            [who for name in mention.names if (who := names.possible_key(name))]
+            for mention in written
         ]
         keys = dict.fromkeys(chain.from_iterable(candidates))
         found = await self._directory.people(keys) if keys else {}
@@ -298,7 +299,10 @@ class Drafts:
             for people in candidates
             if (first := next((who for who in people if who in found), None))
         }
-        everybody = any(not EVERYBODY_KEYS.isdisjoint(people) for people in candidates)
+        everybody = any(
+            mention.has_sign and not EVERYBODY_KEYS.isdisjoint(people)
+            for mention, people in zip(written, candidates, strict=True)
+        )
         return dict(islice(mentioned.items(), MAX_MENTIONS)), everybody
 
 

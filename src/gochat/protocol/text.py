@@ -48,11 +48,20 @@ class TextToken(NamedTuple):
 #: ``> ``, or ``>`` alone, up to five deep; but not the ``>>>`` of Python's prompt.
 _QUOTE: Final = re.compile(r"(?:> ){0,4}>{1,2}(?: |$)")
 #: A line that begins a block of code; its group is the language.
-FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
+FENCE: Final = re.compile(r" {0,3}```++\s*+([\w+#.-]{0,20}+)\s*+")
+
+
+class Mention(NamedTuple):
+    """What a mention may name, see `readings`, and whether an ``@`` is written before it."""
+
+    names: tuple[str, ...]
+    has_sign: bool
+
 
 #: In the `mentions` of a message, in the first place: everybody in the room.
 EVERYBODY: Final = "@room"
-#: By these, after an ``@``, a text mentions everybody, if the sender may do that.
+#: By these, after an ``@`` that is written, a text mentions everybody, if the sender may do that.
+#: Without one, as in "here, take this", they are words.
 EVERYBODY_NAMES: Final = ("room", "here")
 
 #: In code points, as typed: a letter may consist of several. A longer word is not a name.
@@ -77,6 +86,7 @@ _NOT_IN_URL: Final = (
     r"<>\"`⟨⟩␀-␡，。、；：！？（）《》「」『』【】“”‘’"
 )
 _URL: Final = re.compile(rf"(?:https?|gochats?)://[^{_NOT_IN_URL}]+", re.IGNORECASE)
+_SCHEME_AT_END: Final = re.compile(r"(?:https?|gochats?)$", re.IGNORECASE)
 _LABELLED: Final = re.compile(
     rf"\[([^\[\]\n]{{1,200}})\]\((https?://[^{_NOT_IN_URL}()]{{1,2000}})\)", re.IGNORECASE
 )
@@ -188,14 +198,19 @@ def readings(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def mentions(text: str) -> Iterator[tuple[str, ...]]:
-    """Yield the readings of each mention in a text, in order."""
+def mentions(text: str) -> Iterator[Mention]:
+    """Yield the mentions in a text, in order."""
     if "@" in text or "＠" in text:
         for token in tokens(text):
             if token.kind is TextTokenKind.MENTION:
-                yield readings(token.value)
+                yield Mention(readings(token.value), has_sign(token))
     elif (addressed := _addressed(text)) is not None:  # most texts: only their beginning can
-        yield readings(addressed.value)
+        yield Mention(readings(addressed.value), has_sign=False)
+
+
+def has_sign(mention: TextToken) -> bool:
+    """Say whether an ``@`` is written before the name: only then can it mention everybody."""
+    return mention.end - mention.start > len(mention.value)
 
 
 def is_mentioned(name: str, mentioned: Collection[str]) -> bool:
@@ -228,10 +243,14 @@ def _mention(line: str, start: int) -> TextToken | None:
 
 
 def _end_of_name(line: str, start: int) -> int:
-    """Return where the name at `start` ends, 0 if there is none."""
-    end = start
-    while end < len(line) and end - start <= MAX_TYPED_NAME and _is_of_name(line[end]):
+    """Return where the name at `start` ends, 0 if there is none: at the latest, at an address."""
+    end, longest = start, MAX_TYPED_NAME + len("gochats")
+    while end < len(line) and end - start <= longest and _is_of_name(line[end]):
         end += 1
+    if line.startswith("://", end):
+        scheme = _SCHEME_AT_END.search(line, start, end)
+        if scheme is not None and _url(line, scheme.start())[0] is not None:
+            end = scheme.start()
     if end - start > MAX_TYPED_NAME:
         return 0
     while end > start and line[end - 1] in _SIGNS:
@@ -268,6 +287,8 @@ def _labelled(line: str, start: int) -> TextToken | None:
     if found is None:
         return None
     label, address = found.groups()
+    if _trimmed(address).endswith("//"):
+        return None
     return TextToken(TextTokenKind.LINK, start, found.end(), address, label)
 
 

@@ -136,9 +136,9 @@ def text(chance: Random) -> None:
         end = token.end
         if token.kind is TextTokenKind.MENTION:
             assert given[token.start : token.end].lstrip("@＠") == token.value
-            found.append(tuple(readings(token.value)))
+            found.append(readings(token.value))
             assert all(name and token.value.startswith(name) for name in found[-1])
-    assert list(map(tuple, mentions(given))) == found
+    assert [mention.names for mention in mentions(given)] == found
 
 
 TARGETS: Final[dict[str, Callable[[Random], None]]] = {

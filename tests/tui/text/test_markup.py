@@ -72,6 +72,7 @@ def test_what_is_not_markup_stays_as_written(text: str) -> None:
 def test_mentions_of_everybody_are_drawn() -> None:
     document = parse("@room, @HERE and @mei", ("@room", "mei"))
     assert [part for part, _ in _spans(document)] == ["@room", "@HERE", "@mei"]
+    assert [part for part, _ in _spans(parse("here, @room", ("@room",)))] == ["@room"]
 
 
 @pytest.mark.parametrize(

@@ -320,8 +320,8 @@ class ScriptedChat:
             return ()
         known = {name.casefold(): name for name in self._known}
         found = (
-            next((known[name.casefold()] for name in readings if name.casefold() in known), None)
-            for readings in mentions_in(text)
+            next((known[n.casefold()] for n in mention.names if n.casefold() in known), None)
+            for mention in mentions_in(text)
         )
         return tuple(dict.fromkeys(filter(None, found)))
 

@@ -15,7 +15,14 @@ import unicodedata
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from gochat.protocol.text import TextToken, TextTokenKind, line_tokens, readings
+from gochat.protocol.text import (
+    EVERYBODY_NAMES,
+    TextToken,
+    TextTokenKind,
+    has_sign,
+    line_tokens,
+    readings,
+)
 from gochat.tui.text.document import Span
 
 _EMPHASIS_SIGNS: Final = re.compile(r"\*+|_+|~+")
@@ -133,7 +140,8 @@ class _LineParser:
 
     def _mention(self, token: TextToken) -> None:
         for name in readings(token.value):
-            if folded(name) in self._known:
+            key = folded(name)
+            if key in self._known and (has_sign(token) or key not in EVERYBODY_NAMES):
                 end = token.end - len(token.value) + len(name)
                 self._add(token.start, end, _Piece(self._line[token.start : end], "name"))
                 break
