@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -77,6 +78,19 @@ def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert out.splitlines()[-1].split() == ["next", "3"] or "next  3" in out
         _, out, _ = admin("audit", "--before", "2")
         assert "new colleague" in out
+
+        file = tmp_path / "lobby.jsonl"
+        code, out, err = admin("export", "room", "#lobby", "-o", str(file))
+        assert (code, out.split(), err) == (0, ["file", str(file), "records", "2"], "")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        before = file.read_bytes()
+        assert [json.loads(line)["type"] for line in before.splitlines()] == ["export", "room"]
+        assert admin("export", "room", "#lobby", "-o", str(file))[0] == USAGE
+        assert file.read_bytes() == before
+        assert admin("export", "room", "#none", "-o", str(tmp_path / "none"))[0] == USAGE
+        assert not (tmp_path / "none").exists()
+        code, out, _ = admin("export", "account", "mei", "--output", "-")
+        assert [json.loads(line)["type"] for line in out.splitlines()][:2] == ["export", "account"]
 
         code, out, err = admin("account", "show", "nobody")
         assert (code, out, err) == (

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from gochat.chat.account import Account
+from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 
 #: The newest entries of the audit log that are kept. With an act every five minutes, day and night,
@@ -47,6 +48,18 @@ class Administration(Protocol):
         generation, no token of an earlier one is valid from then on, whenever it is added, and the
         addresses that the account has logged in from are forgotten.
         """
+        ...
+
+    async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
+        """Return some of all conversations, each with the cursor that continues after it.
+
+        `after` is such a cursor, empty at first; there are no more when it returns none. One that
+        is created meanwhile may be missing.
+        """
+        ...
+
+    async def addresses(self, person: NameKey) -> list[tuple[str, int]]:
+        """Return the addresses that a person has logged in from, each with the last time."""
         ...
 
     async def record(self, entry: AuditEntry) -> int:

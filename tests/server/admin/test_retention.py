@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 from admin_peer import AdminPeer, administered, needs_linux
-from patience import PATIENCE
+from patience import eventually
 from peers import RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
@@ -56,14 +55,12 @@ async def test_room_keeps_what_its_rule_says(place: tuple[RunningServer, AdminPe
         shown = await admin.ask("retention set", "space", scope="#den", entries=10)
         assert shown == {"rules": [{"scope": "#den", "days": 0, "entries": 10}]}
 
-        async def newest() -> HistoryPage:
-            return await mei.ask(History(conv="#Den", limit=50), HistoryPage)
+        async def shortened() -> HistoryPage | None:
+            page = await mei.ask(History(conv="#Den", limit=50), HistoryPage)
+            return page if page.base == 51 else None
 
-        page = await newest()
-        with trio.fail_after(PATIENCE):
-            while page.base < 51:
-                await trio.sleep(0.01)
-                page = await newest()
+        page = await eventually(shortened)
+        assert page is not None
         assert [entry.seq for entry in page.entries] == list(range(52, 62))
         assert (page.older, page.head) == (False, 61)
         before = await mei.ask(History(conv="#Den", before=52), HistoryPage)

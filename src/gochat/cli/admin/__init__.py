@@ -16,12 +16,12 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from gochat.cli.admin import connection, offline, output
+from gochat.cli.admin import connection, exporting, offline, output
 from gochat.errors import NOT_NOW, ConfigError
-from gochat.server.admin.command import SECRET, Command
+from gochat.server.admin.command import HIDDEN, SECRET, Command
 from gochat.server.admin.commands import COMMANDS
 from gochat.server.admin.place import socket_path
-from gochat.server.admin.wire import Request
+from gochat.server.admin.wire import Reply, Request
 
 #: What the words are about that several commands begin with.
 GROUPS: Final[Mapping[str, str]] = {
@@ -32,6 +32,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "registration": "who may register",
     "retention": "for how long, and how many, entries are kept",
     "room": "rooms without an operator",
+    "export": "what the server has of a room or a person, as a file",
 }
 #: Codes of errors that may pass.
 _MAY_PASS: Final = frozenset(NOT_NOW)
@@ -51,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         for field in _fields(command):
             field.add_to(its)
+        if command.exports:
+            its.add_argument(
+                "-o",
+                "--output",
+                metavar="FILE",
+                type=Path,
+                required=True,
+                help="the file to write, which must not exist; - is standard output",
+            )
         if command.acts:
             its.add_argument("--reason", default="", help="why, for the audit log")
         _add_common(its)
@@ -91,10 +101,21 @@ def _send(args: argparse.Namespace) -> int:
     arguments = {
         field.name: value for field in _fields(command) if (value := field.value(args)) is not None
     }
-    request = Request(
-        command=args.admin_command, arguments=arguments, reason=getattr(args, "reason", "")
-    )
-    reply = connection.ask(_socket(args), request)
+    socket = _socket(args)
+
+    def ask(cursor: str = "") -> Reply:
+        more = {"cursor": cursor} if cursor else {}
+        request = Request(
+            command=args.admin_command,
+            arguments=arguments | more,
+            reason=getattr(args, "reason", ""),
+        )
+        return connection.ask(socket, request)
+
+    is_on_stdout = command.exports and str(args.output) == "-"
+    reply = exporting.export(ask, args.output) if command.exports else ask()
+    if reply.ok and is_on_stdout:
+        return 0
     if args.json:
         print(json.dumps(msgspec.to_builtins(reply)))
     elif reply.ok:
@@ -170,7 +191,8 @@ def _fields(command: Command) -> Iterator[_Field]:
     struct: type[Struct] = command.arguments
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
-        yield _Field(field.name, hints[field.name], field.default)
+        if not any(getattr(one, "extra", None) == HIDDEN for one in get_args(hints[field.name])):
+            yield _Field(field.name, hints[field.name], field.default)
 
 
 def _sentence(text: str) -> str:

@@ -32,6 +32,8 @@ log = structlog.stdlib.get_logger()
 TIMES: Final = frozenset({"at", "created", "seen", "expires"})
 #: The `extra` of a field that no list of processes should show.
 SECRET: Final = {"secret": True}
+#: The `extra` of a field that the command line does not have.
+HIDDEN: Final = {"hidden": True}
 
 
 class Arguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +86,9 @@ Handler: TypeAlias = Callable[[Call, Any], Awaitable[Struct]]
 class Command(NamedTuple):
     """A row of the table: arguments, the least role that may send it, handler, and its summary.
 
-    `acts`: it changes something, takes a reason, and records it (:meth:`Call.record`).
+    `acts`: it takes a reason, and records what it does (:meth:`Call.record`). `exports`: its
+    result is a page of `records`, which the command line writes to a file, page after page
+    (:mod:`gochat.server.admin.export`).
     """
 
     arguments: type[Arguments]
@@ -92,3 +96,4 @@ class Command(NamedTuple):
     handle: Handler
     summary: str
     acts: bool = False
+    exports: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gochat.server.admin import accounts, audit, changes, registration, retention, rooms
+from gochat.server.admin import accounts, audit, changes, export, registration, retention, rooms
 from gochat.server.admin.command import Command
 
 #: By their names, in the order of the help.
@@ -15,5 +15,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **registration.COMMANDS,
     **rooms.COMMANDS,
     **retention.COMMANDS,
+    **export.COMMANDS,
     **audit.COMMANDS,
 }

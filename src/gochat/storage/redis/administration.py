@@ -9,7 +9,9 @@ from heapq import merge
 
 from gochat.chat.account import Account
 from gochat.chat.administration import AUDIT_KEPT, AuditEntry
+from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.audit import decode_audit, pack
 from gochat.storage.redis.keys import Keys
@@ -39,6 +41,29 @@ class AdministrationOperations:
         keys = [NameKey(key.decode()) for key in merge(*pages)]
         found = yield from self._people.accounts(keys[:limit])
         return [account for account in found if account is not None], len(keys) > limit
+
+    def conversations(self, after: str) -> Operation[list[tuple[ConversationKey, str]]]:
+        """List those of the first partition that has more."""
+        first, _, last = (after or "0:").partition(":")
+        for partition in range(int(first), self._keys.partitions):
+            (names,) = yield [
+                RedisCommand(partition, ("SMEMBERS", self._keys.common(partition, "convs")))
+            ]
+            found = sorted(key for name in names if (key := name.decode()) > last)
+            if found:
+                return [(ConversationKey(key), f"{partition}:{key}") for key in found]
+            last = ""
+        return []
+
+    def addresses(self, person: NameKey) -> Operation[list[tuple[str, int]]]:
+        key = self._keys.person(person, key_kinds.ADDRESSES)
+        partition = self._keys.partition(person)
+        (flat,) = yield [RedisCommand(partition, ("ZRANGE", key, 0, -1, "WITHSCORES"))]
+        found = [
+            (address.decode(), int(float(at)))
+            for address, at in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        return sorted(found, key=lambda one: (-one[1], one[0]))
 
     def record(self, entry: AuditEntry) -> Operation[int]:
         (id_,) = yield [call(0, scripts.AUDIT, (self._keys.audit,), pack(entry), AUDIT_KEPT)]
@@ -82,6 +107,12 @@ class RedisAdministration:
 
     async def change_account(self, before: Account, after: Account) -> bool:
         return await self._writer.carry_out(self._people.change_account(before, after))
+
+    async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
+        return await self._reader().carry_out(self._operations.conversations(after))
+
+    async def addresses(self, person: NameKey) -> list[tuple[str, int]]:
+        return await self._reader().carry_out(self._operations.addresses(person))
 
     async def record(self, entry: AuditEntry) -> int:
         return await self._writer.carry_out(self._operations.record(entry))

@@ -7,10 +7,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from gochat.chat.account import Account
 from gochat.chat.administration import AuditEntry
+from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.storage.sqlite import accounts, audit
 from gochat.storage.sqlite.log import Log
@@ -18,6 +19,9 @@ from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
+
+#: Conversations listed at once.
+PIECE: Final = 500
 
 
 class Read(Protocol):
@@ -40,6 +44,25 @@ class SqliteAdministration:
 
     async def change_account(self, before: Account, after: Account) -> bool:
         return await self._writer.write(partial(accounts.change, self._log, before, after))
+
+    async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
+        return await self._ask(
+            lambda db: [
+                (ConversationKey(key), str(id_))
+                for id_, key in db.execute(
+                    "SELECT id, key FROM conversation WHERE id > ? ORDER BY id LIMIT ?",
+                    (int(after or 0), PIECE),
+                )
+            ]
+        )
+
+    async def addresses(self, person: NameKey) -> list[tuple[str, int]]:
+        return await self._ask(
+            lambda db: db.execute(
+                "SELECT address, at FROM login WHERE account = ? ORDER BY at DESC, address",
+                (person,),
+            ).fetchall()
+        )
 
     async def record(self, entry: AuditEntry) -> int:
         return await self._writer.write(partial(audit.record, self._log, entry))
