@@ -35,6 +35,7 @@ from gochat.client import (
     open_client,
 )
 from gochat.client.options import InternalOptions
+from gochat.client.outbox import RECENT_SECONDS
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -310,6 +311,49 @@ async def test_new_history_is_noticed_from_an_own_entry() -> None:
         await first.sent()
         reset = await events.next_of(Reset)
         assert reset.entries == (seen(entry),)
+
+
+async def test_nothing_goes_before_what_a_new_history_may_lack() -> None:
+    """What was acknowledged before comes first, though it is known to be lost only later."""
+    async with logged_in() as (_, client, peer):
+        old = client.send("#lobby", "old")
+        await peer.take("old", 1)
+        await old.sent()
+        await peer.send(said(1, epoch="e2"))
+        request = await peer.expect(wire.History)
+        new, other = client.send("#lobby", "new"), client.send("@bob", "other")
+        await peer.take("other", 1)
+        await other.sent()
+        page = wire.HistoryPage(conv="#lobby", epoch="e2", head=1, entries=(said(1, epoch="e2"),))
+        await peer.reply(request, page)
+        await peer.take("old", 2, epoch="e2")
+        await peer.take("new", 3, epoch="e2")
+        await new.sent()
+
+
+async def test_messages_lost_with_their_room_are_resent_whenever_it_is_there_again() -> None:
+    clock = FakeClock()
+    options = InternalOptions(
+        clock=clock, heartbeat_interval=1e6, gap_grace=0.0, random=lambda: 0.0
+    )
+    async with opened(options) as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome(conversations=(lobby(0), lobby(0, conv="#kitchen")))
+        lost = client.send("#kitchen", "lost")
+        await peer.take("lost", 1)
+        await lost.sent()
+        await peer.cut()
+        peer = await server.accept()
+        await peer.welcome(conversations=(lobby(0, "e2", reset=True),), gone=("#kitchen",))
+        clock.advance(10 * RECENT_SECONDS)  # until it is found and joined again
+        join = said(1, "", kind="join", to="#kitchen", epoch="e2", from_="mei")
+        await peer.send(join)
+        request = await peer.expect(wire.History)
+        page = wire.HistoryPage(conv="#kitchen", epoch="e2", head=1, entries=(join,))
+        await peer.reply(request, page)
+        await peer.take("lost", 2, epoch="e2")
+        await lost.sent()
 
 
 async def test_waiting_messages_are_sent_after_a_restart(tmp_path: Path) -> None:

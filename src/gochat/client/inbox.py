@@ -91,6 +91,11 @@ class Inbox:
             have.append(position)
         return Sync(after=self._after, have=tuple(have), limit=limit if self._has_synced else 0)
 
+    @property
+    def has_pages_to_come(self) -> bool:
+        """Whether what was missed is being asked for."""
+        return self._after is not None
+
     def synced(self, request: Sync, page: Synced) -> list[Message | Reset]:
         """Take in a page, and return what can be shown now."""
         if page.next is not None and page.next <= request.after:
@@ -157,7 +162,7 @@ class Inbox:
 
     def wants(self) -> dict[str, Want]:
         """Return what must be fetched, by conversation; nothing while there are pages to come."""
-        if self._after is not None:
+        if self.has_pages_to_come:
             return {}
         return {
             conv: want for conv in self._behind if (want := self._timelines[conv].want) is not None

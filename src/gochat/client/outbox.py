@@ -61,6 +61,11 @@ class Outbox:
         self._calls: dict[str | None, Call] = {}  # by cid, in order
         self._pipeline = Pipeline()
         self._recent: deque[tuple[float, Outgoing]] = deque(maxlen=MAX_RECENT)
+        #: Conversations that the server may have lost, and until when they were known to be there.
+        self._gone: dict[str, float] = {}
+        #: The keys of conversations that turn out to have a new log. What waits is not sent there
+        #: until it is known what else must be sent again, before it.
+        self.unsure = set[str]()
         self._indexes = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
         self._pause = 0.0
@@ -139,6 +144,8 @@ class Outbox:
         now = self._clock.now()
         if any(outgoing.sender != sender for _, outgoing in self._recent):
             self._recent.clear()
+            self._gone.clear()
+        self.unsure = set()
         burst = self._max_debt = float(max(limits.burst, 1))
         has_rate = limits.per_second > 0
         self._bucket = TokenBucket(burst, limits.per_second, now) if has_rate else None
@@ -165,9 +172,11 @@ class Outbox:
         for write in self._queue(sender):
             if write.cid in in_flight:
                 continue
-            key = conversation_key(write.conversation) if is_early or held or self._pauses else ""
+            is_keyed = is_early or held or self._pauses or self.unsure
+            key = conversation_key(write.conversation) if is_keyed else ""
             is_message = isinstance(write, Outgoing)
-            if key in held or (is_message and (is_early or now < self._pauses.get(key, 0))):
+            is_held = is_early or key in self.unsure or now < self._pauses.get(key, 0)
+            if key in held or (is_message and is_held):
                 held.add(key)
                 continue
             self._spend(now)
@@ -183,7 +192,7 @@ class Outbox:
         starts = [
             self._pauses.get(_key(outgoing), now) if self._pauses else now
             for outgoing in self._pending(sender)
-            if outgoing.cid not in in_flight
+            if outgoing.cid not in in_flight and not (self.unsure and _key(outgoing) in self.unsure)
         ]
         if not starts:
             return None
@@ -275,6 +284,16 @@ class Outbox:
         if call is not None:
             call.end(outcome)
 
+    def note_gone(self, conv: str, since: float) -> None:
+        """Note that the server doesn't have `conv`, which was there until `since`.
+
+        If it comes back with a new log, its messages that were recent at that time are sent again,
+        however long that takes.
+        """
+        key = conversation_key(conv)
+        if any(_key(outgoing) == key for _, outgoing in self._recent):
+            self._gone.setdefault(key, since)
+
     def lost_by_server(
         self, conv: str, epoch: str, kept: Sequence[Message], since: float
     ) -> list[Outgoing]:
@@ -286,11 +305,13 @@ class Outbox:
         """
         cids = {entry.cid for entry in kept}
         head = kept[-1].seq if kept else 0
+        key = conversation_key(conv)
+        since = min(since, self._gone.pop(key, since))
         again = [
             outgoing
             for acknowledged, outgoing in self._recent
             if acknowledged >= since - RECENT_SECONDS
-            and conversation_key(outgoing.conversation) == conversation_key(conv)
+            and _key(outgoing) == key
             and outgoing.sent_as is not None
             and (outgoing.sent_as.epoch != epoch or outgoing.sent_as.seq > head)
             and outgoing.cid not in cids

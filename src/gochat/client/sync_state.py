@@ -29,7 +29,7 @@ from gochat.client.events import (
 )
 from gochat.client.inbox import Inbox
 from gochat.client.options import Clock
-from gochat.client.outbox import Outbox
+from gochat.client.outbox import Outbox, conversation_key
 from gochat.client.outgoing import Outgoing
 from gochat.errors import ChatError
 from gochat.protocol import messages as wire
@@ -119,6 +119,8 @@ class SyncState:
         """Take in a page of what was missed."""
         if not request.after:
             self._invitations = page.invitations
+        for conv in page.gone:
+            self.outbox.note_gone(conv, self._good)
         self.show(self.inbox.synced(request, page))
 
     def caught_up(self, people: Iterable[Person]) -> None:
@@ -159,8 +161,18 @@ class SyncState:
                 entries = tuple(to_entry(entry, self.name) for entry in event.entries)
                 self.buffer.put([Reset(event.conv, event.epoch, entries)])
                 self._send_again(event)
-        if self.inbox.wants():
+        wants = self.inbox.wants()
+        if wants:
             self.gap_found.set()
+        if not self.inbox.has_pages_to_come:
+            new = {
+                conversation_key(c)
+                for c, want in wants.items()
+                if isinstance(want, timeline.Newest)
+            }
+            if new != self.outbox.unsure:
+                self.outbox.unsure = new
+                self.outbox_changed.set()
 
     def _settle(self, entries: Iterable[Message]) -> None:
         """Acknowledge this person's messages that turn out to be in the log.
@@ -187,10 +199,14 @@ class SyncState:
         self.outbox_changed.set()
 
     def _send_again(self, event: timeline.Reset) -> None:
-        since = self._clock.now() if self._good_until is None else self._good_until
-        again = self.outbox.lost_by_server(event.conv, event.epoch, event.entries, since)
+        again = self.outbox.lost_by_server(event.conv, event.epoch, event.entries, self._good)
         self.buffer.put(OutgoingChanged(outgoing) for outgoing in again)
         self.outbox_changed.set()
+
+    @property
+    def _good(self) -> float:
+        """When a connection was last good."""
+        return self._clock.now() if self._good_until is None else self._good_until
 
     def _begin(self, reply: wire.LoggedIn) -> None:
         self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pilots import OpenApp, settle
 from rich.color import ColorSystem
@@ -54,9 +54,9 @@ class Terminal:
                 case "23" | "24" | "27":
                     self._style[code[1]] = ""
                 case "39" | "49":
-                    self._style[code[0]] = ""
+                    self._style[code[0] + "x"] = ""  # "3" and "4" are attributes
                 case _ if code[0] in "34" and len(code) > 1:
-                    self._style[code[0]] = code
+                    self._style[code[0] + "x"] = code
                 case _:
                     self._style[code] = code
 
@@ -92,6 +92,7 @@ def _padded(segments: Sequence[Segment]) -> list[Segment]:
 
 
 @given(st.lists(st.tuples(st.integers(0, HEIGHT - 1), _ROW), max_size=8))
+@example([(0, _padded([Segment("a", _STYLES[4]), Segment("a", _STYLES[2])]))])
 def test_what_is_shown_is_what_was_drawn(updates: list[tuple[int, list[Segment]]]) -> None:
     terminal, writer = Terminal(), ScreenWriter(WIDTH, HEIGHT, ColorSystem.TRUECOLOR)
     for y, row in updates:
