@@ -45,9 +45,10 @@ class TokenBucket:
 
     def wait(self, now: float) -> float:
         """Return the seconds until there is a token, and take none."""
-        elapsed = now - self._updated
-        self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
-        self._updated = now
+        if now != self._updated:
+            elapsed = now - self._updated
+            self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
+            self._updated = now
         if self._tokens >= 1 - ROUNDING:
             return 0.0
         return (1 - self._tokens) / self._per_second

@@ -94,6 +94,8 @@ def known(shown: str) -> NameKey:
 
     Never raises: messages stay readable if a later rule would refuse their sender's name.
     """
+    if shown.isascii():
+        return NameKey(shown.lower())
     lower = unicodedata.normalize("NFC", shown.lower())
     return NameKey(lower.replace("i\u0307", "i").replace("j\u0307", "j"))
 
@@ -124,6 +126,8 @@ def _normal_form(name: str) -> str:
 
     NFC sorts marks in quadratic time, so `name` must have at most MAX_TYPED characters.
     """
+    if name.isascii():
+        return name
     return unicodedata.normalize("NFC", str(_PRESERVED.width_mapping_rule(name)))
 
 

@@ -153,16 +153,20 @@ class Log:
         # needed.
         try:
             conversation = self._directory.conversation(draft.conversation)
-            if draft.cid is not None:
-                known = conversation
-                id_, shape = (known.id, known.shape) if known is not None else (None, None)
-                earlier = find_by_cid(self.db, draft, id_, shape, has_dropped=self.has_dropped_cids)
-                if earlier is not None:
-                    return earlier
+            # Most messages change nothing but the log, which itself refuses a `cid` that it has.
+            is_plain = (
+                draft.kind == "text"
+                and not self.has_dropped_cids
+                and conversation is not None
+                and (conversation.has_people or not conversations.is_private(conversation.key))
+            )
+            if not is_plain and (earlier := self._earlier(draft, conversation)) is not None:
+                return earlier
             if draft.facts is not None and not facts.hold(
                 self.db, draft.facts, draft, conversation, self._now
             ):
-                return FactsChanged()
+                earlier = self._earlier(draft, conversation) if is_plain else None
+                return FactsChanged() if earlier is None else earlier
             for person in (draft.sender_key, draft.subject, *draft.mentioned):
                 if person is not None:
                     self._directory.name(person)
@@ -177,6 +181,17 @@ class Log:
                     return self._append_to_room(draft, conversation)
         except ChatError as error:
             return error
+
+    def _earlier(self, draft: Draft, conversation: KnownConversation | None) -> Appended | None:
+        """Return the entry that its sender has appended with this `cid` before.
+
+        Raises:
+            ChatError: ``cid_conflict``: that is another one.
+        """
+        if draft.cid is None:
+            return None
+        id_, shape = (None, None) if conversation is None else (conversation.id, conversation.shape)
+        return find_by_cid(self.db, draft, id_, shape, has_dropped=self.has_dropped_cids)
 
     def _append_text(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
         if conversation is None:
@@ -200,6 +215,8 @@ class Log:
             conversation.has_people = True
         draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
+        if appended.dup:
+            return appended
         entry = first_id(conversation.id) + conversation.seq
         self._indexer.append(self.position, entry, len(draft.text))
         if conversation.modes.slow:
@@ -302,20 +319,20 @@ class Log:
     # -- parts ----------------------------------------------------------------------------------
 
     def _insert(self, draft: Draft, conversation: KnownConversation) -> Appended:
-        conversation.seq += 1
+        """Insert an entry; or return the one with the same `cid`, if that was not looked for."""
         ahead = conversation.ts - self._now
         if ahead > MAX_AHEAD:
             self._clock_warnings.note(ahead)
         if not 0 <= ahead <= MAX_AHEAD:
             conversation.ts = self._now
-        self.position += 1
         mentions = draft.mentions if draft.kind in ("text", "edit") else ()
-        self.db.execute(
+        inserted = self.db.execute(
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions,"
-            " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (sender, cid) WHERE cid IS NOT NULL DO NOTHING",
             (
-                first_id(conversation.id) + conversation.seq,
-                self.position,
+                first_id(conversation.id) + conversation.seq + 1,
+                self.position + 1,
                 conversation.ts,
                 draft.sender_key,
                 draft.kind,
@@ -326,6 +343,12 @@ class Log:
                 draft.extra or None,
             ),
         )
+        if not inserted.rowcount:
+            earlier = self._earlier(draft, conversation)
+            assert earlier is not None
+            return earlier
+        conversation.seq += 1
+        self.position += 1
         entry = Message(
             to=conversation.shape.to(draft.sender_key),
             epoch=self._epoch,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from gochat.storage.common.matching import SearchWords, loose
@@ -24,6 +25,9 @@ GRAM: Final = 3
 #: Tokens looked up for one word; scanning the candidates left by then is cheaper than more.
 MAX_GRAMS: Final = 12
 
+#: Characters of the longest word whose tokens are kept, so that the cache takes 8 MB at most.
+_MAX_CACHED: Final = 24
+
 # FTS5's ascii tokenizer treats all ASCII characters except letters and digits as separators, and no
 # others. So signs are mapped to the private use area.
 _SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isalnum()}
@@ -31,12 +35,17 @@ _SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isa
 
 def grams(text: str) -> str:
     """Return the tokens of a text, separated by spaces, as the index stores them."""
-    tokens = set()
+    tokens: set[str] = set()
     for word in loose(text).split():
-        shown = word if word.isalnum() else word.translate(_SIGNS)
-        for start in range(len(shown)):
-            tokens.add(shown[start : start + GRAM])
+        tokens.update(_tokens(word) if len(word) <= _MAX_CACHED else _tokens.__wrapped__(word))
     return " ".join(tokens)
+
+
+@lru_cache(maxsize=4096)
+def _tokens(word: str) -> frozenset[str]:
+    """Return the tokens of a word. People use the same words again and again."""
+    shown = word if word.isalnum() else word.translate(_SIGNS)
+    return frozenset([shown[start : start + GRAM] for start in range(len(shown))])
 
 
 class IndexedWords(SearchWords):
