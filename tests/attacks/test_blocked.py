@@ -152,7 +152,8 @@ async def test_block_that_changes_nothing_is_not_published(
     await told(Blocked, mei)
     for request in (Block(name="bob"), Unblock(name="mei2")):
         await mei.ask(request, Payload)
-    assert await refusal(mei, Block(name="mei")) == ("bad_request", {"rule": "oneself"})
+    for request in (Block(name="mei"), Unblock(name="mei")):
+        assert await refusal(mei, request) == ("bad_request", {"rule": "oneself"})
     assert await refusal(mei, Block(name="nobody")) == ("unknown_person", {"name": "nobody"})
     await mei.ask(Blocks(), BlockList)
     assert sum(isinstance(one, Blocked) for one in mei.received) == 1

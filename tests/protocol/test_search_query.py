@@ -13,6 +13,8 @@ from gochat.protocol.search_query import SearchQuery, parse
         ("tea  time", SearchQuery(("tea", "time"))),
         ('"good morning" tea', SearchQuery(("good morning", "tea"))),
         ('from:mei tea IN:#garden "a b"', SearchQuery(("tea", "a b"), "mei", "#garden")),
+        ("in:garden", SearchQuery(place="#garden")),
+        ("in:@mei tea", SearchQuery(("tea",), place="@mei")),
         ("from:mei from:@bob", SearchQuery((), "@bob")),
         ('5" pipe', SearchQuery(('5"', "pipe"))),
         ('say"good morning"now', SearchQuery(("say", "good morning", "now"))),

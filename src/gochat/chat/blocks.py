@@ -55,7 +55,7 @@ class Blocks:
         if key == who.key:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
-                "you can't block yourself",
+                f"you can't {'block' if on else 'unblock'} yourself",
                 field="name",
                 details={"rule": "oneself"},
             )

@@ -195,10 +195,10 @@ class RoomDrafts(RoomAccess):
         """Set the topic, which may be empty."""
         _check_topic(request.topic)
         room, facts = await self._operated(who, request.room, to="set the topic", or_lobby=True)
-        if request.topic == room.topic:
-            return []
         if (refused := room.refusal("topic", "room")) is not None:
             raise refused
+        if request.topic == room.topic:
+            return []
         facts = replace(facts, topic=room.topic, is_open=True)
         return [draft_of(request, who, Destination.of(room), facts)]
 

@@ -391,8 +391,11 @@ class Store(Protocol):
         """
         ...
 
-    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        """Set what the person is notified of, if the conversation is one of theirs."""
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
+        """Set what the person is notified of, and return whether the conversation is one of theirs.
+
+        If it is not, as a private one without entries, nothing is kept.
+        """
         ...
 
     # -- blocks ---------------------------------------------------------------------------------

@@ -147,7 +147,9 @@ def decode_sends(data: bytes, max_frame_size: int, most: int) -> list[tuple[Send
 def _malformed(what: str, error: Exception, data: bytes | None = None) -> MalformedMessage:
     """Return the error for an invalid envelope, or for the payload `data` of the type `what`."""
     path = _path(str(error))
-    fault = "JSON object" if path is None else f"{path}: it is missing, or not of its type"
+    fault = "JSON object"
+    if path is not None:
+        fault = f"{path}: it is missing, not of its type, or out of its bounds"
     return MalformedMessage(
         f"{what} has no valid {fault}",
         request_id=None if data is None else _request_id(data),

@@ -26,7 +26,8 @@ class SearchQuery:
     """A query, taken apart.
 
     `terms` are the words and phrases as they were written; `sender` is a name, or ``me``, and
-    `place` an address, both without their meaning being known. Of several the last one counts.
+    `place` an address, both without their meaning being known. Without a sign it is that of a room.
+    Of several the last one counts.
     """
 
     terms: tuple[str, ...] = ()
@@ -45,4 +46,7 @@ def parse(query: str) -> SearchQuery:
             named[part["key"].lower()] = part["value"]
         else:
             terms.append(part[0])
-    return SearchQuery(tuple(terms), named.get("from"), named.get("in"))
+    place = named.get("in")
+    if place is not None and place[0] not in "#@":
+        place = f"#{place}"
+    return SearchQuery(tuple(terms), named.get("from"), place)

@@ -129,5 +129,6 @@ async def refuse(stream: trio.abc.Stream, code: ErrorCode, *, encrypted: bool) -
                 retry_after=10.0,
             )
         with trio.move_on_after(0.1), contextlib.suppress(trio.BrokenResourceError):
-            await stream.send_all(encode(Error(code=code, text=bye.text)) + encode(bye))
+            error = Error(code=code, text=bye.text, retry_after=bye.retry_after)
+            await stream.send_all(encode(error) + encode(bye))
     await trio.aclose_forcefully(stream)

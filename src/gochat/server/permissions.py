@@ -2,7 +2,7 @@
 
 Denied by default: a request that names a conversation does so in one of :data:`PLACES`, by which a
 token limited to rooms is judged. Of the others such a token may send those that need no scope, and
-:data:`FILTERED`, whose replies leave out what it may not see.
+:data:`FILTERED`, whose handlers leave out or refuse what it may not see.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Final
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.chat.scopes import Scope
-from gochat.protocol.messages import Request, Sync
+from gochat.protocol.messages import Request, Search, Sync
 
 #: Fields that name a conversation.
 PLACES: Final = ("to", "conv", "room")
-#: Requests about all conversations.
-FILTERED: Final = frozenset({Sync})
+#: Requests about all conversations, and those whose handler asks the grant: the text of a search
+#: may name the conversation.
+FILTERED: Final = frozenset({Search, Sync})
 
 
 def require_permission(grant: Grant, own: NameKey, request: Request, scope: Scope | None) -> None:

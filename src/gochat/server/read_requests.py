@@ -105,17 +105,18 @@ class ReadRequests:
     ) -> None:
         """Reply with the messages that contain the words, and are of whom the query names."""
         query = search_query.parse(request.query)
+        place, field = query.place, "query"
+        if place is None:
+            place, field = request.conv, "conv"
+        session.grant.require_conversation(place, who.key, field)
         if not query.terms and query.sender is None:
             raise ChatError(
                 ErrorCode.TEXT_EMPTY, "the search is empty: give a word to look for", field="query"
             )
         sender = None if query.sender is None else _sender(query.sender, who.key)
         key = None
-        if (place := _place(query.place)) is not None:
-            session.grant.require_conversation(place, who.key, "query")
-            key = (await self._services.drafts.address(who, person.rooms, place, "query")).key
-        elif request.conv is not None:
-            key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
+        if place is not None:
+            key = (await self._services.drafts.address(who, person.rooms, place, field)).key
         find = partial(
             self._services.store.search, who.key, query.terms,
             sender=sender, conversation=key, cursor=request.cursor or None,
@@ -135,12 +136,21 @@ class ReadRequests:
     ) -> None:
         """Move the person's read marker, and set which messages notify them."""
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        store, is_changed = self._services.store, False
+        store, is_changed = self._services.store, request.level is not None
+        if request.level is not None and not await store.set_level(
+            who.key, address.key, request.level
+        ):
+            if conversations.is_private(address.key):
+                raise ChatError(
+                    ErrorCode.BAD_REQUEST,
+                    f"nothing has been written yet with {address.shown[1:]}: "
+                    "choose the level after that",
+                    field="level",
+                    details={"rule": "empty"},
+                )
+            raise not_inside(address.shown, "conv")  # they have left it since
         if request.read is not None:
-            is_changed = await store.mark_read(who.key, address.key, request.read)
-        if request.level is not None:
-            await store.set_level(who.key, address.key, request.level)
-            is_changed = True
+            is_changed |= await store.mark_read(who.key, address.key, request.read)
         if is_changed:
             await self._services.markers.publish(who.key, address.key)
         session.reply(Ok(request_id=request.request_id))
@@ -206,11 +216,6 @@ def _sender(name: str, own: NameKey) -> NameKey:
     if name.lower() == "me":
         return own
     return conversations.peer(conversations.key(f"@{name.removeprefix('@')}", own, "query"), own)
-
-
-def _place(address: str | None) -> str | None:
-    """Return the conversation that ``in:`` names: a room, where it has no sign."""
-    return address if address is None or address[0] in "#@" else f"#{address}"
 
 
 def fold_cursor(after: str) -> str:

@@ -135,15 +135,13 @@ class Synchroniser:
     ) -> set[str]:
         """Return the addresses of positions in conversations that are not the person's."""
         others = have.keys() - {summary.key for summary in found}
+        if (rooms := session.grant.rooms) is not None:
+            others &= rooms  # of others it learns nothing, not even that they are not the person's
         if not others:
             return set()
         theirs = await self._store.conversation_keys(person)
         self._budgets.spend(session.address, person, len(theirs) * PER_SUMMARY)
-        return {
-            have[key].conv
-            for key in others
-            if key not in theirs or not session.grant.sees(ConversationKey(key))
-        }
+        return {have[key].conv for key in others if key not in theirs}
 
     async def _add(
         self,

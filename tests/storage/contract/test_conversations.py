@@ -182,9 +182,10 @@ async def test_counts_are_bounded(chat: Chat) -> None:
 
 async def test_level_is_stored_for_each_person_and_conversation(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "hi")
-    await chat.store.set_level(person("Bob"), key("#lobby", "Bob"), "mentions")
-    await chat.store.set_level(person("Bob"), key("@Mei", "Bob"), "none")
-    await chat.store.set_level(person("Eve"), key("@Mei", "Bob"), "none")
+    assert await chat.store.set_level(person("Bob"), key("#lobby", "Bob"), "mentions")
+    assert await chat.store.set_level(person("Bob"), key("@Mei", "Bob"), "none")
+    assert not await chat.store.set_level(person("Eve"), key("@Mei", "Bob"), "none")
+    assert not await chat.store.set_level(person("Bob"), key("@Eve", "Bob"), "none")
     assert (await chat.seen("Bob", "#lobby")).level == "mentions"
     assert (await chat.seen("Bob", "@Mei")).level == "none"
     assert (await chat.seen("Mei", "@Bob")).level == "all"

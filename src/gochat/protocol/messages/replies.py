@@ -14,6 +14,7 @@ from gochat.protocol.messages.parts import (
     Payload,
     Person,
     Registration,
+    RequestId,
     Room,
     RoomBan,
     Seconds,
@@ -33,6 +34,7 @@ class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """Answer a ping, with its `request_id`. `proof` answers a challenge."""
 
     msg_type: ClassVar[str] = "pong"
+    request_id: RequestId | None = None
     proof: ShortText | None = None
 
 

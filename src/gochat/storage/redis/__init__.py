@@ -283,8 +283,8 @@ class RedisStore:
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
         return await self._writer.carry_out(self._people.mark_read(person, conversation, seq))
 
-    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        await self._writer.carry_out(self._people.set_level(person, conversation, level))
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
+        return await self._writer.carry_out(self._people.set_level(person, conversation, level))
 
     # -- blocks ---------------------------------------------------------------------------------
 

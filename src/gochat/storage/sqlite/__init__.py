@@ -246,8 +246,10 @@ class SqliteStore:
             partial(people.mark_read, self._log, person, conversation, seq)
         )
 
-    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        await self._writer.write(partial(people.set_level, self._log, person, conversation, level))
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
+        return await self._writer.write(
+            partial(people.set_level, self._log, person, conversation, level)
+        )
 
     # -- blocks ---------------------------------------------------------------------------------
 

@@ -60,13 +60,14 @@ def mark_read(log: Log, person: NameKey, key: ConversationKey, seq: int) -> bool
     return moved > 0
 
 
-def set_level(log: Log, person: NameKey, key: ConversationKey, level: Level) -> None:
+def set_level(log: Log, person: NameKey, key: ConversationKey, level: Level) -> bool:
     """See :meth:`gochat.chat.store.Store.set_level`."""
-    log.db.execute(
-        "UPDATE participant SET level = ?3 WHERE person = ?1"
+    changed = log.db.execute(
+        "UPDATE participant SET level = ?3 WHERE person = ?1 AND role IS NOT 'invited'"
         " AND conversation = (SELECT id FROM conversation WHERE key = ?2)",
         (person, key, level),
-    )
+    ).rowcount
+    return changed > 0
 
 
 def set_blocked(log: Log, person: NameKey, other: NameKey, *, on: bool) -> bool:
