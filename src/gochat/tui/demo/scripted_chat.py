@@ -8,7 +8,6 @@ the field that a server gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -19,7 +18,6 @@ from gochat.protocol.messages import (
     Conversation,
     EntryKind,
     Form,
-    HistorySetting,
     Invitation,
     Level,
     Member,
@@ -31,19 +29,9 @@ from gochat.protocol.messages import (
 )
 from gochat.protocol.text import is_mentioned
 from gochat.protocol.text import mentions as mentions_in
+from gochat.tui.demo.scripted_room import ScriptedRoom
 
 EPOCH = "demo"
-
-
-@dataclass(slots=True)
-class _Room:
-    topic: str = ""
-    private: bool = False
-    history: HistorySetting = "shown"
-    members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
-    modes: dict[str, str] = field(default_factory=dict)  # by the kind of entry
-    bans: dict[str, Message] = field(default_factory=dict)  # by what entry
-    invited: dict[str, Message] = field(default_factory=dict)  # by what entry
 
 
 class ScriptedChat:
@@ -62,7 +50,7 @@ class ScriptedChat:
         self.levels: dict[str, Level] = {}
         self._known: set[str] = set()  # who has an account
         self._logs: dict[str, list[Message]] = {LOBBY: []}
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, ScriptedRoom] = {}
 
     def enter(self, name: str) -> None:
         """Be the chat of `name`: rooms that were made before had a member without a name."""
@@ -79,7 +67,7 @@ class ScriptedChat:
 
     def add_room(self, room: str, topic: str, *, private: bool, members: Iterable[Member]) -> None:
         """Add a room."""
-        self._rooms[room] = _Room(
+        self._rooms[room] = ScriptedRoom(
             topic, private, members={member.name: member for member in members}
         )
         self.know(*(name for name in self._rooms[room].members if name))
@@ -141,8 +129,8 @@ class ScriptedChat:
 
     def operates(self, conv: str) -> bool:
         """Return whether the person does what operators do in a conversation."""
-        room = self._rooms.get(conv, _Room())
-        if self.me in room.members and room.members[self.me].operator:
+        room = self._rooms.get(conv, ScriptedRoom())
+        if self.me in room.operators:
             return True
         is_there = conv == LOBBY or (self.me in room.members and not room.private)
         return self.role != "member" and is_there
@@ -169,8 +157,7 @@ class ScriptedChat:
 
     def is_only_operator(self, room: str) -> bool:
         """Return whether the person is the one operator of a room."""
-        operators = [m.name for m in self._rooms[room].members.values() if m.operator]
-        return operators == [self.me]
+        return self._rooms[room].operators == [self.me]
 
     def heir(self, room: str) -> str | None:
         """Return who has to be made an operator before the person leaves: who is there longest."""
@@ -179,16 +166,9 @@ class ScriptedChat:
 
     def require_open(self, conv: str) -> None:
         """Require that the person can write in a conversation."""
-        if text := self._closed(conv):
+        room = self._rooms.get(conv, ScriptedRoom())
+        if text := room.why_closed(conv, is_operator=self.operates(conv)):
             raise chat_error(ErrorCode.NOT_PERMITTED, text, field="to")
-
-    def _closed(self, conv: str) -> str:
-        room = self._rooms.get(conv, _Room())
-        if room.modes.get("archive") == "on":
-            return f"{conv} is archived: it can be read, but not written to"
-        if room.modes.get("announcements") == "on" and not self.operates(conv):
-            return f"only operators write in {conv}"
-        return ""
 
     def bans(self, room: str) -> dict[str, Message]:
         """Return who is banned from a room, each with the entry that says so. None ever ends."""
@@ -243,76 +223,17 @@ class ScriptedChat:
         log.append(message)
         self.know(sender, *(() if is_room else (conv[1:],)))
         if is_room and conv != LOBBY:
-            self._change(self._rooms.setdefault(conv, _Room()), message)
+            self._rooms.setdefault(conv, ScriptedRoom()).apply(message)
+            if kind in ("create", "join") and sender == self.me:
+                self.read[conv] = message.seq
         return message
-
-    def _change(self, room: _Room, entry: Message) -> None:
-        sender, text = entry.from_, entry.text
-        match entry.kind:
-            case "create" | "join":
-                is_first = not room.members
-                room.invited.pop(sender, None)
-                room.members[sender] = Member(name=sender, since=entry.ts, operator=is_first)
-                if entry.kind == "create":
-                    room.private = text == "private"
-                if sender == self.me:
-                    self.read[entry.to] = entry.seq
-            case "hand_over":
-                room.members[sender] = Member(name=sender, since=entry.ts, operator=True)
-                room.invited.pop(sender, None)
-                room.bans.pop(sender, None)
-            case "slow" | "announcements" | "archive":
-                room.modes[entry.kind] = text
-            case "unban":
-                room.bans.pop(text, None)
-            case "leave" | "kick" | "ban" | "decline":
-                person = text if entry.kind in ("kick", "ban") else sender
-                if entry.kind == "ban":
-                    room.bans[person] = entry
-                room.members.pop(person, None)
-                room.invited.pop(person, None)
-                if room.private and not room.members:
-                    room.invited.clear()
-            case "invite" if text not in room.members:
-                room.invited.setdefault(text, entry)
-            case "topic":
-                room.topic = text
-            case "access":
-                room.private = text == "private"
-                room.history = room.history if room.private else "shown"
-            case "history":
-                room.history = "hidden" if text == "hidden" else "shown"
-            case "operator" | "member" if text in room.members:
-                is_operator = entry.kind == "operator"
-                room.members[text] = replace(room.members[text], operator=is_operator)
-            case _:
-                pass
 
     def is_so(self, conv: str, kind: EntryKind, text: str, ref: int | None) -> bool:
         """Return whether an entry of the person would change nothing."""
-        room = self._rooms.get(conv, _Room())
-        match kind:
-            case "join":
-                return self.me in room.members
-            case "invite":
-                return text in room.invited
-            case "slow" | "announcements" | "archive":
-                return text == room.modes.get(kind, "0" if kind == "slow" else "off")
-            case "unban":
-                return text not in room.bans
-            case "topic":
-                return text == room.topic
-            case "operator" | "member":
-                return room.members[text].operator == (kind == "operator")
-            case "access":
-                return room.private == (text == "private")
-            case "history":
-                return text == room.history
-            case "react" | "unreact":
-                reactions = self.message(conv, ref or 0).reactions
-                return any(r.emoji == text and r.me for r in reactions) == (kind == "react")
-            case _:
-                return False
+        if kind in ("react", "unreact"):
+            reactions = self.message(conv, ref or 0).reactions
+            return any(r.emoji == text and r.me for r in reactions) == (kind == "react")
+        return self._rooms.get(conv, ScriptedRoom()).is_so(kind, text, self.me)
 
     def mentioned(self, conv: str, text: str) -> tuple[str, ...]:
         """Return the people whom a text names."""
@@ -390,7 +311,7 @@ class ScriptedChat:
             for m in (self.as_it_reads(conv, entry) for entry in log[read:])
             if m.kind == "text" and not m.deleted and m.from_ != self.me
         ]
-        room = self._rooms.get(conv, _Room())
+        room = self._rooms.get(conv, ScriptedRoom())
         member = room.members.get(self.me)
         return Conversation(
             conv=conv,
@@ -405,8 +326,8 @@ class ScriptedChat:
             private=room.private,
             history=room.history,
             slow=int(room.modes.get("slow", 0)),
-            announcements=room.modes.get("announcements") == "on",
-            archived=room.modes.get("archive") == "on",
+            announcements=room.is_announcements,
+            archived=room.is_archived,
         )
 
     def rooms(self) -> list[Room]:
@@ -418,7 +339,7 @@ class ScriptedChat:
                 members=len(room.members),
                 private=room.private,
                 joined=self.me in room.members,
-                archived=room.modes.get("archive") == "on",
+                archived=room.is_archived,
             )
             for name, room in self._rooms.items()
             if self._is_listed(name)

@@ -35,8 +35,8 @@ from gochat.protocol import messages as wire
 from gochat.protocol.messages import LOBBY, EntryKind
 from gochat.tui.demo import scripted_reading as reading
 from gochat.tui.demo.scripted_chat import EPOCH
-from gochat.tui.demo.scripted_connection import check_text
 from gochat.tui.demo.scripted_rooms import ScriptedRooms
+from gochat.tui.demo.scripted_rules import check_text
 
 
 class ScriptedClient(ScriptedRooms):

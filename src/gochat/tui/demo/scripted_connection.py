@@ -1,4 +1,4 @@
-"""A scripted session without a server: login, cuts and the outbox.
+"""A scripted session without a server: login, cuts, and sending.
 
 The half of :class:`~gochat.tui.demo.scripted_client.ScriptedClient` that is about the connection.
 """
@@ -6,7 +6,6 @@ The half of :class:`~gochat.tui.demo.scripted_client.ScriptedClient` that is abo
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -23,10 +22,7 @@ from gochat.client import (
     MessageId,
     MessageRef,
     Outgoing,
-    OutgoingChanged,
-    OutgoingState,
     Reset,
-    Sent,
     ServerInfo,
     ServerRole,
     Session,
@@ -34,24 +30,25 @@ from gochat.client import (
     Synchronised,
     convert,
 )
-from gochat.client.errors import AlreadyLoggedIn, NotConnected, OutboxFull, chat_error
+from gochat.client.errors import AlreadyLoggedIn, NotConnected, chat_error
 from gochat.client.moments import moment
-from gochat.client.outbox import MAX_OUTBOX
 from gochat.client.timeline import MAX_MISSED
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import Message
 from gochat.tui.demo.scripted_chat import EPOCH, ScriptedChat
 from gochat.tui.demo.scripted_devices import ScriptedDevices
-
-#: What the server allows.
-LIMITS: Final = Limits(
-    frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200
+from gochat.tui.demo.scripted_outbox import ScriptedOutbox
+from gochat.tui.demo.scripted_rules import (
+    LIMITS,
+    NAME,
+    PASSWORD_MAX,
+    PASSWORD_MIN,
+    check_password,
+    wrong_credentials,
 )
-_MAX_TOPIC: Final = 200
+
 #: Seconds that a request waits for a connection that was lost.
 _PATIENCE: Final = 30.0
-#: What a name looks like. A server looks closer.
-NAME: Final = re.compile(r"[^\W_]([\w.-]{0,30}[^\W_])?")
 
 
 class ScriptedConnection:
@@ -69,12 +66,12 @@ class ScriptedConnection:
         self._numbers = count(1)
         #: The devices that are logged in.
         self.devices = ScriptedDevices(now)
-        self._outbox: list[Outgoing] = []
         self._missed: list[Message] = []  # said while the connection was cut
         #: Names with their passwords; empty: everybody may log in with anything.
         self.accounts: dict[str, str] = {}
         #: What the next requests of these methods raise, instead of being done.
         self.refusals: dict[str, ChatError | ConnectionLost] = {}
+        self._outbox = ScriptedOutbox(self._chat, self.emit, self.refusals)
         #: Messages looked at for one page of what a search finds.
         self.looks_at = 20_000
         #: What was asked for, for tests to look at.
@@ -134,15 +131,14 @@ class ScriptedConnection:
         """Return what answers."""
         return ServerInfo(
             name="demo", version="gochat demo", protocol=1, caps=(), registration="open",
-            login=("password",), password_min=8, password_max=128, limits=LIMITS, motd=self.motd,
+            login=("password",), password_min=PASSWORD_MIN, password_max=PASSWORD_MAX,
+            limits=LIMITS, motd=self.motd,
         )  # fmt: skip
 
     @property
     def outbox(self) -> tuple[Outgoing, ...]:
         """What waits or was refused."""
-        return tuple(
-            o for o in self._outbox if self._name is None or o.sender in (None, self._name)
-        )
+        return self._outbox.of(self._name)
 
     async def __aiter__(self) -> AsyncIterator[ClientEvent]:
         """Yield what the script tells."""
@@ -158,7 +154,7 @@ class ScriptedConnection:
             raise chat_error(
                 ErrorCode.BAD_NAME, "a name has letters, digits and - _ . only", field="name"
             )
-        _check_password(password)
+        check_password(password)
         if name.casefold() in map(str.casefold, self.accounts):
             raise chat_error(ErrorCode.NAME_TAKEN, f"the name {name} is taken", field="name")
         self.accounts[name] = password
@@ -173,7 +169,7 @@ class ScriptedConnection:
                 key = name.casefold()
                 name = next((known for known in self.accounts if known.casefold() == key), name)
                 if self.accounts.get(name) != password:
-                    raise _wrong()
+                    raise wrong_credentials()
         except (ChatError, ConnectionLost) as error:
             self._end(str(error))
             raise
@@ -224,9 +220,9 @@ class ScriptedConnection:
     async def change_password(self, old: str, new: str) -> bool:
         """Set a new password."""
         await self._request("change_password", old, new)
-        _check_password(new, "new")
+        check_password(new, "new")
         if self.accounts.get(self.me, old) != old:
-            raise _wrong("old")
+            raise wrong_credentials("old")
         self.accounts[self.me] = new
         device = self.devices.name(self._token)
         self.devices.revoke_all()
@@ -252,8 +248,7 @@ class ScriptedConnection:
     def _begin(self, name: str, token: str) -> None:
         self._name, self._token = name, token
         self._chat.enter(name)
-        for outgoing in self._outbox:
-            outgoing.sender = outgoing.sender or name
+        self._outbox.adopt(name)
         self._synchronise()
 
     def _synchronise(self) -> None:
@@ -320,15 +315,14 @@ class ScriptedConnection:
         return self._send(message.conversation, text, message.seq, form)
 
     def _send(self, conversation: str, text: str, reply_to: int | None, form: Form) -> Outgoing:
-        if len(self._outbox) >= MAX_OUTBOX:
-            raise OutboxFull(f"{MAX_OUTBOX} messages wait to be sent")
+        self._outbox.require_room()
         self.requests.append(("send", conversation, text, reply_to))
         outgoing = Outgoing(
             conversation=conversation, text=text, form=form,
             reply_to=None if reply_to is None else MessageId(conversation, reply_to),
             created=moment(self._chat.time()), cid=self._new_cid(), sender=self._name,
         )  # fmt: skip
-        self._outbox.append(outgoing)
+        self._outbox.put(outgoing)
         self._send_soon()
         return outgoing
 
@@ -341,49 +335,18 @@ class ScriptedConnection:
 
     def _send_waiting(self) -> None:
         if self._state is ConnectionState.CONNECTED:
-            for outgoing in self.outbox:
-                if outgoing.state is OutgoingState.PENDING:
-                    self._deliver(outgoing)
-
-    def _deliver(self, outgoing: Outgoing) -> None:
-        try:
-            if refusal := self.refusals.pop("send", None):
-                raise refusal
-            to = self._chat.address(outgoing.conversation)
-            check_text(outgoing.text)
-            self._chat.require_open(to)
-            if outgoing.reply_to is not None:
-                self._chat.message(to, outgoing.reply_to.seq, "reply_to")
-        except ChatError as error:
-            outgoing.become_failed(error)
-            self.emit(OutgoingChanged(outgoing))
-            return
-        self._outbox.remove(outgoing)
-        message = self._chat.append(
-            to, self.me, "text", outgoing.text, cid=outgoing.cid,
-            ref=None if outgoing.reply_to is None else outgoing.reply_to.seq,
-            mentions=self._chat.mentioned(to, outgoing.text),
-            form=outgoing.form,
-        )  # fmt: skip
-        outgoing.become_sent(sent(message))
-        self.emit(OutgoingChanged(outgoing))
-        self.emit_entry(message)
+            self._outbox.send(self._name)
 
     def retry(self, outgoing: Outgoing) -> None:
         """Send a refused message again, after those that wait."""
         self.requests.append(("retry", outgoing.cid))
-        if outgoing.state is OutgoingState.FAILED and outgoing in self._outbox:
-            self._outbox.remove(outgoing)
-            self._outbox.append(outgoing)
-            outgoing.become_pending()
-            self.emit(OutgoingChanged(outgoing))
+        if self._outbox.retry(outgoing):
             self._send_soon()
 
     def discard(self, outgoing: Outgoing) -> None:
         """Forget a refused message."""
         self.requests.append(("discard", outgoing.cid))
-        if outgoing.state is OutgoingState.FAILED and outgoing in self._outbox:
-            self._outbox.remove(outgoing)
+        self._outbox.discard(outgoing)
 
     # -- the script's part ----------------------------------------------------------------------
 
@@ -414,37 +377,3 @@ class ScriptedConnection:
         self.devices.revoke(self._token)
         self._token = None
         self._end(reason)
-
-
-def sent(entry: Message) -> Sent:
-    """Return where an entry is in the log."""
-    return Sent(conversation=entry.to, epoch=entry.epoch, seq=entry.seq, time=moment(entry.ts))
-
-
-def _wrong(field: str = "password") -> ChatError:
-    return chat_error(ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field=field)
-
-
-def _check_password(password: str, field: str = "password") -> None:
-    if not 8 <= len(password) <= 128:
-        raise chat_error(ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field=field)
-
-
-def check_topic(topic: str) -> None:
-    """Raise ChatError, ``text_too_long``, if a room can't have this topic."""
-    if len(topic) > _MAX_TOPIC:
-        raise chat_error(
-            ErrorCode.TEXT_TOO_LONG, f"a topic has at most {_MAX_TOPIC} characters", field="topic"
-        )
-
-
-def check_text(text: str) -> None:
-    """Raise ChatError, ``text_empty`` or ``text_too_long``, if this can't be said."""
-    if not text or text.isspace():
-        raise chat_error(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
-    if len(text) > LIMITS.text_chars:
-        raise chat_error(
-            ErrorCode.TEXT_TOO_LONG,
-            f"a message has at most {LIMITS.text_chars} characters, this one has {len(text)}",
-            field="text",
-        )

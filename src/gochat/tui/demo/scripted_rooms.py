@@ -11,7 +11,9 @@ from gochat.client.events import Invited, Uninvited
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import EntryKind, HistorySetting
-from gochat.tui.demo.scripted_connection import NAME, ScriptedConnection, check_topic, sent
+from gochat.tui.demo.scripted_connection import ScriptedConnection
+from gochat.tui.demo.scripted_outbox import sent
+from gochat.tui.demo.scripted_rules import NAME, check_topic
 
 
 class ScriptedRooms(ScriptedConnection):
