@@ -49,12 +49,12 @@ def check_links() -> Iterator[str]:
             path, _, anchor = target.partition("#")
             file = (page.parent / path).resolve() if path else page
             if not file.exists():
-                yield f"{page.relative_to(ROOT)}: {target}: there is no such file"
+                yield f"{page.relative_to(ROOT)}: {target}: no such file"
                 continue
             if file != page:
                 linked.add(file)
             if anchor and file.suffix == ".md" and anchor not in _anchors(file):
-                yield f"{page.relative_to(ROOT)}: {target}: there is no such heading"
+                yield f"{page.relative_to(ROOT)}: {target}: no such heading"
     for page in pages():
         if (ROOT / "docs") in page.parents and page not in linked:
             yield f"{page.relative_to(ROOT)}: no page links to it"
@@ -100,7 +100,7 @@ def check_named_files() -> Iterator[str]:
     for page in pages():
         for name in re.findall(r"`(tests/[\w./-]*)`", page.read_text(encoding="utf-8")):
             if not (ROOT / name).exists():
-                yield f"{page.relative_to(ROOT)}: {name}: there is no such file"
+                yield f"{page.relative_to(ROOT)}: {name}: no such file"
 
 
 def _links(page: Path) -> list[str]:

@@ -234,7 +234,7 @@ class FactsChanged(ChatError):
     def __init__(self) -> None:
         super().__init__(
             ErrorCode.BUSY,
-            "the conversation changed at the same moment: try again",
+            "the conversation changed at the same time: try again",
             retry_after=0.5,
             details={"rule": "conflict"},
         )

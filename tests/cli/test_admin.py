@@ -96,7 +96,7 @@ def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert (code, out, err) == (
             USAGE,
             "",
-            "gochat: there is no account 'nobody': check the name\n",
+            "gochat: no account is named 'nobody': check the name\n",
         )
         code, out, err = admin("account", "show", "nobody", "--json")
         assert (code, json.loads(out)["error"]["code"]) == (USAGE, "unknown_person")
@@ -153,7 +153,7 @@ def test_role_and_password_are_set_while_no_server_runs(
         return code, printed.out, printed.err
 
     assert admin("grant", "mei", "admin")[::2] == (
-        USAGE, f"gochat: there is no database {tmp_path / 'chat.db'}\n"
+        USAGE, f"gochat: no such database: {tmp_path / 'chat.db'}\n"
     )  # fmt: skip
     assert not (tmp_path / "chat.db").exists(), "it makes none"
     with serve(tmp_path / "chat.db"):
@@ -168,7 +168,7 @@ def test_role_and_password_are_set_while_no_server_runs(
     code, out, _ = admin("reset-password", "mei", "--json")
     issued = json.loads(out)["result"]["code"]
     assert admin("grant", "nobody", "admin")[::2] == (
-        USAGE, "gochat: there is no account 'nobody': check the name\n"
+        USAGE, "gochat: no account is named 'nobody': check the name\n"
     )  # fmt: skip
     assert admin("reset-password", "mei", "--hours", "0")[0] == USAGE
     with serve(tmp_path / "chat.db") as one:
@@ -200,7 +200,7 @@ async def test_store_in_redis_is_left_alone_while_a_server_uses_it(
         return code, capsys.readouterr().err
 
     code, err = await trio.to_thread.run_sync(grant)
-    assert (code, "there is no data of gochat" in err) == (USAGE, True)
+    assert (code, "no gochat data found" in err) == (USAGE, True)
     async with running_server(config(store=url)) as server, server.connect() as peer:
         await peer.register("Mei")
         code, err = await trio.to_thread.run_sync(grant)

@@ -72,7 +72,7 @@ def test_new_chat_is_reported_once_on_standard_error(
     """Otherwise a mistyped path would silently become an empty chat."""
     monkeypatch.setattr(tui, "run", lambda _: 0)
     assert main(["chat", *flags(free_port(), tmp_path)]) == 0
-    assert capsys.readouterr() == ("", f"gochat: a new chat begins, in {tmp_path / 'chat.db'}\n")
+    assert capsys.readouterr() == ("", f"gochat: starting a new chat in {tmp_path / 'chat.db'}\n")
     assert main(["chat", *flags(free_port(), tmp_path)]) == 0
     assert capsys.readouterr() == ("", "")
 
@@ -174,7 +174,7 @@ def test_stranger_on_the_port_gets_neither_token_nor_password(
     with stranger(lambda _: encode(Pong())) as (port, received):
         assert main(["chat", "--port", str(port)]) == 1
         told = capsys.readouterr().err
-        assert f"port {port} is in use, and what has it did not prove to be your own" in told
+        assert f"port {port} is in use, but what answers there did not prove to be your own" in told
         assert f"gochat tui {HOST}:{port}" in told
         assert "not running" not in told
         assert "gochat chat --port" in told
@@ -236,7 +236,9 @@ def test_only_the_person_can_use_key_log_and_directories(
     finally:
         os.umask(before)
     assert list(modes.values()) == [0o600, 0o700, 0o600, 0o700]
-    assert f"others could use {log.parent}: now only you can" in capsys.readouterr().err
+    assert (
+        f"{log.parent} was open to other users: now only you can use it" in capsys.readouterr().err
+    )
     assert not key_file.exists()
 
 

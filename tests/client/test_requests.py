@@ -284,7 +284,7 @@ async def test_request_without_a_reply_times_out() -> None:
         client._requester._options = InternalOptions(request_timeout=0.05)
         async with meanwhile(client.rooms) as outcome:
             request = await peer.expect(wire.Rooms)
-        with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
+        with pytest.raises(ConnectionLost, match=r"did not answer within 0\.05 s"):
             outcome.result()
         await peer.reply(request, wire.RoomList(rooms=()))  # too late: ignored
         await peer.settle()

@@ -266,7 +266,7 @@ async def test_client_reconnects_if_a_message_gets_no_reply() -> None:
             ConnectionState.RECONNECTING
         ):
             pass
-        assert changed.reason == "the server gave no answer within 30 s"
+        assert changed.reason == "the server did not answer within 30 s"
         peer = await server.accept()
         await peer.welcome()
         await peer.take("hello", 1)

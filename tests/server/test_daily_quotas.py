@@ -129,7 +129,7 @@ async def test_message_over_the_quota_is_refused_with_retry_after(
             error = await mei.ask(refused, Error)
             for _ in range(50):
                 assert (await mei.ask(refused, Error)).code == error.code == "rate_limited"
-            assert "written very much today" in error.text
+            assert "written too much today" in error.text
             owed = 3 * (4000 + ENTRY + 1) - 10_000
             assert error.retry_after == pytest.approx((owed + 1) / 10_000 * DAY, rel=0.01)
             for other in (
@@ -200,6 +200,6 @@ async def test_new_private_conversations_are_bounded_per_day(
 
 
 def test_quota_error_is_a_known_error() -> None:
-    error = QuotaExceeded("bytes_per_day", "you have written very much", 90.0)
+    error = QuotaExceeded("bytes_per_day", "you have written too much", 90.0)
     assert isinstance(error, ChatError)
-    assert error.text == "you have written very much today: try again in 2 min"
+    assert error.text == "you have written too much today: try again in 2 min"

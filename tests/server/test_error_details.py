@@ -396,7 +396,7 @@ async def test_account_errors_say_what_to_do(tmp_path: Path) -> None:
         error = await refusal(one, "login", name="mei", password=code)
         assert (error["code"], error["args"]) == ("bad_password", {"rule": "one_time_code"})
         assert (error["field"], code in error["text"]) == ("password", False)
-        assert "the code, a space, and the password that you want" in error["text"]
+        assert "the code, a space, and your new password" in error["text"]
         short = await refusal(one, "login", name="mei", password=f"{code} short")
         assert (short["code"], short["args"]) == ("bad_password", {"min": 8, "max": 128})
         await admin.ask("account disable", name="mei")

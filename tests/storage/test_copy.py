@@ -677,7 +677,7 @@ async def test_copy_of_a_source_written_meanwhile_is_not_finished(place: Places)
 @pytest.mark.parametrize(
     ("source", "error", "text"),
     [
-        ("sqlite:///missing.db", ConfigError, "there is no database"),
+        ("sqlite:///missing.db", ConfigError, "no such database"),
         ("sqlite:///:memory:", ConfigError, "in memory"),
         ("mysql://localhost/secret", ConfigError, "unsupported store URL scheme"),
     ],
@@ -691,7 +691,7 @@ async def test_source_that_is_not_a_store_is_refused(
 
 
 async def test_redis_without_data_is_not_a_source(place: Places, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no data of gochat"):
+    with pytest.raises(ConfigError, match="no gochat data found"):
         await copied(place("redis_server"), place("sqlite"))
     assert list(tmp_path.iterdir()) == []
 
@@ -768,7 +768,7 @@ async def test_entry_missing_in_the_source_is_detected(place: Places) -> None:
     await fill(source)
     with closing(sqlite3.connect(path_of(source))) as db, db:
         db.execute("DELETE FROM entry WHERE id & 0xffffffff = 4 AND id >> 32 = 1")
-    with pytest.raises(StoreCorrupt, match="not all entries of #lobby: there is a gap behind 3"):
+    with pytest.raises(StoreCorrupt, match="not all entries of #lobby: there is a gap after 3"):
         await copied(source, place("redis_server"))
 
 

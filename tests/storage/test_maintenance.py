@@ -114,7 +114,7 @@ async def test_missing_file_is_not_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: partial[None]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="there is no database"):
+    with pytest.raises(ConfigError, match="no such database"):
         use(Path("missing.db"))
     assert list(tmp_path.iterdir()) == []
 
@@ -218,7 +218,7 @@ async def test_check_finds_damage_and_backup_is_refused(path: Path, tmp_path: Pa
         file.seek((root - 1) * 4096)
         file.write(b"\xa5" * 4096)
     assert any(f"{path} is damaged" in finding for finding in check(path))
-    with pytest.raises(StoreCorrupt, match="there is no backup"):
+    with pytest.raises(StoreCorrupt, match="no backup was made"):
         backup(path, tmp_path / "copy.db")
     assert {file.name for file in tmp_path.iterdir()} == STORE
 

@@ -70,7 +70,7 @@ async def test_restore_does_not_touch_a_store_in_use(path: Path, saved: Path) ->
             restore(saved, path.with_name("other.db"), replace=False)
     with pytest.raises(ConfigError, match="the store itself"):
         restore(path, path, replace=True)
-    with pytest.raises(ConfigError, match="there is no backup"):
+    with pytest.raises(ConfigError, match="no such backup"):
         restore(path.with_name("missing.db"), path, replace=True)
     assert await texts(path) == ["hello", "after the backup", "goes on"]
 

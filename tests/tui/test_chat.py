@@ -239,11 +239,13 @@ async def test_a_person_in_a_hurry_connects_by_a_key_that_is_shown(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
     async with open_app(size=(80, 24)) as pilot:
-        client.cut(retry_in=20.0, reason="nobody answers at 127.0.0.1:8889: is the server running?")
+        client.cut(
+            retry_in=20.0, reason="no server answers at 127.0.0.1:8889: is the server running?"
+        )
         await settle(pilot)
         last = screen_text(pilot).splitlines()[-1]
         assert "reconnecting in 20 s" in last
-        assert "nobody answers" in last
+        assert "no server answers" in last
         assert last.rstrip().endswith("F9 try now")
         await pilot.press("f9")
         await settle(pilot)

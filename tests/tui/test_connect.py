@@ -91,7 +91,7 @@ async def test_an_account_is_created_after_the_password_was_typed_twice(
             "New here?",
         ),
         (ChatError(ErrorCode.BAD_NAME, "a name can't contain spaces", field="name"), "name", "A n"),
-        (ConnectionLost("nobody answers at 127.0.0.1:8889"), "server", "Nobody answers"),
+        (ConnectionLost("no server answers at 127.0.0.1:8889"), "server", "No server answers"),
         (ChatError(ErrorCode.BAD_INVITE, "this invite is not known"), "invite", "This invite"),
     ],
 )
@@ -312,7 +312,7 @@ async def test_an_outbox_that_cannot_be_used_is_done_without_and_said(
 
     app = GochatApp(state=state, open_client=unusable, credentials=LOGIN)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
-        await until(pilot, lambda: "What is not sent is lost" in screen_text(pilot))
+        await until(pilot, lambda: "Unsent messages are lost" in screen_text(pilot))
         said = " ".join(screen_text(pilot).replace("▌", " ").split())  # it may be in two lines
         assert str(problem) in said
         assert len(set(tried)) == tries

@@ -271,7 +271,7 @@ async def test_joining_a_room_that_is_not_there_offers_to_create_it(
     async with open_app() as pilot:
         await typed(pilot, "/join nope")
         await until(pilot, lambda: isinstance(pilot.app.screen, RoomForm))
-        assert "There is no room #nope that you can join" in screen_text(pilot)
+        assert "#nope is not a room that you can join" in screen_text(pilot)
         await pilot.press("enter", "enter")
         await until(pilot, lambda: requested(client, "create_room") == [("#nope", "", False)])
         await until(pilot, lambda: chat(pilot).model.current == "#nope")

@@ -81,7 +81,7 @@ async def test_a_key_that_can_not_be_used_is_refused_and_not_written(
         await until(pilot, lambda: isinstance(pilot.app.screen, KeyCapture))
         await pilot.press("x")
         await settle(pilot)
-        assert "there is no key 'x'" in screen_text(pilot)
+        assert "unknown key 'x'" in screen_text(pilot)
         assert not path.exists()
 
 
@@ -89,7 +89,7 @@ async def test_a_theme_that_there_is_not_is_reported(open_app: OpenApp) -> None:
     preferences = Preferences(Settings(theme="gochat-drak"))
     async with open_app(preferences=preferences) as pilot:
         text = screen_text(pilot).replace("\n", " ")
-        assert "there is no theme 'gochat-drak'" in text
+        assert "unknown theme 'gochat-drak'" in text
         assert pilot.app.theme == "gochat-dark"
 
 

@@ -597,12 +597,12 @@ async def test_history_before_joining_is_hidden_and_the_log_says_so(
         await until(pilot, lambda: texts(pilot) == ["hello"])
         assert "Messages before you joined are hidden" in screen_text(pilot)
         await typed(pilot, "/history")
-        await until(pilot, lambda: "reads what was written before" in screen_text(pilot))
+        await until(pilot, lambda: "can read earlier" in screen_text(pilot))
         await typed(pilot, "/history hidden")
         assert requested(client, "set_history") == [("#den", "hidden")]
         await until(pilot, lambda: "you hid earlier messages" in screen_text(pilot))
         await typed(pilot, "/history")
-        await until(pilot, lambda: "what is written from then on" in screen_text(pilot))
+        await until(pilot, lambda: "can read only later" in screen_text(pilot))
 
 
 async def test_an_invitation_is_shown(open_app: OpenApp, client: ScriptedClient) -> None:

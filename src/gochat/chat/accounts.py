@@ -201,8 +201,8 @@ class Accounts:
         if not given.password:
             raise ChatError(
                 ErrorCode.BAD_PASSWORD,
-                "this is a one-time code: type the code, a space, and the password that you want "
-                "from now on, all in the place of the password",
+                "this is a one-time code: as the password, enter the code, a space, and your new "
+                "password",
                 field="password",
                 details={"rule": "one_time_code"},
             )
@@ -313,7 +313,7 @@ def has_changed(name: str) -> ChatError:
     """Return the error for an account that somebody else has changed at the same moment."""
     return ChatError(
         ErrorCode.BUSY,
-        f"the account of {name} was changed at the same moment: look at it, and try again",
+        f"the account of {name} was changed at the same time: check it, and try again",
         retry_after=1.0,
         details={"rule": "conflict"},
     )

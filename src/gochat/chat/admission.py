@@ -230,10 +230,10 @@ class Admission:
             ChatError: ``bad_request``: there is none.
         """
         digest = digest_of(id_or_code)
-        for one in await self._store.admission.invitations():
-            if id_or_code == one.id or digest == one.digest:
-                return one
-        raise _refused("invitation", "there is no such invitation", "id")
+        for invitation in await self._store.admission.invitations():
+            if id_or_code == invitation.id or digest == invitation.digest:
+                return invitation
+        raise _refused("invitation", "no such invitation", "id")
 
     async def revoke(self, invitation: ServerInvitation) -> ServerInvitation:
         """Revoke an invitation, and return it as it is then; who registered with it stays.

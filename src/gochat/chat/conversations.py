@@ -90,9 +90,9 @@ def unknown(address: str, field: str = "to") -> ChatError:
     Also for a room that is hidden from the person: the two must look the same.
     """
     text = (
-        f"there is no room {address[:64]!r}, or it is private and you are not invited"
+        f"unknown room {address[:64]!r}, or it is private and you are not invited"
         if address.startswith("#")
-        else f"there is no conversation {address[:64]!r}: write #lobby, #room or @name"
+        else f"unknown conversation {address[:64]!r}: expected #lobby, #room or @name"
     )
     details = {"conv": address[:64]}
     return ChatError(ErrorCode.UNKNOWN_CONVERSATION, text, field=field, details=details)

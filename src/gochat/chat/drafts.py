@@ -182,13 +182,13 @@ class Drafts:
         address = await self.address(who, rooms, request.to)
         said = await self._said(who, address, request.seq)
         # Use the existing spelling, which may be older than the normalised one.
-        there = [one.emoji for one in said.reactions]
+        there = [reaction.emoji for reaction in said.reactions]
         if request.emoji in there:
             emoji = request.emoji
         elif emoji is None:
             raise _not_an_emoji()
         elif emoji not in there:
-            emoji = next((one for one in there if normalise(one) == emoji), emoji)
+            emoji = next((spelling for spelling in there if normalise(spelling) == emoji), emoji)
         facts = await self._open(who, rooms, address, "react")
         if request.on:
             if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
@@ -267,7 +267,9 @@ class Drafts:
 
     async def _own_reactions(self, who: Identity, address: Destination, seq: int) -> list[str]:
         page = await self._store.page(address.key, viewer=who.key, after=seq - 1, limit=1)
-        return [one.emoji for entry in page.entries for one in entry.reactions if one.me]
+        return [
+            reaction.emoji for entry in page.entries for reaction in entry.reactions if reaction.me
+        ]
 
     async def _mentions(
         self, who: Identity, address: Destination, text: str, facts: Facts | None

@@ -65,7 +65,7 @@ def of_message(form: Form, meta: Mapping[str, str]) -> str:
     if not all(map(_KEY.fullmatch, meta)):
         raise ChatError(
             ErrorCode.BAD_REQUEST,
-            "a key of meta is a prefix and a name with a / between them, in a-z 0-9 . _ -",
+            "invalid key in meta: expected prefix/name, in a-z 0-9 . _ -",
             field="meta",
             details={"rule": "key"},
         )

@@ -76,7 +76,7 @@ class Grant(NamedTuple):
         elif conversations.key(address, own, field) in self.rooms:
             return
         else:
-            text = f"this token is limited to other rooms than {address[:64]!r}"
+            text = f"this token is limited to rooms other than {address[:64]!r}"
         raise ChatError(ErrorCode.NOT_PERMITTED, text, field=field, details={"rule": "rooms"})
 
 

@@ -82,7 +82,7 @@ class StoreHealth:
         """Record a success. Other channels that failed for the same reason count as recovered."""
         if self._failing and channel in self._failing:
             over = self._failing[channel]
-            self._failing = {one: why for one, why in self._failing.items() if why != over}
+            self._failing = {failing: why for failing, why in self._failing.items() if why != over}
             self._recovered = trio.current_time()
 
     def look(self) -> None:

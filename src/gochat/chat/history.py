@@ -47,9 +47,9 @@ def views(
         | {entry.ref for entry in entries if entry.ref is not None and entry.kind in _REVEALING}
     )
     parts: dict[int, dict[T, int]] = {}
-    for one in audience:
-        floor = floors.get(one, 0)
-        parts.setdefault(bisect_right(marks, floor), {})[one] = floor
+    for member in audience:
+        floor = floors.get(member, 0)
+        parts.setdefault(bisect_right(marks, floor), {})[member] = floor
     for part in parts.values():
         floor = next(iter(part.values()))
         yield part, [as_seen(entry, floor) for entry in entries if entry.seq > floor]

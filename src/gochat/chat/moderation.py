@@ -63,7 +63,7 @@ class Moderation(RoomAccess):
         return self._set(who, request, room, facts, is_so=room.modes.slow == request.seconds)
 
     async def set_announcements(self, who: Identity, request: SetAnnouncements) -> list[Draft]:
-        """Let only operators write, or all members."""
+        """Choose whether only operators can write."""
         room, facts = await self._operated(who, request.room, to="choose who writes", or_lobby=True)
         return self._set(who, request, room, facts, is_so=room.modes.announcements == request.on)
 

@@ -77,7 +77,7 @@ class Roster:
         if key not in self._at[node]:
             return
         self._at[node].discard(key)
-        nodes = tuple(one for one in self._nodes[key] if one != node)
+        nodes = tuple(other for other in self._nodes[key] if other != node)
         if nodes:
             self._nodes[key] = nodes
             return

@@ -24,7 +24,7 @@ def unknown_message(seq: int | None, conv: str, field: str = "seq") -> ChatError
     """Return the error for a seq that is of no message, or of a deleted one."""
     return ChatError(
         ErrorCode.UNKNOWN_MESSAGE,
-        f"there is no message {seq} in {conv}",
+        f"{conv} has no message {seq}",
         field=field,
         details={"seq": seq or 0, "conv": conv},
     )
@@ -63,7 +63,7 @@ def blocked(name: str, rule: str, field: str) -> ChatError:
     text = (
         f"you block {name}: unblock them first"
         if rule == "own"
-        else f"{name} takes no messages, mentions or invitations from you"
+        else f"{name} does not accept messages, mentions or invitations from you"
     )
     return ChatError(ErrorCode.BLOCKED, text, field=field, details={"name": name, "rule": rule})
 
@@ -72,7 +72,7 @@ def room_exists(room: str) -> ChatError:
     """Return the error for creating a room of a name that is taken."""
     return ChatError(
         ErrorCode.ROOM_EXISTS,
-        f"there is a room {room} already",
+        f"{room} already exists",
         field="room",
         details={"conv": room, "rule": "taken"},
     )
@@ -86,5 +86,5 @@ def cid_conflict() -> ChatError:
 def bad_cursor() -> ChatError:
     """Return the error for a cursor that is not from a page of this store."""
     return ChatError(
-        ErrorCode.BAD_CURSOR, "the cursor is not from a page before: leave it out", field="cursor"
+        ErrorCode.BAD_CURSOR, "the cursor is not from an earlier page: leave it out", field="cursor"
     )

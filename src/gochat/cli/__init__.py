@@ -24,11 +24,11 @@ COMMANDS: Final = {
     "chat": "chat now: start a server if none runs here, then the app",
     "tui": "the app: connect to a server and chat",
     "serve": "run a server",
-    "check": "see whether people can log in and write: for monitoring",
-    "status": "how a running server is: people, connections, store, delays",
-    "check-config": "see whether a server would start with its configuration",
-    "doctor": "look for what keeps a server on this machine from running well",
-    "admin": "steer a running server: accounts",
+    "check": "check that people can log in and write, for monitoring",
+    "status": "show the state of a running server: people, connections, store, delays",
+    "check-config": "check whether a server would start with its configuration",
+    "doctor": "look for problems with a server on this machine",
+    "admin": "administer a running server: accounts",
     "db": "back up, check, restore and copy the store",
 }
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     with running_server(server, flags) as has_made_store:
         if has_made_store:
             where = config.store_url.removeprefix("sqlite:///").partition("?")[0]
-            print(f"gochat: a new chat begins, in {where}", file=sys.stderr)
+            print(f"gochat: starting a new chat in {where}", file=sys.stderr)
         return tui.run(parser.parse_args([server.url]))
 
 
@@ -88,7 +88,10 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
     assert server.key_file is not None
     for directory in (server.key_file.parent, log.parent):
         if private.make_directory(directory):
-            print(f"gochat: others could use {directory}: now only you can", file=sys.stderr)
+            print(
+                f"gochat: {directory} was open to other users: now only you can use it",
+                file=sys.stderr,
+            )
     doubt = why_not_own(server)
     if not doubt:
         yield False
@@ -96,8 +99,8 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
     if _is_taken(server):
         doubt = f" ({doubt})" if server.key_file.exists() else ""
         raise GochatError(
-            f"port {server.port} is in use, and what has it did not prove to be your own server, "
-            f"so it was sent nothing{doubt}. If you trust it, connect to it with: gochat tui "
+            f"port {server.port} is in use, but what answers there did not prove to be your own "
+            f"server, so nothing was sent to it{doubt}. If you trust it, connect with: gochat tui "
             f"{server}. For a server of your own choose another port: gochat chat --port "
             f"{server.port % 65535 + 1}"
         )

@@ -43,8 +43,12 @@ def run(args: argparse.Namespace) -> int:
         if name in KEYS
     }
     listeners = [
-        {"listen": str(one), "tls": config.encrypts(one), "proxy_from": list(one.proxy_from)}
-        for one in config.listeners
+        {
+            "listen": str(listener),
+            "tls": config.encrypts(listener),
+            "proxy_from": list(listener.proxy_from),
+        }
+        for listener in config.listeners
     ]
     expires = certificate.expires.isoformat() if certificate and certificate.expires else None
     if args.json:
@@ -53,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in values.items():
         print(f"{name} = {json.dumps(value)}  ({sources[name]})")
-    for one in config.listeners:
-        proxies = ", ".join(one.proxy_from)
+    for listener in config.listeners:
+        proxies = ", ".join(listener.proxy_from)
         print(
-            f"listens on {one}"
-            + ", with TLS" * config.encrypts(one)
+            f"listens on {listener}"
+            + ", with TLS" * config.encrypts(listener)
             + f", behind the proxies {proxies}" * bool(proxies)
         )
     if expires:

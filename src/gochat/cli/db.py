@@ -18,15 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "backup", help="copy the store into a new file, also while a server uses it"
     )
     backup.add_argument("path", metavar="PATH", type=Path, help="the new file")
-    check = commands.add_parser("check", help="read all of the store and say whether it is sound")
+    check = commands.add_parser("check", help="read the whole store and report whether it is sound")
     restore = commands.add_parser(
-        "restore", help="put a backup in the place of the store, while no server uses it"
+        "restore", help="replace the store with a backup, while no server uses it"
     )
     restore.add_argument("backup", metavar="BACKUP", type=Path, help="the file; it stays as it is")
     restore.add_argument(
         "--replace",
         action="store_true",
-        help="also where there is a store already, which is then kept beside the backup",
+        help="replace an existing store, which is kept beside the new one",
     )
     for command in (backup, check, restore):
         command.add_argument(

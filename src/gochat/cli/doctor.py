@@ -1,4 +1,4 @@
-"""``gochat doctor``: look for what keeps a server on this machine from running well.
+"""``gochat doctor``: look for problems with a server on this machine.
 
 It changes nothing. Run it as the user who runs the server, with the same configuration: it is about
 what that user may read and write.
@@ -144,9 +144,9 @@ def _sqlite(config: Config) -> Iterator[Finding]:
 
     path, directory = parse_url(config.store_url).path, directory_of(config.store_url)
     if path is None or directory is None:
-        yield Finding("warning", "store", "in memory", "all is lost when the server ends")
+        yield Finding("warning", "store", "in memory", "everything is lost when the server stops")
         return
-    there = next(one for one in (directory, *directory.parents) if one.exists())
+    there = next(above for above in (directory, *directory.parents) if above.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         advice = f"chown it to {_user()}, or choose another store; run this as the server's user"
         yield Finding("error", "store", f"{_user()} can't write in {there}", advice)

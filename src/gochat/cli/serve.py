@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--websocket",
         action="store_const",
         const=True,
-        help="let pages in browsers connect, too: see websocket_origins",
+        help="also accept connections of web pages: see websocket_origins",
     )
     configured.add_arguments(parser)
     parser.add_argument(

@@ -75,7 +75,9 @@ def read_status(url: str) -> Status:
     _, metrics = _get(f"{url}/metrics")
     from prometheus_client.parser import text_string_to_metric_families
 
-    samples = [one for family in text_string_to_metric_families(metrics) for one in family.samples]
+    samples = [
+        sample for family in text_string_to_metric_families(metrics) for sample in family.samples
+    ]
     return Status(code == HTTPStatus.OK, reasons, dict(_numbers(samples)))
 
 
@@ -99,9 +101,9 @@ def _numbers(samples: list[Sample]) -> Iterator[tuple[str, float]]:
 
     def total(name: str, **labels: str) -> float:
         return sum(
-            one.value
-            for one in samples
-            if one.name == name and labels.items() <= one.labels.items()
+            sample.value
+            for sample in samples
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     yield "uptime_seconds", round(time.time() - total("process_start_time_seconds"))
@@ -119,7 +121,7 @@ def _numbers(samples: list[Sample]) -> Iterator[tuple[str, float]]:
         yield f"{name}_p99", _quantile(samples, f"gochat_{name}_bucket", 0.99)
     yield "logins_waiting", total("gochat_hashing_waiting")
     yield "resident_bytes", total("process_resident_memory_bytes")
-    present = {one.name for one in samples}
+    present = {sample.name for sample in samples}
     for name in ("store_disk_free_bytes", "certificate_expiry_timestamp_seconds"):
         if f"gochat_{name}" in present:
             yield name, total(f"gochat_{name}")
@@ -130,7 +132,9 @@ def _numbers(samples: list[Sample]) -> Iterator[tuple[str, float]]:
 
 def _quantile(samples: list[Sample], name: str, part: float) -> float:
     """Return the bound of the bucket in which a quantile lies; 0 if nothing was observed."""
-    buckets = [(float(one.labels["le"]), one.value) for one in samples if one.name == name]
+    buckets = [
+        (float(sample.labels["le"]), sample.value) for sample in samples if sample.name == name
+    ]
     count = max((value for _, value in buckets), default=0)
     reached = [bound for bound, value in buckets if count and value >= part * count]
     # JSON has no infinity: the greatest finite bound stands for "more".

@@ -187,9 +187,9 @@ async def connect(
 def _no_connection(address: Address, error: OSError | UnicodeError) -> str:
     causes = list(_causes(error))
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return f"nobody answers at {address}: is the server running?"
+        return f"no server answers at {address}: is the server running?"
     if any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
-        return f"no machine is known by the name {address.host!r}: is it spelled right?"
+        return f"unknown host {address.host!r}: is the name spelled correctly?"
     if any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes):
         return f"{address} can't be reached: is this machine online?"
     return f"can't connect to {address}: {causes[-1]}"
@@ -219,8 +219,8 @@ async def _require_loopback(address: Address, stream: SocketStream) -> None:
     if not is_loopback(reached):
         await anyio.aclose_forcefully(stream)
         raise ConnectionLost(
-            f"{address.host} leads to {reached}, which is not this machine, so nothing was sent: "
-            "check the names of this machine (/etc/hosts), or write the address itself"
+            f"{address.host} resolves to {reached}, which is not this machine, so nothing was "
+            "sent: check the names of this machine (/etc/hosts), or write the address itself"
         )
 
 

@@ -58,7 +58,7 @@ class EventBuffer:
         return self._count() >= EVENT_BUFFER_BEFORE_REPLY
 
     def expect_reply(self, *, is_due: bool) -> None:
-        """Set whether a request waits for its reply, which is behind events."""
+        """Set whether a request waits for its reply, which comes after events."""
         self._is_reply_due = is_due
         self._free()
 

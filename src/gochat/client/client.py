@@ -78,9 +78,9 @@ class Client(RoomRequests):
     there is no entry.
 
     Requests made by several tasks at once are sent in the order in which they were made, those that
-    read and those that write each, and the server handles them in that order. One that writes goes
-    behind the earlier messages to its conversation, as long as these wait for the rate limit.
-    Cancelling a request cancels the waiting for its reply; the server may still carry it out.
+    read and those that write each, and the server handles them in that order. One that writes is
+    sent after the earlier messages to its conversation, even if these wait for the rate limit.
+    Cancelling a request only stops waiting for its reply; the server may still carry it out.
 
     **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``. A
     **message** is named by itself, by what its sending returned, or by a

@@ -304,7 +304,7 @@ class Connection:
             logger.debug("ignored: %s", error)
             self._fail(error.request_id, error)
         except (MalformedMessage, UnexpectedMessage) as error:
-            logger.warning("the server sent what can't be used: %s", error)
+            logger.warning("unusable message from the server: %s", error)
             self._fail(error.request_id, error)
         else:
             try:

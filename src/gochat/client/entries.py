@@ -36,7 +36,7 @@ class MessageRef(Protocol):
 
 
 class MessageId(Struct, frozen=True):
-    """Which message: its conversation and its number there, which count from 1."""
+    """Names a message: its conversation, and its seq there, which counts from 1."""
 
     conversation: str
     seq: int

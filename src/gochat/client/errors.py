@@ -47,11 +47,11 @@ class AuthenticationError(ChatError):
 
 
 class NotPermitted(ChatError):
-    """This person may not do that, or this program's token was not made for it."""
+    """This person, or this program's token, lacks the permission to do that."""
 
 
 class NotAMember(NotPermitted):
-    """The person, or the one whom the request names, is not in this room."""
+    """The person, or somebody whom the request names, is not in this room."""
 
 
 class Banned(NotPermitted):
@@ -59,11 +59,11 @@ class Banned(NotPermitted):
 
 
 class Blocked(NotPermitted):
-    """One of the two blocks the other; `details` says whom it is about."""
+    """One of two people blocks the other; `details` says which."""
 
 
 class NotFound(ChatError):
-    """There is no such person, conversation or message, as far as this person may know."""
+    """Unknown person, conversation or message, or one that this person may not know of."""
 
 
 class AlreadyExists(ChatError):
@@ -71,14 +71,14 @@ class AlreadyExists(ChatError):
 
 
 class InvalidRequest(ChatError):
-    """An argument is at fault; `field` names the request's field, if one is.
+    """An argument is invalid; `field` names the request's field, if it is one.
 
     What does not fit a frame is refused with this, too, before it is sent.
     """
 
 
 class LimitReached(ChatError):
-    """There are as many of these as there may be; `details` has the ``max``."""
+    """No more of these are allowed; `details` has the ``max``."""
 
 
 class TemporaryError(ChatError):

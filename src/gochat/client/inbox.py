@@ -99,7 +99,7 @@ class Inbox:
     def synced(self, request: Sync, page: Synced) -> list[Message | Reset]:
         """Take in a page, and return what can be shown now."""
         if page.next is not None and page.next <= request.after:
-            raise ProtocolError("the pages of the server's conversations don't end")
+            raise ProtocolError("the server's list of conversations does not end")
         # Nothing can be said about what comes after the positions that fitted.
         end = request.have[-1].conv if self._is_cut else None
         shown: list[Message | Reset] = []
@@ -117,7 +117,10 @@ class Inbox:
         """Return what is known of all conversations, by address, and regard it as complete."""
         self._has_synced = True
         listed = (timeline.listed for timeline in self._timelines.values())
-        return sorted((one for one in listed if one is not None), key=lambda one: one.conv)
+        return sorted(
+            (conversation for conversation in listed if conversation is not None),
+            key=lambda conversation: conversation.conv,
+        )
 
     def _list(self, state: Conversation) -> list[Message | Reset]:
         timeline = self._timelines.get(state.conv)

@@ -11,9 +11,9 @@ from gochat.protocol.messages import HistorySetting, Level, TokenScope
 
 
 class Sent(Struct, frozen=True, kw_only=True):
-    """Where an entry is in the log, and since when: it is committed.
+    """The position of an entry in the log, and when it was committed.
 
-    `repeated`: an earlier attempt had already brought it there.
+    `repeated`: an earlier attempt had already committed it.
     """
 
     conversation: str
@@ -88,7 +88,7 @@ class RoomBan(Struct, frozen=True, kw_only=True):
 class Invitation(Struct, frozen=True, kw_only=True):
     """A room to which the person is invited, by whom (`sender`) and when, and its topic.
 
-    `sender` is empty, and `topic` too, where it is not known.
+    `sender` and `topic` are empty where they are not known.
     """
 
     room: str

@@ -1,7 +1,7 @@
 """The numbered writes that are on their way on one connection. Pure.
 
 The server takes a write only if its number is due, and a refusal for now leaves the number due. So
-the numbers never have a gap: after such a refusal everything behind it is given up, and what comes
+the numbers never have a gap: after such a refusal everything after it is given up, and what comes
 next has the number that stayed due. See `docs/reference/protocol.md`, "Sending in order".
 """
 
@@ -18,7 +18,7 @@ from gochat.errors import NOT_NOW, ErrorCode, ProtocolError
 from gochat.protocol.messages import WriteRequest
 
 #: How many writes may be on their way at once. All that is pasted at once goes in one round trip;
-#: what is behind a refused one was sent in vain. `benchmarks/pasting.py` has figures.
+#: what comes after a refused one was sent in vain. `benchmarks/pasting.py` has figures.
 WINDOW: Final = 64
 
 #: Refusals that leave the number of a write due: those that mean "not now", and those of what the
@@ -79,7 +79,7 @@ class Pipeline:
         """Take in the reply to a request that :meth:`send` has returned.
 
         Return how many writes have ended by it: 0 if it was given up before; more than 1 if the
-        server takes none of those behind it, which are given up now. After a refusal for now the
+        server takes none of those after it, which are given up now. After a refusal for now the
         next write goes alone, to see whether it is taken.
 
         Raises:

@@ -16,7 +16,7 @@ def read_key(address: Address, path: Path) -> bytes:
     """Return the key of the server that runs now.
 
     Raises:
-        ConnectionLost: there is no key, so no such server; or it can't be read.
+        ConnectionLost: the key file is missing, so no such server runs; or it can't be read.
     """
     try:
         return private.read_file(path)

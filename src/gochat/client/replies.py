@@ -41,7 +41,7 @@ def check_order(payload: ServerMessage) -> None:
         case HistoryPage():
             pages = [payload.entries]
         case Synced():
-            pages = [one.entries for one in payload.conversations]
+            pages = [conversation.entries for conversation in payload.conversations]
         case _:
             return
     for page in pages:
@@ -68,4 +68,4 @@ def bounded(retry_after: float | None) -> float | None:
 
 def no_answer(options: ClientOptions) -> str:
     """Return the error text for a server that did not answer in time."""
-    return f"the server gave no answer within {options.request_timeout:g} s"
+    return f"the server did not answer within {options.request_timeout:g} s"

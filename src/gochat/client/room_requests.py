@@ -117,7 +117,7 @@ class RoomRequests:
         return await self._change(wire.SetSlowMode(room=room, seconds=seconds, cid=new_cid()))
 
     async def set_announcements(self, room: str, *, on: bool) -> Sent | None:
-        """Let only operators write, or all members (operators)."""
+        """Choose whether only operators can write, or all members (operators)."""
         return await self._change(wire.SetAnnouncements(room=room, on=on, cid=new_cid()))
 
     async def set_archived(self, room: str, *, on: bool) -> Sent | None:

@@ -111,8 +111,10 @@ class SyncState:
         self.buffer.expect_reply(is_due=is_due)
 
     def next_page(self, limit: int, max_bytes: int) -> wire.Sync | None:
-        """Return the request for the next page of what was missed, without entries for which there
-        is no room; see :meth:`Inbox.next_page`."""
+        """Return the request for the next page of what was missed; see :meth:`Inbox.next_page`.
+
+        While the buffer is full, it asks for no entries.
+        """
         return self.inbox.next_page(0 if self.buffer.is_full else limit, max_bytes)
 
     def synced(self, request: wire.Sync, page: wire.Synced) -> None:

@@ -171,7 +171,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             1024,
             1024**3,
             "Bytes that a connection may send before it has logged in. One frame of the greatest "
-            "size: a client may send what it asks for first right behind its login.",
+            "size: a client may send what it asks for first right after its login.",
         ),
     ] = 65540
     tls_handshake_timeout: Annotated[

@@ -265,7 +265,7 @@ def _read_file(path: Path, values: _Values) -> None:
 
 
 def _read_listeners(path: Path, text: str, tables: object, values: _Values) -> None:
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+    if not isinstance(tables, list) or not all(isinstance(item, dict) for item in tables):
         line = _find_line(text, "listen")
         raise ConfigError(f"{path}:{line}: listen: expected a table for each, [[listen]]")
     lines = text.splitlines()

@@ -145,7 +145,7 @@ def unquoted(line: str, most: int | None = None) -> tuple[int, str]:
 
 
 def ends_block(line: str) -> bool:
-    """Say whether a line of a block of code is its last."""
+    """Return whether a line of a block of code is its last."""
     return line.rstrip().endswith("```")
 
 
@@ -214,7 +214,7 @@ def has_sign(mention: TextToken) -> bool:
 
 
 def is_mentioned(name: str, mentioned: Collection[str]) -> bool:
-    """Say whether a person is among the `mentions` of a message, by name or with everybody."""
+    """Return whether a person is among the `mentions` of a message, by name or with everybody."""
     return name in mentioned or EVERYBODY in mentioned
 
 

@@ -168,8 +168,8 @@ def _shown(host: str, port: int) -> str:
 
 def _advice(config: Config) -> str:
     if config.store_url.startswith("sqlite:"):
-        return "see `gochat db check`, and bring back a backup: `gochat db restore`"
-    return "bring back a backup of the data in Redis before you start it again"
+        return "see `gochat db check`, and restore a backup: `gochat db restore`"
+    return "restore a backup of the data in Redis before you start it again"
 
 
 @contextlib.asynccontextmanager

@@ -228,7 +228,7 @@ class Authentication:
         The newest is where the person is, and some of the older ones may be dead.
         """
         most = self._limits.connections_per_account
-        logins = (one for one in person.sessions if isinstance(one, ActiveLogin))
+        logins = (session for session in person.sessions if isinstance(session, ActiveLogin))
         sessions = [login.session for login in logins if not login.session.is_ending]
         for session in sessions[: max(0, len(sessions) - most)]:
             session.close(

@@ -92,7 +92,7 @@ class Quotas:
         now = self._clock()
         written = self._bytes.of(person, now)
         if wait := written.wait(now):
-            raise QuotaExceeded("bytes_per_day", "you have written very much", wait)
+            raise QuotaExceeded("bytes_per_day", "you have written too much", wait)
         if isinstance(request, CreateRoom):
             rooms = self._rooms.of(person, now)
             if wait := rooms.take(now):

@@ -198,14 +198,14 @@ class Hub:
         # Membership decides who gets what comes next: a member who joins gets the entry of the
         # join; a member who is removed gets that entry, too, and nothing after it.
         self.batch_sizes.observe(len(batch.entries))
-        self.messages += sum(one.entry.kind == "text" for one in batch.entries)
+        self.messages += sum(logged.entry.kind == "text" for logged in batch.entries)
         runs = [(*key, list(run)) for key, run in groupby(batch.entries, key=_run_of)]
         for number, (conversation, is_membership, run) in enumerate(runs, 1):
             if is_membership:
-                for one in run:
-                    self._deliver_membership(conversation, one)
+                for logged in run:
+                    self._deliver_membership(conversation, logged)
                 continue
-            entries, is_last = [one.entry for one in run], number == len(runs)
+            entries, is_last = [logged.entry for logged in run], number == len(runs)
             if is_private(conversation):
                 self._post_private(conversation, entries, is_last=is_last)
             else:

@@ -65,8 +65,8 @@ async def open_entrances(
     """
     async with contextlib.AsyncExitStack() as stack:
         left: dict[str, list[socket.socket]] = {}
-        for name, one in handed_over:
-            left.setdefault(name, []).append(stack.enter_context(one))
+        for name, sock in handed_over:
+            left.setdefault(name, []).append(stack.enter_context(sock))
         wanted = config.listeners
         if handed_over and not config.listen:
             wanted = tuple(Listen(systemd=name, proxy_from=config.proxy_from) for name in left)
@@ -97,7 +97,7 @@ async def _listeners(
                 f"systemd has handed over no socket named {listen.systemd!r}: start the server by "
                 f"its socket unit, and set FileDescriptorName={listen.systemd} there"
             )
-        return [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in sockets]
+        return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
     if listen.unix:
         if not hasattr(socket, "AF_UNIX"):
             raise ConfigError(f"can't listen on {listen.unix}: this system has no unix sockets")

@@ -55,7 +55,7 @@ class Markers:
 
     def moving(self, person: NameKey) -> Seqs:
         """Return where markers of a person are about to be moved."""
-        return {key: seq for (one, key), seq in self._waiting.items() if one == person}
+        return {key: seq for (whose, key), seq in self._waiting.items() if whose == person}
 
     async def run(self) -> NoReturn:
         """Move markers, for ever.

@@ -50,7 +50,7 @@ class TrustedProxies:
     """The networks whose headers are believed, as `proxy_from` of the configuration has them."""
 
     def __init__(self, trusted: Collection[str]) -> None:
-        self._networks = [ipaddress.ip_network(one) for one in trusted if one != UNIX]
+        self._networks = [ipaddress.ip_network(network) for network in trusted if network != UNIX]
         self._trusts_unix = UNIX in trusted
 
     def includes(self, address: str) -> bool:
@@ -82,7 +82,7 @@ async def receive_header(stream: trio.SocketStream) -> Source | None:
             raise BadHeader(f"{size} bytes are too many for a PROXY header")
         return _parse_v2(command, family, await _receive_exactly(stream, size))
     if not first.startswith(b"PROXY "):
-        raise BadHeader("what came does not begin with a PROXY header")
+        raise BadHeader("the connection does not begin with a PROXY header")
     return _parse_v1(await _receive_line(stream, first))
 
 
@@ -116,7 +116,9 @@ def _parse_v1(line: bytes) -> Source | None:
         return None
     version = 4 if match[1] == b"TCP4" else 6
     try:
-        addresses = [ipaddress.ip_address(one.decode("ascii")) for one in (match[2], match[3])]
+        addresses = [
+            ipaddress.ip_address(address.decode("ascii")) for address in (match[2], match[3])
+        ]
     except ValueError:
         raise BadHeader("an address in the PROXY header is invalid") from None
     ports = [int(match[4]), int(match[5])]

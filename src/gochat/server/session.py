@@ -421,7 +421,7 @@ class Session:
     def read_through(
         self, intake: Intake, take: Callable[[Session, bytes], Submission | None]
     ) -> None:
-        """Have the intake read from a socket; `take` gets what arrives, if it can be taken."""
+        """Make the intake read from a socket; `take` gets what arrives, if it can be taken."""
         if self._descriptor is not None:
             self._take = take if self.websocket is None else None
             decoder = self.stream if isinstance(self.stream, TlsStream) else None

@@ -32,7 +32,7 @@ class Signals:
         session.reply(Pong(request_id=request.request_id, proof=proof))
 
     async def hello(self, session: Session, request: Hello) -> None:
-        """Say what this server is and offers."""
+        """Reply with what this server is and offers."""
         session.has_said_hello = True
         mode = self._services.admission.known_mode
         session.reply(server_info(self._services.config, mode, request.request_id))

@@ -123,7 +123,9 @@ class Synchroniser:
         found = await self._store.invitations(who.key)
         self._budgets.spend(session.address, who.key, len(found) * PER_SUMMARY)
         return [
-            one for one in found if session.grant.sees(conversations.key(one.room, who.key, "room"))
+            invitation
+            for invitation in found
+            if session.grant.sees(conversations.key(invitation.room, who.key, "room"))
         ]
 
     async def _not_theirs(
@@ -260,13 +262,13 @@ class _SyncPage:
         Without topics, even the largest number leaves room for a conversation.
         """
         kept = invitations[:MAX_INVITATIONS]
-        found = {one.room: structs.replace(one, topic="") for one in kept}
+        found = {invitation.room: structs.replace(invitation, topic="") for invitation in kept}
         room = self._room // 2 - sum(map(_size_of_invitation, found.values()))
-        for one in sorted(kept, key=attrgetter("ts"), reverse=True):
-            room -= _size_of_invitation(one) - _size_of_invitation(found[one.room])
+        for invitation in sorted(kept, key=attrgetter("ts"), reverse=True):
+            room -= _size_of_invitation(invitation) - _size_of_invitation(found[invitation.room])
             if room < 0:
                 break
-            found[one.room] = one
+            found[invitation.room] = invitation
         self.invitations = tuple(found.values())
         self._room -= sum(map(_size_of_invitation, self.invitations))
 

@@ -87,19 +87,19 @@ def take_sockets(environ: MutableMapping[str, str] = os.environ) -> list[tuple[s
     for number in range(count):
         name = names[number] if number < len(names) else "unknown"
         os.set_inheritable(FIRST + number, False)  # noqa: FBT003 - takes no keywords
-        one = None
+        sock = None
         with contextlib.suppress(OSError):
-            one = socket.socket(fileno=FIRST + number)
+            sock = socket.socket(fileno=FIRST + number)
         if (
-            one is None
-            or one.type != socket.SOCK_STREAM
-            or not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            sock is None
+            or sock.type != socket.SOCK_STREAM
+            or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         ):
             raise ConfigError(
                 f"what systemd hands over as {name!r} is not a socket that listens for connections:"
                 " use ListenStream= and no Accept= in the socket unit"
             )
-        found.append((name, one))
+        found.append((name, sock))
     return found
 
 

@@ -145,7 +145,7 @@ def require_allowed(request: Request, origins: Collection[str], *, is_encrypted:
         ):
             raise HandshakeFailed(
                 "403 Forbidden",
-                "pages of this origin are not let in: see websocket_origins",
+                "pages of this origin are not allowed: see websocket_origins",
                 origin=origin[:MAX_SHOWN],
             )
     if request.target != "/":

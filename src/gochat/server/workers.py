@@ -128,21 +128,21 @@ async def open_listeners(host: str | None, port: int, backlog: int) -> list[trio
         if not listeners:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     except BaseException:
-        for one in listeners:
-            one.socket.close()
+        for opened in listeners:
+            opened.socket.close()
         raise
     return listeners
 
 
 def _prepare(
-    one: socket.socket | trio.socket.SocketType, family: int, *, shares: bool = True
+    listener: socket.socket | trio.socket.SocketType, family: int, *, shares: bool = True
 ) -> None:
     """Set options of a socket for listening; if it shares, together with others of this user."""
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shares:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
 
 def _is_unsupported(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """The order of a connection's numbered writes.
 
 A client that doesn't wait for replies numbers its writes. While one is refused for now, those
-behind it are refused, too, so nothing overtakes it. Of each login the server keeps one integer, the
+after it are refused, too, so nothing overtakes it. Of each login the server keeps one integer, the
 number that is due.
 """
 

@@ -36,7 +36,7 @@ def _require_idle(url: str) -> None:
 
     path = parse_url(url).path
     if path is None or not path.exists():
-        raise ConfigError(f"there is no database {path or 'in memory'}")
+        raise ConfigError(f"no such database: {path or 'in memory'}")
 
 
 def _require_idle_redis(url: str) -> None:
@@ -47,7 +47,7 @@ def _require_idle_redis(url: str) -> None:
     location = parse_url(url)
     partitions, _ = find_partitions(location)
     if partitions is None:
-        raise ConfigError(f"there is no data of gochat in {location}")
+        raise ConfigError(f"no gochat data found in {location}")
     with closing(Deployment(location, partitions)) as deployment:
         if nodes := deployment.live_nodes():
             raise StoreUnavailable(

@@ -56,7 +56,7 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
             history.mark_unstarted(target, "a backup")
     findings = check(new)
     if findings:
-        raise StoreCorrupt(f"the database is damaged, so there is no backup: {findings[0]}")
+        raise StoreCorrupt(f"the database is damaged, so no backup was made: {findings[0]}")
 
 
 def check(path: Path) -> list[str]:

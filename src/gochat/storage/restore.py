@@ -33,7 +33,7 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
     """
     target = files.real(target)
     if not backup.exists():
-        raise ConfigError(f"there is no backup {backup}")
+        raise ConfigError(f"no such backup: {backup}")
     files.make_directory(target)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(target))

@@ -161,7 +161,7 @@ class GochatApp(ThriftyApp):
         return self._type_ahead.is_idle
 
     def hold_keys(self) -> AbstractContextManager[None]:
-        """Let what is typed wait, until something that takes the keyboard is done."""
+        """Hold back what is typed until something that takes the keyboard is done."""
         return self._type_ahead.held()
 
     def on_app_blur(self, event: events.AppBlur) -> None:
@@ -307,9 +307,9 @@ class GochatApp(ThriftyApp):
     # -- settings, help and the palette -----------------------------------------------------------
 
     def choose_theme(self, theme: str) -> None:
-        """Change the colours, for good."""
+        """Change the theme, and keep it."""
         if theme not in self.available_themes:
-            self.report(f"There is no theme {theme}.")
+            self.report(f"Unknown theme: {theme}.")
             return
         self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
 

@@ -46,10 +46,10 @@ def test_of_two_that_want_one_key_the_second_keeps_what_it_had() -> None:
     ("configured", "problem"),
     [
         ({"serch": "ctrl+s"}, "did you mean 'search'?"),
-        ({"search": "x"}, "there is no key 'x'"),
-        ({"search": "ctrl+nothing"}, "there is no key"),
+        ({"search": "x"}, "unknown key 'x'"),
+        ({"search": "ctrl+nothing"}, "unknown key"),
         ({"search": 5}, "must be a key or a list of keys"),
-        ({"search": "/"}, "there is no key"),
+        ({"search": "/"}, "unknown key"),
         ({"search": []}, "must be a key or a list of keys"),
         ({"back": "ctrl+b"}, "can't be changed"),
     ],

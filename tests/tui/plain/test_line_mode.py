@@ -76,9 +76,9 @@ class LineMode:
 def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> None:
     mei = server.bot("mei")
     app = LineMode(server, tmp_path, "ada")
-    app.until("You write to #lobby.")
+    app.until("Writing to #lobby.")
     app.type("hello from a pipe", "/create #garden What grows", "the first line here", "/me waves")
-    app.until("You write to #garden.")
+    app.until("Writing to #garden.")
 
     async def talk() -> None:
         await mei.join("#garden")
@@ -105,19 +105,19 @@ def test_what_goes_wrong_is_said_and_decides_the_exit_code(
     server: LiveServer, tmp_path: Path
 ) -> None:
     app = LineMode(server, tmp_path, "ada")
-    app.until("You write to")
+    app.until("Writing to")
     app.type("/join #nowhere", "/dance", "/who")
     app.until("online:")
     code, errors = app.end()
     assert code == 1
-    assert "error: There is no room '#nowhere'" in errors
-    assert "error: There is no command /dance." in errors
+    assert "error: Unknown room '#nowhere'" in errors
+    assert "error: Unknown command: /dance." in errors
     assert "Traceback" not in errors
 
 
 def test_the_next_start_comes_back_without_a_password(server: LiveServer, tmp_path: Path) -> None:
     app = LineMode(server, tmp_path, "ada")
-    app.until("You write to")
+    app.until("Writing to")
     assert app.end() == (0, "")
     again = subprocess.run(
         [*_COMMAND, "--state-dir", str(tmp_path)], input="/quit\n", capture_output=True, text=True,

@@ -46,7 +46,7 @@ def test_directory_that_others_could_use_is_tightened_and_reported(state: StateD
     state.remember(SavedSession(server="gochat://a:1", name="ada", token="secret"))
     assert state.secure() == ""
     state.directory.chmod(0o770)
-    assert f"others could use {state.directory}" in state.secure()
+    assert f"{state.directory}, where sessions are kept, was open to other users" in state.secure()
     assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
     assert state.secure() == ""
     state.directory.chmod(0o755)
@@ -147,7 +147,7 @@ def test_mistakes_in_the_file_are_reported_and_change_nothing(
     loaded = preferences.load(state, config)
     assert loaded.settings == Settings()
     assert [problem.partition(":")[0] for problem in loaded.problems] == [
-        "there is no setting 'them'; did you mean 'theme'?",
+        "unknown setting 'them'; did you mean 'theme'?",
         "clock",
         "bell",
         "keys",

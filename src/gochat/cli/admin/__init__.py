@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, command in COMMANDS.items():
         group, _, word = name.rpartition(" ")
         if group and group not in groups:
-            one = actions.add_parser(group, help=GROUPS[group], allow_abbrev=False)
-            groups[group] = one.add_subparsers(required=True, metavar="ACTION")
+            group_parser = actions.add_parser(group, help=GROUPS[group], allow_abbrev=False)
+            groups[group] = group_parser.add_subparsers(required=True, metavar="ACTION")
         its = groups.get(group, actions).add_parser(
             word, help=command.summary, description=_sentence(command.summary), allow_abbrev=False
         )
@@ -142,7 +142,7 @@ class _Field:
 
     def __init__(self, name: str, type_: Any, default: object) -> None:
         self.name: Final = name
-        metas = [one for one in get_args(type_)[1:] if isinstance(one, Meta)]
+        metas = [meta for meta in get_args(type_)[1:] if isinstance(meta, Meta)]
         self._bare = get_args(type_)[0] if metas else type_
         self._help = next((m.description for m in metas if m.description), "")
         self._is_secret = any(m.extra == SECRET for m in metas)
@@ -150,7 +150,9 @@ class _Field:
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         options: dict[str, Any] = {"help": self._help}
-        choices = next((get_args(one) for one in self._kinds if get_origin(one) is Literal), None)
+        choices = next(
+            (get_args(kind) for kind in self._kinds if get_origin(kind) is Literal), None
+        )
         if choices:
             options["choices"] = choices
         elif int in self._kinds:

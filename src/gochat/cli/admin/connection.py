@@ -33,7 +33,7 @@ def ask(path: Path, request: Request) -> Reply:
     except UnicodeEncodeError as error:  # of bytes on the command line
         raise ConfigError("an argument is not UTF-8") from error
     if sys.platform != "linux":
-        raise ConfigError("gochat admin needs Linux, which says who is at a socket's other end")
+        raise ConfigError("gochat admin needs Linux, where a socket identifies its peer's user")
     with socket.socket(socket.AF_UNIX) as connected:
         connected.settimeout(TIMEOUT)
         try:

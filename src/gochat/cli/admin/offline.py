@@ -41,7 +41,7 @@ def add_arguments(actions: Any) -> None:
         allow_abbrev=False,
     )
     its.add_argument("name", metavar="NAME", help="the account")
-    its.add_argument("role", choices=get_args(ServerRole), help="its role from now on")
+    its.add_argument("role", choices=get_args(ServerRole), help="its new role")
     _add_common(its, "grant", _grant)
     its = actions.add_parser(
         "reset-password",
@@ -56,7 +56,7 @@ def add_arguments(actions: Any) -> None:
         choices=range(1, 30 * 24 + 1),
         metavar="HOURS",
         default=24,
-        help="for how many hours the code is valid (default: 24)",
+        help="hours for which the code is valid (default: 24)",
     )
     _add_common(its, "reset-password", _reset)
 

@@ -45,7 +45,7 @@ def _show_table(key: str, rows: Sequence[Mapping[str, Any]]) -> None:
     columns = list(rows[0])
     cells = [[_text(column, row[column]) for column in columns] for row in rows]
     widths = [
-        max(len(one) for one in column)
+        max(len(text) for text in column)
         for column in zip([_label(column) for column in columns], *cells, strict=True)
     ]
     print(f"{_label(key)}:")

@@ -32,7 +32,7 @@ class Write(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """The base of the requests that write to the log.
 
     `n` numbers those of a connection 1, 2, 3 … from each login. The server takes only the number
-    that is due: while a write is refused for now, none behind it is taken.
+    that is due: while a write is refused for now, none after it is taken.
     """
 
     n: Number | None = None

@@ -131,7 +131,7 @@ def nobody(name: str) -> ChatError:
     """Return the error for a name without an account."""
     return ChatError(
         ErrorCode.UNKNOWN_PERSON,
-        f"there is no account {name!r}: check the name",
+        f"no account is named {name!r}: check the name",
     )
 
 

@@ -67,7 +67,9 @@ def opened(config: Config) -> Iterator[trio.SocketListener | None]:
     with contextlib.ExitStack() as stack:
         try:
             if sys.platform != "linux":
-                raise ConfigError("the admin socket needs Linux, which says who connects")
+                raise ConfigError(
+                    "the admin socket needs Linux, where a socket identifies its peer's user"
+                )
             if not config.admin.socket:
                 private.make_directories(path.parent)
             require_safe(path.parent)

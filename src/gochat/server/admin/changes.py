@@ -25,7 +25,7 @@ TRIES: Final = 3
 RESET: Final = "the password was reset: ask whoever runs the server for a code"
 
 Hours = Annotated[
-    int, Meta(ge=1, le=30 * 24, description="for how many hours the code is valid (default: 24)")
+    int, Meta(ge=1, le=30 * 24, description="hours for which the code is valid (default: 24)")
 ]
 
 
@@ -53,7 +53,7 @@ class NewRole(Arguments, frozen=True, kw_only=True):
     """An account, and its new role."""
 
     name: Name
-    role: Annotated[ServerRole, Meta(description="its role from now on")]
+    role: Annotated[ServerRole, Meta(description="its new role")]
 
 
 class Created(Struct, frozen=True, kw_only=True):
@@ -225,18 +225,24 @@ COMMANDS: Final[Mapping[str, Command]] = {
         NewAccount,
         "admin",
         create,
-        "make an account, with a password or a one-time code",
+        "create an account, with a password or a one-time code",
         acts=True,
     ),
     "account disable": Command(
-        OfAccount, "admin", disable, "lock an account: its sessions end, nobody logs in", acts=True
+        OfAccount,
+        "admin",
+        disable,
+        "disable an account: its sessions end, and nobody can log in",
+        acts=True,
     ),
-    "account enable": Command(OfAccount, "admin", enable, "let it be used again", acts=True),
+    "account enable": Command(
+        OfAccount, "admin", enable, "enable a disabled account again", acts=True
+    ),
     "account reset-password": Command(
         Reset,
         "admin",
         reset_password,
-        "replace a forgotten password by a one-time code; the sessions end",
+        "replace a forgotten password with a one-time code; the sessions end",
         acts=True,
     ),
     "account end-sessions": Command(

@@ -22,4 +22,4 @@ else:
 
     def peer_uid(connected: socket.socket | trio.socket.SocketType) -> int:
         """Raise OSError: this system doesn't say."""
-        raise OSError("this system doesn't say who connects")
+        raise OSError("this system doesn't identify the user at the other end of a socket")

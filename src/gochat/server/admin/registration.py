@@ -29,7 +29,7 @@ class NewInvitation(Arguments, frozen=True, kw_only=True):
     ] = 1
     days: Annotated[
         int,
-        Meta(ge=1, le=MAX_LIFE // _DAY, description="after how many days it expires (default: 7)"),
+        Meta(ge=1, le=MAX_LIFE // _DAY, description="days after which it expires (default: 7)"),
     ] = 7
     room: Annotated[
         str, Meta(max_length=200, description="a room that they join, as '#garden'")
@@ -47,7 +47,7 @@ class NewInvitation(Arguments, frozen=True, kw_only=True):
 class OfInvitation(Arguments, frozen=True, kw_only=True):
     """The invitation that a command is about."""
 
-    id: Annotated[str, Meta(max_length=200, description="its id, as the list has it")]
+    id: Annotated[str, Meta(max_length=200, description="its id, as in the list")]
 
 
 class Page(Arguments, frozen=True, kw_only=True):
@@ -88,18 +88,18 @@ class Shown(Struct, frozen=True, kw_only=True):
     note: str
 
     @classmethod
-    def of(cls, one: ServerInvitation) -> Shown:
+    def of(cls, invitation: ServerInvitation) -> Shown:
         """Return what a list shows of an invitation."""
         return cls(
-            id=one.id,
-            state=_state(one, wall_clock()),
-            used=len(one.used),
-            uses=one.uses,
-            maker=one.maker or "(owner)",
-            room=one.room or "",
-            created=one.created,
-            expires=one.expires,
-            note=one.note,
+            id=invitation.id,
+            state=_state(invitation, wall_clock()),
+            used=len(invitation.used),
+            uses=invitation.uses,
+            maker=invitation.maker or "(owner)",
+            room=invitation.room or "",
+            created=invitation.created,
+            expires=invitation.expires,
+            note=invitation.note,
         )
 
 
@@ -109,11 +109,11 @@ class ShownInvitation(Shown, frozen=True, kw_only=True):
     accounts: tuple[str, ...]
 
     @classmethod
-    def of(cls, one: ServerInvitation) -> ShownInvitation:
+    def of(cls, invitation: ServerInvitation) -> ShownInvitation:
         """Return all that is shown of an invitation."""
-        shown = Shown.of(one)
+        shown = Shown.of(invitation)
         fields = {name: getattr(shown, name) for name in Shown.__struct_fields__}
-        return cls(**fields, accounts=one.used)
+        return cls(**fields, accounts=invitation.used)
 
 
 class ShownInvitations(Struct, frozen=True, kw_only=True):
@@ -144,21 +144,29 @@ async def create(call: Call, new: NewInvitation) -> Made:
         maker=new.maker or None,
         note=new.note,
     )
-    one = draft.invitation
-    for_ = f", to {one.room}" if one.room else ""
-    by = f", of {one.maker}" if one.maker else ""
-    await call.record(one.id, f"{one.uses} uses, {new.days} days{for_}{by}")
-    await call.services.admission.add(one)
-    return Made(code=draft.code, id=one.id, uses=one.uses, expires=one.expires, room=one.room or "")
+    invitation = draft.invitation
+    for_ = f", to {invitation.room}" if invitation.room else ""
+    by = f", of {invitation.maker}" if invitation.maker else ""
+    await call.record(invitation.id, f"{invitation.uses} uses, {new.days} days{for_}{by}")
+    await call.services.admission.add(invitation)
+    return Made(
+        code=draft.code,
+        id=invitation.id,
+        uses=invitation.uses,
+        expires=invitation.expires,
+        room=invitation.room or "",
+    )
 
 
 async def list_all(call: Call, page: Page) -> ShownInvitations:
     """List invitations."""
     found = list(await call.services.admission.all())
-    places = {one.id: place for place, one in enumerate(found)}
+    places = {invitation.id: place for place, invitation in enumerate(found)}
     start = places.get(page.after, -1) + 1
     now = wall_clock()
-    wanted = [one for one in found[start:] if one.is_good(now) or not page.usable]
+    wanted = [
+        invitation for invitation in found[start:] if invitation.is_good(now) or not page.usable
+    ]
     shown = wanted[: page.limit]
     has_more = len(wanted) > len(shown)
     return ShownInvitations(
@@ -173,10 +181,10 @@ async def show(call: Call, of: OfInvitation) -> ShownInvitation:
 
 async def revoke(call: Call, of: OfInvitation) -> ShownInvitation:
     """Revoke an invitation. Those who have registered with it stay."""
-    one = await call.services.admission.require(of.id)
-    call.services.admission.require_revocable(one)
-    await call.record(one.id, f"{len(one.used)} of {one.uses} uses used")
-    return ShownInvitation.of(await call.services.admission.revoke(one))
+    invitation = await call.services.admission.require(of.id)
+    call.services.admission.require_revocable(invitation)
+    await call.record(invitation.id, f"{len(invitation.used)} of {invitation.uses} uses used")
+    return ShownInvitation.of(await call.services.admission.revoke(invitation))
 
 
 async def show_mode(call: Call, _: Nothing) -> Registration:
@@ -201,34 +209,42 @@ def _set(mode: Mode | None) -> Callable[[Call, Nothing], Awaitable[Registration]
     return set_mode
 
 
-def _state(one: ServerInvitation, now: int) -> str:
-    if one.revoked:
+def _state(invitation: ServerInvitation, now: int) -> str:
+    if invitation.revoked:
         return "revoked"
-    if one.expires <= now:
+    if invitation.expires <= now:
         return "expired"
-    return "usable" if one.left else "used up"
+    return "usable" if invitation.left else "used up"
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "invitation create": Command(
-        NewInvitation, "admin", create, "make a code with which people can register", acts=True
+        NewInvitation, "admin", create, "create a code with which people can register", acts=True
     ),
     "invitation list": Command(Page, "admin", list_all, "list the invitations, oldest first"),
     "invitation show": Command(
         OfInvitation, "admin", show, "show an invitation, and who has registered with it"
     ),
     "invitation revoke": Command(
-        OfInvitation, "admin", revoke, "let nobody register with an invitation any more", acts=True
+        OfInvitation,
+        "admin",
+        revoke,
+        "revoke an invitation, so that nobody else registers with it",
+        acts=True,
     ),
-    "registration show": Command(Nothing, "admin", show_mode, "say who may register"),
+    "registration show": Command(Nothing, "admin", show_mode, "show who may register"),
     "registration open": Command(
-        Nothing, "admin", _set("open"), "let everybody register", acts=True
+        Nothing, "admin", _set("open"), "open registration to everybody", acts=True
     ),
     "registration invite": Command(
-        Nothing, "admin", _set("invite"), "let those register who have an invitation", acts=True
+        Nothing,
+        "admin",
+        _set("invite"),
+        "restrict registration to people with an invitation",
+        acts=True,
     ),
     "registration closed": Command(
-        Nothing, "admin", _set("closed"), "let nobody register", acts=True
+        Nothing, "admin", _set("closed"), "close registration", acts=True
     ),
     "registration default": Command(
         Nothing, "admin", _set(None), "go back to the configuration's mode", acts=True

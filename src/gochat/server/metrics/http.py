@@ -108,7 +108,7 @@ class HttpServer:
 
 def not_found(paths: str) -> Response:
     """Return the answer to a path that does not exist; `paths` are those that do."""
-    return _refusal(HTTPStatus.NOT_FOUND, f"here are only {paths}")
+    return _refusal(HTTPStatus.NOT_FOUND, f"the only paths are {paths}")
 
 
 def _refusal(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:

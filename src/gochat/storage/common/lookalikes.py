@@ -25,15 +25,15 @@ def collisions(named: Iterable[Named]) -> Iterator[str]:
     """Yield a description of each name that looks like an earlier one."""
     everybody = list(named)
     first = _first(everybody)
-    for one in sorted(everybody):
-        others = {first[skeleton] for skeleton in skeletons(one.name)} - {one}
+    for name in sorted(everybody):
+        others = {first[skeleton] for skeleton in skeletons(name.name)} - {name}
         for other in sorted(others):
-            yield f"{one.name} looks like {other.name}, which was there first"
+            yield f"{name.name} looks like {other.name}, which was there first"
 
 
 def _first(named: Iterable[Named]) -> dict[Skeleton, Named]:
     first: dict[Skeleton, Named] = {}
-    for one in sorted(named):
-        for skeleton in skeletons(one.name):
-            first.setdefault(skeleton, one)
+    for name in sorted(named):
+        for skeleton in skeletons(name.name):
+            first.setdefault(skeleton, name)
     return first

@@ -170,8 +170,8 @@ class RedisStore:
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         histories = self._order.histories
         done = await self._writer.carry_out(self._log.append(drafts))
-        await self._order.delivered((one.at for one in done if one.at is not None), histories)
-        return [one.outcome for one in done if one.outcome is not None]
+        await self._order.delivered((item.at for item in done if item.at is not None), histories)
+        return [item.outcome for item in done if item.outcome is not None]
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         for drafts, done in submissions:
@@ -189,8 +189,8 @@ class RedisStore:
         if pending is None or error is not None:
             report(done, None, error)
             return
-        outcomes = [one.outcome for one in pending if one.outcome is not None]
-        positions = [one.at for one in pending if one.at is not None]
+        outcomes = [item.outcome for item in pending if item.outcome is not None]
+        positions = [item.at for item in pending if item.at is not None]
         if self._order.are_delivered(positions, histories):
             done(outcomes)
             return

@@ -132,9 +132,14 @@ def unpacked(
     )
 
 
-def _packed(one: ServerInvitation) -> bytes:
+def _packed(invitation: ServerInvitation) -> bytes:
     record = InvitationRecord(
-        one.maker or "", one.room or "", one.note, one.uses, one.created, one.expires
+        invitation.maker or "",
+        invitation.room or "",
+        invitation.note,
+        invitation.uses,
+        invitation.created,
+        invitation.expires,
     )
     return _encode(record)
 
@@ -178,7 +183,7 @@ def _all(keys: Keys) -> Operation[list[ServerInvitation]]:
         unpacked(name, packed, ended.get(name), who[::2])
         for (name, packed), who in zip(found.items(), used, strict=True)
     ]
-    return sorted(invitations, key=lambda one: (one.created, one.digest))
+    return sorted(invitations, key=lambda invitation: (invitation.created, invitation.digest))
 
 
 def _revoke(keys: Keys, digest: bytes, now: int) -> Operation[bool]:

@@ -22,7 +22,7 @@ class Claim:
     """An attempt to claim a name, displayed as `shown`, for the account or room `key`."""
 
     def __init__(self, keys: Keys, key: str, shown: str) -> None:
-        self._claim_keys: Final = [keys.skeleton(one) for one in skeletons(shown)]
+        self._claim_keys: Final = [keys.skeleton(skeleton) for skeleton in skeletons(shown)]
         self._owner: Final = key
         self._attempt: Final = uuid4().hex
 

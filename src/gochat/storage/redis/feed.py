@@ -67,7 +67,9 @@ class Feed:
         """Run a thread for each slot of each server, until cancelled."""
         try:
             while True:
-                self._threads = {at: one for at, one in self._threads.items() if one.is_alive()}
+                self._threads = {
+                    at: known for at, known in self._threads.items() if known.is_alive()
+                }
                 for server, slot in await trio.to_thread.run_sync(
                     self._slots, limiter=self._limiter, abandon_on_cancel=True
                 ):
@@ -96,8 +98,8 @@ class Feed:
 
     def skip(self, breaks: Sequence[Break]) -> None:
         """Continue at other positions, and make followers start over."""
-        for one in breaks:
-            self.positions[one.partition] = one.position
+        for gap in breaks:
+            self.positions[gap.partition] = gap.position
         with suppress(trio.RunFinishedError):
             self._trio.run_sync_soon(self.order.skip, breaks)
 
@@ -183,8 +185,8 @@ class _FeedReader(StreamReader):
                     placed.append(Placed(partition, epoch, found, entry))
             self._feed.positions[partition] = position
         if placed:
-            for one in placed:
-                self._feed.epoch_tracker.note(*one)
+            for placement in placed:
+                self._feed.epoch_tracker.note(*placement)
             self._feed.deliver(placed)
 
 

@@ -97,18 +97,18 @@ class Log:
         """
         drafts = yield from self._blocks.without_blocked_mentions(drafts)
         pending = [self._pending(draft) for draft in drafts]
-        yield from self._names.look_up(key for one in pending for key in _people(one.draft))
-        for one in pending:
-            missing = [key for key in _people(one.draft) if self._names.person(key) is None]
+        yield from self._names.look_up(key for item in pending for key in _people(item.draft))
+        for item in pending:
+            missing = [key for key in _people(item.draft) if self._names.person(key) is None]
             if missing:
-                one.outcome = conversations.nobody(missing[0], None)
-        yield from self._lists.add(one.draft for one in pending if one.outcome is None)
+                item.outcome = conversations.nobody(missing[0], None)
+        yield from self._lists.add(item.draft for item in pending if item.outcome is None)
         yield from self._claim_names(pending)
         yield from self._claim(pending)
-        yield from self._try([one for one in pending if one.outcome is None])
+        yield from self._try([item for item in pending if item.outcome is None])
         if self._options.wait and pending:
             yield from self._wait(pending)
-        changed = [isinstance(one.outcome, FactsChanged) for one in pending]
+        changed = [isinstance(item.outcome, FactsChanged) for item in pending]
         return pending[: changed.index(True) + 1] if any(changed) else pending
 
     def _pending(self, draft: Draft) -> Pending:
@@ -118,41 +118,41 @@ class Log:
     # -- before the entry -----------------------------------------------------------------------
 
     def _claim_names(self, pending: Sequence[Pending]) -> Operation[None]:
-        for one in pending:
-            if one.outcome is None and one.draft.kind == "create":
-                claim = Claim(self._keys, one.draft.conversation, one.draft.to)
+        for item in pending:
+            if item.outcome is None and item.draft.kind == "create":
+                claim = Claim(self._keys, item.draft.conversation, item.draft.to)
                 if (yield from claim.make()):
-                    one.claim = claim
+                    item.claim = claim
                 else:
-                    one.outcome = looks_taken(one.draft.to)
+                    item.outcome = looks_taken(item.draft.to)
 
     def _claim(self, pending: Sequence[Pending]) -> Operation[None]:
         """Reserve the cids of drafts whose sender's keys may be on another server."""
-        far = [one for one in pending if one.outcome is None and self._is_claimed_apart(one)]
+        far = [item for item in pending if item.outcome is None and self._is_claimed_apart(item)]
         if not far:
             return
         commands = []
-        for one in far:
-            partition = self._keys.partition(one.draft.sender_key)
-            key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
-            conversation = one.draft.conversation
+        for item in far:
+            partition = self._keys.partition(item.draft.sender_key)
+            key = self._keys.claim(item.draft.sender_key, item.draft.cid or "")
+            conversation = item.draft.conversation
             commands += [
                 RedisCommand(partition, ("SET", key, conversation, "NX", "EX", CLAIM_MEMORY)),
                 RedisCommand(partition, ("GET", key)),
             ]
         replies = yield commands
-        for one, made, holder in zip(far, replies[::2], replies[1::2], strict=True):
-            one.has_claimed_cid = made is not None
-            if holder is not None and holder.decode() != one.draft.conversation:
-                one.outcome = cid_conflict()
+        for item, made, holder in zip(far, replies[::2], replies[1::2], strict=True):
+            item.has_claimed_cid = made is not None
+            if holder is not None and holder.decode() != item.draft.conversation:
+                item.outcome = cid_conflict()
 
-    def _is_far(self, one: Pending) -> bool:
+    def _is_far(self, item: Pending) -> bool:
         """Return True if the sender's keys may be on another server than the conversation's."""
         slot = self._topology.slot
-        return slot(one.partition) != slot(self._keys.partition(one.draft.sender_key))
+        return slot(item.partition) != slot(self._keys.partition(item.draft.sender_key))
 
-    def _is_claimed_apart(self, one: Pending) -> bool:
-        return one.draft.cid is not None and self._is_far(one)
+    def _is_claimed_apart(self, item: Pending) -> bool:
+        return item.draft.cid is not None and self._is_far(item)
 
     # -- the entry ------------------------------------------------------------------------------
 
@@ -185,30 +185,30 @@ class Log:
             for reply in replies:
                 if reply[0] == b"again":
                     break
-                one = waiting.popleft()
-                yield from self._settle(one, reply)
-                if isinstance(one.outcome, FactsChanged):
+                item = waiting.popleft()
+                yield from self._settle(item, reply)
+                if isinstance(item.outcome, FactsChanged):
                     for other in waiting:
                         yield from self._release(other)
                     return
 
-    def _settle(self, one: Pending, reply: Reply) -> Operation[None]:
+    def _settle(self, item: Pending, reply: Reply) -> Operation[None]:
         """Take in the reply to a draft."""
         match reply[0]:
             case b"ok":
-                one.outcome = self._appended(one, reply)
+                item.outcome = self._appended(item, reply)
                 return
             case b"dup":
-                one.at = Position(one.partition, reply[1].decode(), reply[3])
-                one.outcome = yield from self._earlier(one.draft, reply[2])
+                item.at = Position(item.partition, reply[1].decode(), reply[3])
+                item.outcome = yield from self._earlier(item.draft, reply[2])
                 return
             case b"same":
-                one.outcome = Unchanged()
+                item.outcome = Unchanged()
             case b"no":
-                one.outcome = refusal(ErrorCode(reply[1].decode()), one.draft)
+                item.outcome = refusal(ErrorCode(reply[1].decode()), item.draft)
             case _:
-                one.outcome = FactsChanged()
-        yield from self._release(one)
+                item.outcome = FactsChanged()
+        yield from self._release(item)
 
     def _wait(self, pending: Sequence[Pending]) -> Operation[None]:
         """Wait for the replicas: once per server, in a separate round trip.
@@ -216,7 +216,7 @@ class Log:
         It follows the entries of all operations that share the round trip, because a server carries
         out nothing after a WAIT on the same connection.
         """
-        places = {self._topology.slot(one.partition): one.partition for one in pending}
+        places = {self._topology.slot(item.partition): item.partition for item in pending}
         milliseconds = int(self._options.wait_timeout * 1000)
         replicas = min(
             (
@@ -234,15 +234,15 @@ class Log:
     def _command(self, together: Sequence[Pending]) -> RedisCommand:
         """Return the command that appends drafts of one partition."""
         first = together[0]
-        drafts = [(one.draft, not self._is_far(one)) for one in together]
+        drafts = [(item.draft, not self._is_far(item)) for item in together]
         return self._script.command(first.partition, first.epoch, drafts)
 
-    def _appended(self, one: Pending, reply: Reply) -> Appended:
-        logged, position = self._script.appended(one.draft, reply)
-        placed = Placed(one.partition, logged.entry.epoch, position, logged)
+    def _appended(self, item: Pending, reply: Reply) -> Appended:
+        logged, position = self._script.appended(item.draft, reply)
+        placed = Placed(item.partition, logged.entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
         self.appended.append(placed)
-        one.at = Position(one.partition, logged.entry.epoch, position)
+        item.at = Position(item.partition, logged.entry.epoch, position)
         return Appended(logged.entry)
 
     def find_by_cid(
@@ -299,13 +299,13 @@ class Log:
             dup=True,
         )
 
-    def _release(self, one: Pending) -> Operation[None]:
+    def _release(self, item: Pending) -> Operation[None]:
         """Release the cid of a draft that was not appended, and its claim on the name of a room."""
-        if one.claim is not None:
-            yield from one.claim.release()
-        if one.has_claimed_cid:
-            partition = self._keys.partition(one.draft.sender_key)
-            key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
+        if item.claim is not None:
+            yield from item.claim.release()
+        if item.has_claimed_cid:
+            partition = self._keys.partition(item.draft.sender_key)
+            key = self._keys.claim(item.draft.sender_key, item.draft.cid or "")
             yield [RedisCommand(partition, ("DEL", key))]
 
 

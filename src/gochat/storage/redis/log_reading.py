@@ -141,8 +141,8 @@ class LogReading:
     def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
         epoch, head, first, packed, given, is_inside, floor = reply[:7]
         reactions: dict[int, list[Reaction]] = {}
-        for one in given:
-            seq, found = reaction(one)
+        for row in given:
+            seq, found = reaction(row)
             reactions.setdefault(seq, []).append(found)
         records = [decode_record(record) for record in packed]
         name = epoch.decode()

@@ -85,9 +85,9 @@ class Order:
     def skip(self, breaks: Iterable[Break]) -> None:
         """Continue at other positions: followers have to start over."""
         self.histories += 1
-        for one in breaks:
-            self._epochs[one.partition] = one.epoch
-            self._positions[one.partition] = one.position
+        for gap in breaks:
+            self._epochs[gap.partition] = gap.epoch
+            self._positions[gap.partition] = gap.position
         self._followers.interrupt(
             lambda: LogInterrupted("the log can't be followed further: its history has changed")
         )

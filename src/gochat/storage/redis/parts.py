@@ -67,7 +67,7 @@ class Parts:
         assert self.feed is not None
         placed = [appended.popleft() for _ in range(len(appended))]
         self.feed.order.offer(placed)
-        self.indexer.note(one.entry.conversation for one in placed)
+        self.indexer.note(entry.entry.conversation for entry in placed)
 
 
 def connect(location: Location, clock: Callable[[], int] | None) -> Parts:

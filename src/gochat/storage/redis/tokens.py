@@ -95,7 +95,7 @@ class TokenOperations:
             return None
         if address is not None:
             yield from self._note_login(token.account, address, now)
-        ids = [bytes.fromhex(one.decode()) for one in revoked]
+        ids = [bytes.fromhex(packed.decode()) for packed in revoked]
         yield from self._forget(ids)
         return ids
 
@@ -174,9 +174,11 @@ class TokenOperations:
         """Delete all tokens of an account but one."""
         partition, key = self._of(account, key_kinds.TOKENS)
         (found,) = yield [RedisCommand(partition, ("HKEYS", key))]
-        others = [one for one in (bytes.fromhex(f.decode()) for f in found) if one != token_id]
+        others = [
+            other for other in (bytes.fromhex(f.decode()) for f in found) if other != token_id
+        ]
         if others:
-            fields = [one.hex() for one in others]
+            fields = [other.hex() for other in others]
             yield [RedisCommand(partition, ("HDEL", key, *fields))]
             yield from self._forget(others)
         return others
@@ -187,7 +189,7 @@ class TokenOperations:
         return RedisCommand(place, words)
 
     def _forget(self, ids: Iterable[bytes]) -> Operation[None]:
-        if places := [self._keys.token(one) for one in ids]:
+        if places := [self._keys.token(known) for known in ids]:
             yield [RedisCommand(place, ("DEL", pointer)) for place, pointer in places]
 
     def _generation(self, account: NameKey) -> RedisCommand:

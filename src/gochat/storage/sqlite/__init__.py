@@ -359,8 +359,8 @@ class _Parts:
                     files.close_to_others(path)
                 self.log = Log(writing, self.epoch, clock, watch, checkpoints)
         except BaseException:
-            for one in opened:
-                one.close()
+            for connection in opened:
+                connection.close()
             raise
 
 

@@ -112,16 +112,22 @@ def read(db: sqlite3.Connection, digest: bytes | None = None) -> list[ServerInvi
 
 def insert(db: sqlite3.Connection, invitation: ServerInvitation) -> None:
     """Add an invitation, with its uses."""
-    one = invitation
     db.execute(
         f"INSERT INTO server_invitation ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(one.digest, one.maker, one.room, one.note, one.uses),
-            *(one.created, one.expires, one.revoked),
+            *(
+                invitation.digest,
+                invitation.maker,
+                invitation.room,
+                invitation.note,
+                invitation.uses,
+            ),
+            *(invitation.created, invitation.expires, invitation.revoked),
         ),
     )
     db.executemany(
-        "INSERT INTO server_invitation_use VALUES (?, ?)", [(one.digest, who) for who in one.used]
+        "INSERT INTO server_invitation_use VALUES (?, ?)",
+        [(invitation.digest, who) for who in invitation.used],
     )
 
 

@@ -23,12 +23,12 @@ def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
         ChatError: ``name_taken`` or ``room_exists``: it looks like another name.
     """
     wanted = skeletons.skeletons(shown)
-    for one in wanted:
+    for skeleton in wanted:
         query = "SELECT key FROM skeleton WHERE skeleton = ?"
-        if db.execute(query, (one,)).fetchone() not in (None, (key,)):
+        if db.execute(query, (skeleton,)).fetchone() not in (None, (key,)):
             raise skeletons.looks_taken(shown)
     add = "INSERT INTO skeleton (skeleton, key) VALUES (?, ?) ON CONFLICT DO NOTHING"
-    db.executemany(add, [(one, key) for one in wanted])
+    db.executemany(add, [(skeleton, key) for skeleton in wanted])
 
 
 def claim_all(db: sqlite3.Connection) -> None:

@@ -125,13 +125,13 @@ def revoke_token(log: Log, account: NameKey, token_id: bytes) -> bool:
 def revoke_other_tokens(log: Log, account: NameKey, token_id: bytes) -> list[bytes]:
     """See :meth:`gochat.chat.store.Store.revoke_other_tokens`."""
     query = "SELECT id FROM token WHERE account = ? AND id <> ?"
-    revoked = [one for (one,) in log.db.execute(query, (account, token_id)).fetchall()]
+    revoked = [token for (token,) in log.db.execute(query, (account, token_id)).fetchall()]
     _delete(log, revoked)
     return revoked
 
 
 def _delete(log: Log, ids: Sequence[bytes]) -> None:
-    log.db.executemany("DELETE FROM token WHERE id = ?", [(one,) for one in ids])
+    log.db.executemany("DELETE FROM token WHERE id = ?", [(token,) for token in ids])
 
 
 def _note_login(log: Log, account: NameKey, address: str, now: int) -> None:

@@ -37,7 +37,7 @@ def parse_url(url: str) -> Location:
     synchronous: Synchronous = "normal"
     for option, value in parse_qsl(query, keep_blank_values=True):
         if option != "synchronous":
-            raise ConfigError(f"the store {url!r}: there is no option {option!r}")
+            raise ConfigError(f"the store {url!r}: unknown option {option!r}")
         if value not in SYNCHRONOUS:
             raise ConfigError(f"the store {url!r}: synchronous is one of {', '.join(SYNCHRONOUS)}")
         synchronous = SYNCHRONOUS[value]

@@ -232,7 +232,7 @@ def _pages(
                 last += entry.seq == last + 1
             if last != seq + len(entries) or not entries:
                 raise StoreCorrupt(
-                    f"{whose} has not all entries of {record.key}: there is a gap behind {last}"
+                    f"{whose} has not all entries of {record.key}: there is a gap after {last}"
                 )
             pieces.append((record, entries))
             if entries[-1].seq < record.head:
@@ -283,12 +283,12 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         for record, other in zip(group, others, strict=True):
             if record != other:
                 differing.append(f"{record.key}, as a whole")
-        for record, one, another in zip(
+        for record, wanted, another in zip(
             group, expected, _digests(copied, group, Counter(), whose="the copy"), strict=True
         ):
             conversations.add(record)
-            entries.add_digest(one, _kept(record))
-            if one != another:
+            entries.add_digest(wanted, _kept(record))
+            if wanted != another:
                 differing.append(f"the entries of {record.key}")
         for record, here, there in zip(
             group, source.participants(group), copied.participants(group), strict=True
@@ -327,20 +327,20 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
 def _summed(what: str, all_of_them: Iterable[Sequence[object]]) -> Part:
     total = _Sum(what)
     for some in all_of_them:
-        for one in some:
-            total.add(one)
+        for element in some:
+            total.add(element)
     return total.part()
 
 
 def _admission(source: Source) -> list[list[tuple[object, ...]]]:
     found = source.admission()
-    return [[structs.astuple(one) for one in found.invitations]] + [[(found.mode,)]] * bool(
-        found.mode
-    )
+    return [[structs.astuple(invitation) for invitation in found.invitations]] + [
+        [(found.mode,)]
+    ] * bool(found.mode)
 
 
 def _sessions(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
-    return [structs.astuple(one) for one in tokens]
+    return [structs.astuple(token) for token in tokens]
 
 
 def _digests(

@@ -88,7 +88,7 @@ def open_source(url: str) -> Iterator[Source]:
     partitions, copy_of = find_partitions(location)
     if partitions is None:
         raise ConfigError(
-            f"there is no data of gochat in {location} under the prefix {location.options.prefix!r}"
+            f"no gochat data found in {location} under the prefix {location.options.prefix!r}"
         )
     if copy_of:
         raise ConfigError(f"the data in {location} is itself a copy that is not finished")
@@ -216,11 +216,11 @@ class RedisSource:
         self, key: ConversationKey, seq: int, records: list[bytes], reactions: list[bytes]
     ) -> list[EntryRecord]:
         given: dict[int, list[ReactionRecord]] = {}
-        for one in reactions:
+        for row in reactions:
             # The seq of the message, the seq of the reaction, the emoji, and who gave it.
-            emoji, _, name = one[26:].partition(b"\0")
-            given.setdefault(int(one[:12]), []).append(
-                ReactionRecord(int(one[13:25]), emoji.decode(), name.decode())
+            emoji, _, name = row[26:].partition(b"\0")
+            given.setdefault(int(row[:12]), []).append(
+                ReactionRecord(int(row[13:25]), emoji.decode(), name.decode())
             )
         try:
             return [
@@ -229,7 +229,7 @@ class RedisSource:
             ]
         except msgspec.DecodeError as error:
             raise StoreCorrupt(
-                f"an entry of {key} in {self._redis.location} behind {seq} is damaged ({error})"
+                f"an entry of {key} in {self._redis.location} after {seq} is damaged ({error})"
             ) from error
 
     def participants(self, records: Sequence[ConversationRecord]) -> list[list[ParticipantRecord]]:
@@ -312,16 +312,18 @@ class RedisSource:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         seen: set[bytes] = set()
         for found in self.token_ids():
-            new = [(one, owner) for one, owner in found if one not in seen]
-            seen.update(one for one, _ in new)
-            tokens = [self._field(who, key_kinds.TOKENS, one.hex()) for one, who in new]
+            new = [(token_id, owner) for token_id, owner in found if token_id not in seen]
+            seen.update(token_id for token_id, _ in new)
+            tokens = [self._field(who, key_kinds.TOKENS, token_id.hex()) for token_id, who in new]
             owners = [self._field(who, key_kinds.ACCOUNT, "generation") for _, who in new]
             packed, generations = self._redis.ask(tokens), self._redis.ask(owners)
             yield [
                 token
-                for (one, owner), some, generation in zip(new, packed, generations, strict=True)
+                for (token_id, owner), some, generation in zip(
+                    new, packed, generations, strict=True
+                )
                 if some is not None and generation is not None
-                for token in (self._trusted(partial(decode_token, one, owner), some),)
+                for token in (self._trusted(partial(decode_token, token_id, owner), some),)
                 if int(generation) == token.generation and token.expires > now
             ]
 
@@ -340,7 +342,7 @@ class RedisSource:
             self._trusted(partial(_invitation, name, ended.get(name), who), packed)
             for (name, packed), who in zip(admission.pairs(kept), used, strict=True)
         ]
-        found.sort(key=lambda one: (one.created, one.digest))
+        found.sort(key=lambda invitation: (invitation.created, invitation.digest))
         return AdmissionRecord((mode or b"").decode(), tuple(found))
 
     def retention(self) -> dict[str, Rule]:
@@ -371,12 +373,14 @@ class RedisSource:
         """Yield the ids of all tokens and their accounts, also of tokens that are not valid."""
         for keys in self._redis.scan("t:*"):
             ids = [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in dict.fromkeys(keys)]
-            ids = [one for one in ids if len(one) == TOKEN_ID_SIZE]  # others are from before
+            ids = [
+                token_id for token_id in ids if len(token_id) == TOKEN_ID_SIZE
+            ]  # others are from before
             places = map(self._keys.token, ids)
             owners = self._redis.ask([(place, ("GET", key)) for place, key in places])
             yield [
-                (one, NameKey(owner.decode()))
-                for one, owner in zip(ids, owners, strict=True)
+                (token_id, NameKey(owner.decode()))
+                for token_id, owner in zip(ids, owners, strict=True)
                 if owner is not None
             ]
 

@@ -184,8 +184,11 @@ class RedisTarget:
         mentioned: list[str] = []
         said_by: list[str] = []
         for entry in entries:
-            for one in entry.reactions:
-                given += ("0", f"{entry.seq:012d}:{one.seq:012d}:{one.emoji}\0{one.name}")
+            for reaction in entry.reactions:
+                given += (
+                    "0",
+                    f"{entry.seq:012d}:{reaction.seq:012d}:{reaction.emoji}\0{reaction.name}",
+                )
             if entry.kind == "text":
                 if entry.deleted:
                     gone += (entry.seq, entry.seq)
@@ -325,9 +328,9 @@ class RedisTarget:
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),
                 (there, ("HSET", rows, key, _encode(row))),
-                *((there, forget_read(one, name, who.read)) for one in unread),
+                *((there, forget_read(conversation, name, who.read)) for conversation in unread),
             ]
-        self._redis.ask([*commands, *(one for who in people for one in self._blocks(who))])
+        self._redis.ask([*commands, *(command for who in people for command in self._blocks(who))])
 
     def _blocks(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
         """Yield what sets whom a person blocks."""
@@ -371,8 +374,8 @@ class RedisTarget:
     def put_admission(self, record: AdmissionRecord) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         commands = [admission.mode_command(self._keys, record.mode or None)]
-        for one in record.invitations:
-            commands += admission.insertion(self._keys, one, wall_clock())
+        for invitation in record.invitations:
+            commands += admission.insertion(self._keys, invitation, wall_clock())
         self._redis.ask([(0, words) for words in commands])
 
     def put_retention(self, rules: Mapping[str, Rule]) -> None:

@@ -62,7 +62,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
     """
     path = files.real(path.absolute())
     if not path.exists():
-        raise ConfigError(f"there is no database {path}")
+        raise ConfigError(f"no such database: {path}")
     with ExitStack() as stack:
         is_at_rest = stack.enter_context(lock.at_rest(path))
         if alone and not is_at_rest:
@@ -192,8 +192,10 @@ class SqliteSource:
         lobby = self._id(LOBBY_KEY)
         while found := accounts.accounts(self._db, last, MANY)[0]:
             yield [
-                AccountRecord(one, *self._marker(one.key, lobby), self._blocked(one.key))
-                for one in found
+                AccountRecord(
+                    account, *self._marker(account.key, lobby), self._blocked(account.key)
+                )
+                for account in found
             ]
             last = found[-1].key
 

@@ -296,8 +296,8 @@ class SqliteTarget:
             admission.write_mode(db, record.mode or None)
             db.execute("DELETE FROM server_invitation_use")
             db.execute("DELETE FROM server_invitation")
-            for one in record.invitations:
-                admission.insert(db, one)
+            for invitation in record.invitations:
+                admission.insert(db, invitation)
 
     def put_retention(self, rules: Mapping[str, Rule]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

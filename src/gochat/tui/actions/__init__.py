@@ -1,1 +1,1 @@
-"""What the person does, done: the only package that calls the client."""
+"""Carry out what the person asks for. The only package that calls the client."""

@@ -32,7 +32,7 @@ _EXCERPT = 200
 
 
 class ChatActions(RoomActions):
-    """Does what a person asks for on one chat screen: a `CommandContext` of commands."""
+    """Carries out what a person asks for on one chat screen: the `CommandContext` of commands."""
 
     def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
         super().__init__(view, controller)
@@ -107,7 +107,7 @@ class ChatActions(RoomActions):
         """Choose which messages of the shown conversation notify the person."""
         self._controller.set_level(self.conv, level)
         words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
-        self.notify(f"You will be told of {words[level]} in {one_line(self.conv)}.")
+        self.notify(f"You will be notified of {words[level]} in {one_line(self.conv)}.")
 
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
@@ -221,7 +221,7 @@ class ChatActions(RoomActions):
     def _open_link(self, entry: TimelineEntry) -> None:
         links = parse(sanitise(entry.text)).links
         if not links:
-            self.notify("There is no link in this message.")
+            self.notify("This message has no link.")
         elif len(links) == 1:
             self.open_link(links[0])
         else:

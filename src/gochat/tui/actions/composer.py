@@ -80,7 +80,7 @@ class ComposerActions:
     # -- typing -----------------------------------------------------------------------------------
 
     def typed(self) -> None:
-        """The text or the cursor has changed."""
+        """Handle a change of the text or the cursor."""
         composer = self._composer
         composer.show_usage(self.completer.typed())
         self._place_popup()
@@ -94,7 +94,7 @@ class ComposerActions:
             self._controller.typing(composer.conv)
 
     def complete(self, step: int) -> None:
-        """Take the next completion, or the one before."""
+        """Insert the next completion, or the previous one."""
         if step:
             self.completer.step(step)
         else:
@@ -143,17 +143,17 @@ class ComposerActions:
         """Ask what becomes of a text that is too long for one message."""
         limit, composer = self._composer.text_limit, self._composer
         parts = divided(text, limit)
-        title = f"Too long for one message: {len(text)} characters, and {limit} is the most"
+        title = f"Too long for one message: {len(text)} characters; the limit is {limit}"
         choices = {
             "send": f"Send it as {len(parts)} messages",
-            "editor": "Write on in the editor",
+            "editor": "Continue in the editor",
             "clear": "Clear the field",
         }
 
         def chosen(key: str | None) -> None:
             match key:
                 case "send" if isinstance(composer.mode, Editing):
-                    self._view.app.notify("A message can't become several.", severity="warning")
+                    self._view.app.notify("An edited message can't be split.", severity="warning")
                 case "send":
                     self._send_parts(parts)
                 case "editor":

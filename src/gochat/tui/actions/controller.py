@@ -200,7 +200,7 @@ class Controller:
         then()
 
     def mark_read(self) -> None:
-        """The person has seen the end of the shown conversation."""
+        """Note that the person has seen the end of the shown conversation."""
         view = self.model.shown
         seq = max(view.timeline.last or 0, 0)
         if view.timeline.newer or not view.joined or (seq <= view.read and not view.unread):
@@ -296,7 +296,7 @@ class Controller:
             self._changed()
 
     def typing(self, conv: str) -> None:
-        """The person is typing."""
+        """Notify the others that the person is typing."""
         self.spawn(self.client.typing(conv), "typing")
 
     def do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
@@ -341,7 +341,7 @@ class Controller:
         """Take a conversation out of the list until a message arrives in it."""
         view = self.model.find(conv)
         if view is not None and view.timeline.unsent:
-            self.report("There is something here that is not sent: wait for it, or discard it.")
+            self.report("Something here has not been sent yet: wait for it, or discard it.")
             return
         self.model.forget(conv)
         self._changed()

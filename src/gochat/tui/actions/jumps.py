@@ -80,7 +80,7 @@ class Jumps:
         self._bar.show(when, _BACK)
 
     def change_conversation(self) -> None:
-        """Another conversation is shown."""
+        """Handle that another conversation is shown."""
         self._when = None
         self.look()
 

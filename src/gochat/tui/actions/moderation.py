@@ -83,12 +83,12 @@ class RoomModeration(Actions):
     # -- modes ------------------------------------------------------------------------------------
 
     def set_slow_mode(self, interval: timedelta) -> None:
-        """Let each member write in the shown room only once in an interval."""
+        """Set slow mode: each member can write in the shown room once in an interval."""
         if self._is_room("slow down"):
             self._do(self._client.set_slow_mode(self.conv, interval))
 
     def set_announcements(self, *, on: bool) -> None:
-        """Let only operators write in the shown room, or all members."""
+        """Choose whether only operators can write in the shown room."""
         if self._is_room("announce"):
             self._do(self._client.set_announcements(self.conv, on=on))
 
@@ -112,10 +112,10 @@ class RoomModeration(Actions):
     # -- blocks -----------------------------------------------------------------------------------
 
     def block(self, person: str, *, on: bool) -> None:
-        """Block a person, or no longer."""
+        """Block or unblock a person."""
         shown = one_line(person)
         if on:
-            done = f"You get no messages, mentions and invitations from {shown} any more."
+            done = f"You will not receive messages, mentions or invitations from {shown} any more."
             self._do(self._client.block(person), lambda: self.notify(done))
         else:
             done = f"You no longer block {shown}."
@@ -128,9 +128,9 @@ class RoomModeration(Actions):
     async def _show_blocked(self) -> None:
         blocked = {name: one_line(name) for name in await self._client.blocked()}
         if not blocked:
-            self.notify("You block nobody.")
+            self.notify("You have not blocked anybody.")
             return
-        menu = ActionMenu("You block: Enter ends that", blocked)
+        menu = ActionMenu("Blocked people: Enter unblocks", blocked)
         if (person := await self._view.app.push_screen_wait(menu)) is not None:
             self.block(person, on=False)
 
@@ -138,12 +138,12 @@ class RoomModeration(Actions):
         actions = {"write": "Write to them"}
         if self._model.shown.operator:
             actions["member" if member.operator else "operator"] = (
-                "Make them a simple member" if member.operator else "Make them an operator"
+                "Make them an ordinary member" if member.operator else "Make them an operator"
             )
         actions["kick"] = "Remove them from this room"
         actions["ban"] = "Ban them from this room"
         is_blocked = member.name in self._model.blocked
-        actions["block"] = "No longer block them" if is_blocked else "Block them"
+        actions["block"] = "Unblock them" if is_blocked else "Block them"
         match await self._view.app.push_screen_wait(ActionMenu(one_line(member.name), actions)):
             case "write":
                 self._view.open_conversation(f"@{member.name}")

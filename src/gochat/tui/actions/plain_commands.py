@@ -14,7 +14,7 @@ from gochat.tui.input import commands
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 
-_NOT_HERE = "This is not a part of the line mode: use it in `gochat tui`, without --plain."
+_NOT_HERE = "Not available in line mode: use `gochat tui` without --plain."
 
 
 class PlainCommands:
@@ -57,14 +57,14 @@ class PlainCommands:
             self.join(conv)
             return
         self._controller.open(conv)
-        self._say(f"You write to {one_line(self.conv)}.")
+        self._say(f"Writing to {one_line(self.conv)}.")
         self._show(self.conv)
 
     def send(self, conv: str, text: str, *, form: Form = "text") -> None:
         """Send a message."""
         limit = self._controller.text_limit
         if len(text) > limit:
-            self._controller.report(f"not sent: {len(text)} characters, and {limit} is the most")
+            self._controller.report(f"not sent: {len(text)} characters; the limit is {limit}")
         elif text.strip():
             before = set(self._model.outgoing)
             if self._controller.send(conv, text, form=form):
@@ -81,7 +81,7 @@ class PlainCommands:
 
     def _entered(self, room: str) -> None:
         self._controller.open(room)
-        self._say(f"You write to {one_line(room)}.")
+        self._say(f"Writing to {one_line(room)}.")
 
     def leave(self, conv: str) -> None:
         """Leave a room, or take a private conversation out of the list."""
@@ -111,7 +111,7 @@ class PlainCommands:
 
     def show_topic(self) -> None:
         """Write the topic of the room."""
-        self._say(one_line(self._model.shown.topic) or "There is no topic.")
+        self._say(one_line(self._model.shown.topic) or "This conversation has no topic.")
 
     def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
         """Make the room private, or public."""
@@ -158,11 +158,11 @@ class PlainCommands:
         self._list("Banned", (about_ban(ban) for ban in await self._client.bans(room)))
 
     def set_slow_mode(self, interval: timedelta) -> None:
-        """Let each member write in the room only once in an interval."""
+        """Set slow mode: each member can write in the room once in an interval."""
         self._controller.do(self._client.set_slow_mode(self.conv, interval))
 
     def set_announcements(self, *, on: bool) -> None:
-        """Let only operators write in the room, or all members."""
+        """Choose whether only operators can write in the room."""
         self._controller.do(self._client.set_announcements(self.conv, on=on))
 
     def set_archived(self, *, on: bool) -> None:
@@ -170,7 +170,7 @@ class PlainCommands:
         self._controller.do(self._client.set_archived(self.conv, on=on))
 
     def block(self, person: str, *, on: bool) -> None:
-        """Block a person, or no longer."""
+        """Block or unblock a person."""
         self._controller.do(self._client.block(person) if on else self._client.unblock(person))
 
     def show_blocked(self) -> None:
@@ -189,11 +189,11 @@ class PlainCommands:
         self._controller.set_level(self.conv, level)
 
     def set_theme(self, theme: str) -> None:
-        """There are no colours."""
+        """The line mode has no colours."""
         self._say(_NOT_HERE)
 
     def go_to(self, place: str) -> None:
-        """Nothing leads back: lines are only ever appended."""
+        """Do nothing: lines are only ever appended."""
         self._say(_NOT_HERE)
 
     def go_to_first(self) -> None:
@@ -201,7 +201,7 @@ class PlainCommands:
         self._say(_NOT_HERE)
 
     def favourite(self) -> None:
-        """Refuse: there are favourites only in the list on the screen."""
+        """Refuse: favourites exist only in the list on the screen."""
         self._say(_NOT_HERE)
 
     def open_panel(self, panel: str, text: str = "") -> None:
@@ -235,7 +235,7 @@ class PlainCommands:
 
     async def _search(self, query: str) -> None:
         if not query:
-            self._say("Write /search and what to look for.")
+            self._say("Write /search and the words to look for.")
             return
         found = await self._client.search(query)
         rows = (f"{m.conversation} {m.sender}: {m.text}" for m in found.hits)

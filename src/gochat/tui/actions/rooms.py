@@ -35,7 +35,7 @@ class RoomActions(RoomModeration):
         try:
             await self._client.join(room)
         except NotFound:
-            await self._new_room(room, f"There is no room {one_line(room)} that you can join.")
+            await self._new_room(room, f"{one_line(room)} is not a room that you can join.")
         else:
             self._view.open_conversation(room)
 
@@ -122,12 +122,12 @@ class RoomActions(RoomModeration):
                 pass
 
     def show_history_setting(self) -> None:
-        """Tell whether those who join the shown room read what was written before."""
+        """Show whether people who join the shown room can read what was written before."""
         if self._is_room("hide"):
             self.notify(
-                "Who joins this room reads what is written from then on."
+                "People who join this room can read only later messages."
                 if self._model.shown.history == "hidden"
-                else "Who joins this room reads what was written before, unless that was hidden."
+                else "People who join this room can read earlier messages, unless they were hidden."
             )
 
     def set_history(self, history: HistorySetting) -> None:

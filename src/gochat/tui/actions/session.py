@@ -45,7 +45,7 @@ _BACKOFF: Final = (0.5, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """With what a person logs in. With `register` the account is created first."""
+    """What a person logs in with. With `register` the account is created first."""
 
     server: str
     name: str
@@ -146,7 +146,7 @@ async def _open(
             break
     client = await stack.enter_async_context(open_client(server))
     app.warn(
-        f"What is not sent is lost when the app is closed: {one_line(str(problem))}.", seconds=10
+        f"Unsent messages are lost when the app is closed: {one_line(str(problem))}.", seconds=10
     )
     return client
 

@@ -26,10 +26,10 @@ class ChatApp(Protocol):
         """Return the time of day, in seconds since the Unix epoch."""
 
     def hold_keys(self) -> AbstractContextManager[None]:
-        """Let what is typed wait, until something that takes the keyboard is done."""
+        """Hold back what is typed until something that takes the keyboard is done."""
 
     def choose_theme(self, theme: str) -> None:
-        """Change the colours, for good."""
+        """Change the theme, and keep it."""
 
     def open_settings(self) -> None:
         """Show the settings."""

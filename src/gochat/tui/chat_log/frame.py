@@ -60,7 +60,7 @@ class FramePainter:
         self._painted: LRUCache[ItemNode, tuple[Layout, _Look, list[Strip]]] = LRUCache(_PAINTED)
 
     def forget(self) -> None:
-        """Let go of what was painted: it is of another conversation."""
+        """Drop what was painted: it is of another conversation."""
         self._painted.clear()
 
     def paint(self, palette: Palette, marks: Marks) -> list[Strip]:

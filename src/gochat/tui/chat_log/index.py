@@ -287,7 +287,7 @@ class ItemIndex:
         block.settled = True
 
     def is_exact(self, node: ItemNode) -> bool:
-        """Say whether the height of `node` was measured, at this width."""
+        """Return whether the height of `node` was measured at this width."""
         return node.exact and node.block.settled
 
     def set_height(self, node: ItemNode, height: int) -> None:

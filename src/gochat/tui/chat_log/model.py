@@ -189,7 +189,7 @@ class LogModel:
             self.window.changed()
 
     def set_clock(self, clock: Clock) -> None:
-        """Tell the time in another way."""
+        """Change the format of times."""
         if clock != self._clock:
             self._clock = clock
             self._layouts.clear()

@@ -107,7 +107,7 @@ class Window:
         self._rows = None
 
     def removed(self, node: ItemNode) -> None:
-        """Let go of `node`, which is about to leave the index."""
+        """Forget `node`, which is about to leave the index."""
         if self._anchor is node:
             self._anchor, self._row, self._position = node.next or node.previous, 0, None
         self._rows = None

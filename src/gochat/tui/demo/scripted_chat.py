@@ -83,9 +83,7 @@ class ScriptedChat:
         key = name.removeprefix("@").casefold()
         found = next((known for known in self._known if known.casefold() == key), None)
         if found is None:
-            raise chat_error(
-                ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name!r}", field=field
-            )
+            raise chat_error(ErrorCode.UNKNOWN_PERSON, f"no account is named {name!r}", field=field)
         return found
 
     def address(self, to: str, field: str = "to") -> str:
@@ -111,7 +109,7 @@ class ScriptedChat:
         name = next((name for name in self._rooms if name.casefold() == key), None)
         if name is None or not (self._is_listed(name) or self.me in self._rooms[name].invited):
             raise chat_error(
-                ErrorCode.UNKNOWN_CONVERSATION, f"there is no room {address!r}", field=field
+                ErrorCode.UNKNOWN_CONVERSATION, f"unknown room {address!r}", field=field
             )
         return name
 
@@ -251,9 +249,7 @@ class ScriptedChat:
         log = self.log(conv)
         entry = self.as_it_reads(conv, log[seq - 1]) if 0 < seq <= len(log) else None
         if entry is None or entry.kind != "text" or entry.deleted:
-            raise chat_error(
-                ErrorCode.UNKNOWN_MESSAGE, f"there is no message {seq} in {conv}", field=field
-            )
+            raise chat_error(ErrorCode.UNKNOWN_MESSAGE, f"{conv} has no message {seq}", field=field)
         return entry
 
     def as_it_reads(self, conv: str, entry: Message) -> Message:

@@ -159,7 +159,7 @@ class ScriptedClient(ScriptedRooms):
         )
 
     async def typing(self, conversation: str) -> None:
-        """Tell nobody."""
+        """Notify nobody."""
         self.requests.append(("typing", conversation))
 
     # -- people and rooms --------------------------------------------------
@@ -178,7 +178,9 @@ class ScriptedClient(ScriptedRooms):
     async def conversations(self) -> list[Conversation]:
         """Return the conversations."""
         await self._request("conversations")
-        return [convert.to_conversation(one) for one in self._chat.conversations()]
+        return [
+            convert.to_conversation(conversation) for conversation in self._chat.conversations()
+        ]
 
     async def rooms(self) -> list[Room]:
         """Return the rooms."""
@@ -220,7 +222,7 @@ class ScriptedClient(ScriptedRooms):
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
     ) -> wire.Message:  # fmt: skip
-        """Have somebody say something now. The app receives it if it is for the person: at once, or
+        """Make somebody say something now. The app receives it if it is for the person: at once, or
         once the connection is back."""
         was_inside, before = self._chat.sees(conv), self._chat.invitations()
         message = self.record(conv, sender, text, kind=kind, ref=ref, mentions=mentions)
@@ -234,22 +236,22 @@ class ScriptedClient(ScriptedRooms):
         return message
 
     def type(self, conv: str, sender: str) -> None:
-        """Have somebody begin to type."""
+        """Make somebody begin to type."""
         self._notify(IsTyping(conv if conv.startswith("#") else f"@{sender}", sender))
 
     def arrive(self, *names: str) -> None:
-        """Have people come online."""
+        """Bring people online."""
         people = tuple(Person(name=name) for name in names)
         self._chat.people.update({person.name: person for person in people})
         self._chat.know(*names)
         self._notify(Presence(online=people))
 
     def know(self, *names: str) -> None:
-        """Have people with an account, who need not be online."""
+        """Add people with an account, who need not be online."""
         self._chat.know(*names)
 
     def depart(self, *names: str) -> None:
-        """Have people leave."""
+        """Take people offline."""
         for name in names:
             self._chat.people.pop(name, None)
         self._notify(Presence(offline=names))

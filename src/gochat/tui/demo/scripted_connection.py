@@ -141,7 +141,7 @@ class ScriptedConnection:
         return self._outbox.of(self._name)
 
     async def __aiter__(self) -> AsyncIterator[ClientEvent]:
-        """Yield what the script tells."""
+        """Yield what the script makes happen."""
         while True:
             yield await self._events.get()
 
@@ -196,7 +196,7 @@ class ScriptedConnection:
             self._check("log_out")
             if self._state is ConnectionState.RECONNECTING:
                 raise ConnectionLost(
-                    "logged out here, but there is no connection to tell the server"
+                    "logged out here only: not connected, so the server was not notified"
                 )
             self.devices.revoke(self._token)
         finally:
@@ -300,7 +300,7 @@ class ScriptedConnection:
             async with asyncio.timeout(_PATIENCE):
                 await self._is_decided.wait()
         except TimeoutError:
-            raise ConnectionLost(f"there was no answer within {_PATIENCE:g} s") from None
+            raise ConnectionLost(f"the server did not answer within {_PATIENCE:g} s") from None
         if self._state is not ConnectionState.CONNECTED:
             raise NotConnected(f"not connected: {self._reason}")
 

@@ -25,7 +25,7 @@ class ScriptedRooms(ScriptedConnection):
         if not room.startswith("#") or not NAME.fullmatch(room[1:]):
             raise chat_error(ErrorCode.BAD_NAME, "a room's name begins with #", field="room")
         if self._chat.has_room(room):
-            raise chat_error(ErrorCode.ROOM_EXISTS, f"there is a room {room} already", field="room")
+            raise chat_error(ErrorCode.ROOM_EXISTS, f"{room} already exists", field="room")
         check_topic(topic)
         created = self._commit(room, "create", "private" if private else "public")
         if topic:
@@ -148,7 +148,7 @@ class ScriptedRooms(ScriptedConnection):
         return self._change(own, "slow", str(int(interval.total_seconds())))
 
     async def set_announcements(self, room: str, *, on: bool) -> Sent | None:
-        """Let only operators write, or everybody."""
+        """Choose whether only operators can write."""
         await self._request("set_announcements", room, on)
         own = self._chat.own_room(room, to="choose who writes")
         return self._change(own, "announcements", "on" if on else "off")
@@ -226,7 +226,10 @@ class ScriptedRooms(ScriptedConnection):
         return sent(message)
 
     def _tell_invitations(self, before: Iterable[wire.Invitation]) -> None:
-        was, now = ({one.room: one for one in some} for some in (before, self._chat.invitations()))
+        was, now = (
+            {invitation.room: invitation for invitation in some}
+            for some in (before, self._chat.invitations())
+        )
         for room in was.keys() - now.keys():
             self.emit(Uninvited(room))
         for room in now.keys() - was.keys():

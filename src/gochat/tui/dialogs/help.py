@@ -35,7 +35,7 @@ WRITING: Final = (
     ("**bold**  *italic*", "emphasis"),
     ("`code`  ```", "code, in a line or in a block"),
     ("> text", "a quote"),
-    ("@name", "mention somebody: they are told"),
+    ("@name", "mention somebody, who is notified"),
     (":tada:", "🎉"),
 )
 

@@ -24,7 +24,7 @@ TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "theme": ("Theme", {}),
     "clock": ("Times in the log", {"24h": "14:30", "12h": "2:30p", "off": "not shown"}),
     "bell": ("Bell for mentions and private messages", {True: "on", False: "off"}),
-    "desktop": ("Notifications of the desktop", {True: "on", False: "off"}),
+    "desktop": ("Desktop notifications", {True: "on", False: "off"}),
     "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
     "animations": ("Movement", {True: "on", False: "off"}),
     "highlight": ("Words that count as mentions", {}),
@@ -69,7 +69,7 @@ class SettingsScreen(Picker):
 
     def _label(self, key: str) -> str:
         if key == _LEVEL:
-            return f"Tell me of what is said in {one_line(self._conv)}"
+            return f"Notify me of messages in {one_line(self._conv)}"
         if key.startswith(_KEY):
             action = keys.BY_NAME[key.removeprefix(_KEY)]
             return f"Key: {action.text}"

@@ -27,7 +27,7 @@ async def edit_text(app: App[object], text: str) -> str | None:
     try:
         return await _edit(app, shlex.split(command) or [_DEFAULT], text)
     except SuspendNotSupported:
-        problem = "This terminal can't be lent to an editor."
+        problem = "An editor can't run in this terminal."
     except (OSError, ValueError) as error:  # ValueError: a quotation mark is missing
         reason = getattr(error, "strerror", None) or str(error)
         problem = f"The editor {command!r} failed: {one_line(reason)}. Check VISUAL and EDITOR."

@@ -151,7 +151,7 @@ def _runs(known: list[_Cell], cells: list[_Cell]) -> Iterator[tuple[int, int]]:
 
 
 def _is_uncertain(cell: _Cell) -> bool:
-    """Say whether terminals disagree on the width: of emoji, and of what consists of several."""
+    """Return whether terminals disagree on the width: of emoji and combined characters."""
     return len(cell.text) > 1 or cell.text >= "\U0001f000" or "\u2600" <= cell.text <= "\u27bf"
 
 

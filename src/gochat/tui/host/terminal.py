@@ -38,7 +38,7 @@ def check_terminal() -> None:
         ConfigError: no terminal, or one that can't be sent UTF-8; the message is about what to do.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError("the app needs a terminal: its input or output is something else here")
+        raise ConfigError("the app needs a terminal, but its input or output is not one")
     if os.environ.get("TERM", "") in ("dumb", "unknown"):
         raise ConfigError(
             f"a terminal of the kind {os.environ['TERM']!r} can't show the app; "

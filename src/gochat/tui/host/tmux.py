@@ -18,7 +18,7 @@ _TIMEOUT: Final = 2.0
 #: Options that keep something back, which value they need, and what it is for.
 _NEEDED: Final = (
     ("allow-passthrough", ("on", "all"), "shows no notifications of programs in it"),
-    ("focus-events", ("on",), "does not tell when you look elsewhere, so nothing notifies you"),
+    ("focus-events", ("on",), "does not report when you look elsewhere, so you are not notified"),
 )
 
 
@@ -50,7 +50,7 @@ def problem(ask: Callable[..., str] = run) -> str:
         found = ask("show-options", "-Agv", option) or ask("show-options", "-Agwv", option)
         if found and found not in values:
             return (
-                f"tmux {effect}: put `set -g {option} on` into ~/.tmux.conf. Or switch "
-                "notifications of the desktop off in F5."
+                f"tmux {effect}: put `set -g {option} on` into ~/.tmux.conf. Or turn "
+                "desktop notifications off in F5."
             )
     return ""

@@ -62,7 +62,7 @@ class TypeAhead:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let what is typed wait. In any task."""
+        """Hold back what is typed. Can be called in any task."""
         self._holds += 1
         try:
             yield

@@ -59,7 +59,7 @@ class CommandContext(Protocol):
         has to be known."""
 
     def show_history_setting(self) -> None:
-        """Tell whether those who join the shown room read what was written before."""
+        """Show whether people who join the shown room can read what was written before."""
 
     def set_history(self, history: HistorySetting) -> None:
         """Choose whether those who join the shown room read what was written before."""
@@ -80,16 +80,16 @@ class CommandContext(Protocol):
         """List who is banned from the shown room."""
 
     def set_slow_mode(self, interval: timedelta) -> None:
-        """Let each member write in the shown room only once in an interval."""
+        """Set slow mode: each member can write in the shown room once in an interval."""
 
     def set_announcements(self, *, on: bool) -> None:
-        """Let only operators write in the shown room, or all members."""
+        """Choose whether only operators can write in the shown room."""
 
     def set_archived(self, *, on: bool) -> None:
         """Archive the shown room, or bring it back."""
 
     def block(self, person: str, *, on: bool) -> None:
-        """Block a person, or no longer."""
+        """Block or unblock a person."""
 
     def show_blocked(self) -> None:
         """List whom the person blocks."""
@@ -261,7 +261,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
             "create a room that people must be invited to",
             lambda context, a: context.create(_room(a[0]), a[1], private=True)),
     Command("topic", (Argument("TOPIC", "text", optional=True),),
-            "set what this room is about; - takes it away", _topic),
+            "set what this room is about; - clears it", _topic),
     Command("invite", (_PERSON,), "invite somebody to this room",
             lambda context, a: context.invite(_name(a[0]))),
     Command("kick", (_PERSON, Argument("REASON", "text", optional=True)),
@@ -276,20 +276,20 @@ COMMANDS: Final[tuple[Command, ...]] = (
             "let each member write here only once in 30s, 5m or 1h; off ends it", _slow),
     Command("announce", (Argument("ON", "text"),),
             "let only operators write here: on; or everybody: off", _announce),
-    Command("archive", (), "let nobody write here any more; it stays to be read",
+    Command("archive", (), "archive this room: it can be read, but not written to",
             lambda context, a: context.set_archived(on=True)),
-    Command("unarchive", (), "let people write here again",
+    Command("unarchive", (), "bring an archived room back",
             lambda context, a: context.set_archived(on=False)),
-    Command("block", (_PERSON,), "take no messages, mentions and invitations from somebody",
+    Command("block", (_PERSON,), "block somebody: no messages, mentions or invitations from them",
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
-    Command("unblock", (_PERSON,), "no longer block somebody",
+    Command("unblock", (_PERSON,), "unblock somebody",
             lambda context, a: context.block(_name(a[0]), on=False), ("unignore",)),
-    Command("blocked", (), "whom you block", lambda context, a: context.show_blocked()),
+    Command("blocked", (), "the people you block", lambda context, a: context.show_blocked()),
     Command("decline", (_ROOM,), "turn down an invitation to a room",
             lambda context, a: context.decline(_room(a[0]))),
     Command("op", (_PERSON,), "make somebody an operator of this room",
             lambda context, a: context.set_operator(_name(a[0]), on=True)),
-    Command("deop", (_PERSON,), "make an operator a simple member again",
+    Command("deop", (_PERSON,), "make an operator an ordinary member again",
             lambda context, a: context.set_operator(_name(a[0]), on=False)),
     Command("private", (), "let only invited people join this room",
             lambda context, a: context.set_access(private=True)),
@@ -310,11 +310,11 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("first", (), "go to the first message", lambda context, a: context.go_to_first()),
     Command("favourite", (), "put this at the top of the list, or take it from there",
             lambda context, a: context.favourite(), ("favorite", "fav")),
-    Command("away", (Argument("TEXT", "text", optional=True),), "tell that you are away",
+    Command("away", (Argument("TEXT", "text", optional=True),), "show that you are away",
             lambda context, a: context.away(a[0] or "away")),
-    Command("back", (), "tell that you are back", lambda context, a: context.away(None)),
+    Command("back", (), "show that you are back", lambda context, a: context.away(None)),
     Command("notify", (Argument("LEVEL", "level"),),
-            "what to be told of here: all, mentions or none", _level),
+            "what to be notified of here: all, mentions or none", _level),
     Command("theme", (Argument("THEME", "theme"),), "change the colours",
             lambda context, a: context.set_theme(a[0])),
     Command("settings", (), "how the app looks and behaves",
@@ -360,7 +360,7 @@ def carry_out(text: str, context: CommandContext) -> str | None:
         hint = f"Did you mean {' or '.join('/' + name for name in near)}?" if near else (
             "/help shows what there is."
         )  # fmt: skip
-        return f"There is no command /{word}. {hint} To send it as text, write //{word}."
+        return f"Unknown command: /{word}. {hint} To send it as text, write //{word}."
     given, missing = _given(command, remainder.strip())
     if missing:
         return f"Please write {command.usage}: {command.text}."

@@ -68,7 +68,7 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
     KeyAction("search", "chat", ("ctrl+f",), "search", "Search messages"),
     KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
-    KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "The conversation before"),
+    KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "Previous conversation"),
     KeyAction("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
     KeyAction("members", "chat", ("f3",), "members", "Members of this room"),
     KeyAction("rooms", "chat", ("f4",), "rooms", "All rooms"),
@@ -81,13 +81,11 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("now", "input", ("ctrl+end",), "now", "Back to now"),
     KeyAction("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
     KeyAction("send", "input", ("enter",), "send", "Send"),
-    KeyAction(
-        "newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", "Begin a new line"
-    ),
+    KeyAction("newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", "New line"),
     KeyAction(
         "complete", "input", ("tab",), "complete(1)", "Complete names, rooms, commands, :emoji:"
     ),
-    KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", "The completion before"),
+    KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", "Previous completion"),
     KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
     KeyAction("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
     KeyAction("clear", "input", ("ctrl+l",), "clear", "Clear the input (Ctrl+Z brings it back)"),
@@ -110,7 +108,7 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
         KeyAction(action.id, "message", action.keys, action.run, action.text)
         for action in MESSAGE_ACTIONS
     ),
-    KeyAction("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
+    KeyAction("home", "input", ("home",), "home", "Start of the line; top, when empty", fixed=True),
     KeyAction("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
 )
 
@@ -178,7 +176,7 @@ def read(configured: Mapping[str, object]) -> Keymap:
     preset = configured.get("preset", "default")
     changed = PRESETS.get(preset) if isinstance(preset, str) else None
     if changed is None:
-        problems.append(f"keys: there is no preset {preset!r}: choose {' or '.join(PRESETS)}")
+        problems.append(f"keys: unknown preset {preset!r}: choose {' or '.join(PRESETS)}")
     base = {action.name: action.keys for action in ACTIONS} | dict(changed or {})
     for name, given in (changed or {}).items():
         for other in BY_NAME:
@@ -193,13 +191,13 @@ def read(configured: Mapping[str, object]) -> Keymap:
         if action is None:
             near = difflib.get_close_matches(name, BY_NAME, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"keys: there is no action {name!r}{hint}")
+            problems.append(f"keys: unknown action {name!r}{hint}")
         elif action.fixed:
             problems.append(f"keys: {name!r} can't be changed")
         elif (chosen := _chosen(value)) is None:
             problems.append(f"keys: {name!r} must be a key or a list of keys")
         elif bad := [key for key in chosen if not _is_key(key, action.scope)]:
-            problems.append(f"keys: {name!r}: there is no key {bad[0]!r}; write it as ctrl+k")
+            problems.append(f"keys: {name!r}: unknown key {bad[0]!r}; write it as ctrl+k")
         else:
             wanted[name] = chosen
     # A default gives way to what was chosen; of two that were chosen the first one stays.

@@ -139,7 +139,14 @@ class ChatModel:
     def invitation(self, room: str) -> Invitation | None:
         """Return the pending invitation to a room, also where `room` is another spelling of it."""
         key = _folded(room)
-        return next((one for one in self.invitations.values() if _folded(one.room) == key), None)
+        return next(
+            (
+                invitation
+                for invitation in self.invitations.values()
+                if _folded(invitation.room) == key
+            ),
+            None,
+        )
 
     def ordered(self) -> list[ConversationView]:
         """Return the conversations in the order that does not depend on what is unread."""
@@ -361,7 +368,7 @@ class ChatModel:
             view = self.conversations[conv]
             if conv not in known and view.is_room:
                 self._gone(view)
-        pending = {one.room: one for one in snapshot.invitations}
+        pending = {new.room: new for new in snapshot.invitations}
         if self._synchronised:
             for invitation in snapshot.invitations:
                 self._invited(invitation)

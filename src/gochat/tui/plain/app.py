@@ -96,7 +96,7 @@ class PlainApp:
     def report(self, text: str) -> None:
         """Write what has failed."""
         if self._over.is_set():
-            return  # that it was ended is no failure of what was under way
+            return  # what was under way did not fail: the app was ended
         self._has_failed = True
         _complain(f"error: {sentence(one_line(text))}")
 
@@ -178,7 +178,7 @@ class PlainApp:
             password = await anyio.to_thread.run_sync(_ask_password)
         if not name or password is None:
             raise ConfigError(
-                "nobody is logged in here: give --name and the password in "
+                "not logged in: give --name and the password in "
                 f"{PASSWORD}, or log in once with `gochat tui`"
             )
         return await log_in(stack, self._open_client, self, Credentials(server, name, password))
@@ -186,7 +186,7 @@ class PlainApp:
     async def _follow(self, session: ChatSession) -> None:
         async def begin() -> None:
             self._shown_state = connection_line(session.model)[1]
-            self._write(f"* {self._shown_state}. You write to {session.model.current}.")
+            self._write(f"* {self._shown_state}. Writing to {session.model.current}.")
             self._begun.set()
 
         await session.follow(begin)
@@ -227,7 +227,7 @@ class PlainApp:
         await self._write_changes()
         waiting, failed = model.counts()
         if waiting:
-            self.report(f"{waiting} not sent yet; the next start sends what waits")
+            self.report(f"not sent yet, and kept for the next start: {waiting}")
         self._has_failed |= failed > 0
         self._over.set()
 

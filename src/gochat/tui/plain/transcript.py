@@ -1,7 +1,7 @@
 """What happens in the chat, in lines that are only ever appended.
 
 It reads the changes of the model, as the screen of the app does, and remembers of each entry how it
-was written, so that a change is told once. Pure.
+was written, so that a change is reported once. Pure.
 """
 
 from __future__ import annotations

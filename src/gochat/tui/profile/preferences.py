@@ -105,7 +105,7 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
         if name not in Settings.__struct_fields__:
             near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"there is no setting {name!r}{hint}")
+            problems.append(f"unknown setting {name!r}{hint}")
             continue
         try:
             msgspec.convert({name: value}, Settings)
@@ -133,7 +133,7 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if must_exist:
-            raise ConfigError(f"{path}: there is no such file") from error
+            raise ConfigError(f"{path}: no such file") from error
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error

@@ -93,7 +93,10 @@ class StateDirectory:
             return ""  # reported when something is to be kept
         if not was_open:
             return ""
-        return f"others could use {self.directory}, where sessions are kept: now only you can"
+        return (
+            f"{self.directory}, where sessions are kept, was open to other users: "
+            "now only you can use it"
+        )
 
     # -- sessions ---------------------------------------------------------------------------------
 

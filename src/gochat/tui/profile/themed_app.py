@@ -34,7 +34,7 @@ class ThemedApp(App[None]):
         self.theme = themes.DARK.name
         near = difflib.get_close_matches(name, self.available_themes, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return (f"there is no theme {name!r}{hint}",)
+        return (f"unknown theme {name!r}{hint}",)
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme as it is shown; its colours are adjusted when it is first used."""

@@ -89,7 +89,7 @@ class ConnectScreen(Screen[None]):
     # -- what the app shows -----------------------------------------------------------------------
 
     def show_progress(self, text: str) -> None:
-        """Say what is being waited for; nothing can be changed meanwhile."""
+        """Show what is being waited for; nothing can be changed meanwhile."""
         self._clear()
         self._say(text, "-busy")
         self.query_one("#card").add_class("-waiting")
@@ -97,7 +97,7 @@ class ConnectScreen(Screen[None]):
             button.disabled = True
 
     def show_error(self, error: GochatError) -> None:
-        """Say what was wrong, beside the field that it is about."""
+        """Show what is wrong, beside the field that it is about."""
         self._clear()
         field = "server"
         text = str(error)

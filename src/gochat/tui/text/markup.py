@@ -179,7 +179,7 @@ class _LineParser:
 
 
 def _binds(sign: str, char: str) -> bool:
-    """Say whether `sign` next to `char` is part of a word: ``snake_case``, ``2*3``.
+    """Return whether `sign` next to `char` is part of a word: ``snake_case``, ``2*3``.
 
     Asterisks within words of scripts that put no spaces between words are emphasis.
     """

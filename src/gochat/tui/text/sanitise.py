@@ -153,7 +153,7 @@ def _named(char: str) -> str:
 
 
 def _stays(text: str, index: int, before: str) -> bool:
-    """Say whether the ignorable character at `index` does something that a reader sees."""
+    """Return whether the ignorable character at `index` has a visible effect."""
     char = text[index]
     last = before[-1]
     if last == "\n" or (_IGNORABLE.match(last) and last != _EMOJI_STYLE):
@@ -194,7 +194,7 @@ def _is_ideograph(char: str) -> bool:
 
 
 def _joins(char: str) -> bool:
-    """Say whether `char` is of a script in which shapes depend on their neighbours."""
+    """Return whether `char` is of a script in which shapes depend on their neighbours."""
     return (
         unicodedata.category(char)[0] in "LM"
         and 0x0590 <= ord(char) <= 0x1CFF

@@ -151,7 +151,7 @@ def _wrap_clusters(text: str, start: int, end: int, width: int) -> list[tuple[in
 
 
 def _may_break(text: str, parts: list[Cluster], index: int) -> bool:
-    """Say whether a row may end before the cluster at `index`."""
+    """Return whether a row may end before the cluster at `index`."""
     before, here = parts[index - 1], parts[index]
     left, right = text[before.start], text[here.start]
     if right == " ":

@@ -19,7 +19,7 @@ class PastBar(Widget):
         self._when = self._key = ""
 
     def show(self, when: str | None, key: str) -> None:
-        """Say from `when` the messages are that are shown; None: the newest are.
+        """Show from when the shown messages are. `when` is None if they are the newest.
 
         `key` leads back.
         """

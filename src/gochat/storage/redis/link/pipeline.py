@@ -214,8 +214,8 @@ class WorkerConnections:
     def _failed(
         self, wire: Wire, indexes: list[int], broken: Broken, results: list[Reply | Exception]
     ) -> None:
-        for server, one in tuple(self._wires.items()):
-            if one is wire:
+        for server, known in tuple(self._wires.items()):
+            if known is wire:
                 server.failed()
         self._drop(wire)
         self._topology.doubt()
@@ -224,7 +224,7 @@ class WorkerConnections:
 
     def _drop(self, wire: Wire) -> None:
         wire.close()
-        self._wires = {server: one for server, one in self._wires.items() if one is not wire}
+        self._wires = {server: known for server, known in self._wires.items() if known is not wire}
 
 
 class _Job(Job[T]):

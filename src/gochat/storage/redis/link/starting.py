@@ -112,7 +112,9 @@ def warn_if_open_to_anybody(location: Location, wires: Iterable[Wire], key: str)
         return
     timeout = location.options.timeout
     hosts = [
-        str(one.host) for one in wires if wire.is_open_to_anybody(location, one.host, timeout, key)
+        str(opened.host)
+        for opened in wires
+        if wire.is_open_to_anybody(location, opened.host, timeout, key)
     ]
     if hosts:
         log.warning(

@@ -45,7 +45,9 @@ def parse_cursor(cursor: str | None) -> Cursor | None:
         return None
     stamp, _, place = cursor.partition("/")
     seq, _, conversation = place.partition("/")
-    if not all(one.isascii() and one.isdigit() and len(one) <= 20 for one in (stamp, seq)):
+    if not all(
+        number.isascii() and number.isdigit() and len(number) <= 20 for number in (stamp, seq)
+    ):
         raise bad_cursor()
     return Cursor(-int(stamp), conversation, int(seq))
 
