@@ -61,6 +61,8 @@ class Controller:
         self._busy: set[str] = set()
         self._running = 0
         self._marking: dict[str, int] = {}
+        #: Where the person goes in a conversation, while that part of the log is being loaded.
+        self._going: dict[str, object] = {}
         self._is_stale = False
         #: Rooms and their members, as of the last request.
         self.rooms: list[Room] = []
@@ -129,7 +131,10 @@ class Controller:
     async def _older(self, view: ConversationView) -> None:
         seen = 0
         for _ in range(_PAGES):
+            generation = view.timeline.generation
             page = await self.client.history(view.conv, before=view.timeline.first, limit=PAGE)
+            if view.timeline.generation != generation:
+                return  # another part of the log is shown by now
             seen += self.model.add_page(page, "older")
             self._changed()
             if seen >= _ENOUGH or not view.timeline.older or not page.entries:
@@ -144,60 +149,94 @@ class Controller:
             self.spawn(self._newer(view), f"newer {view.conv}")
 
     async def _newer(self, view: ConversationView) -> None:
+        generation = view.timeline.generation
         page = await self.client.history(view.conv, after=view.timeline.last, limit=PAGE)
-        self.model.add_page(page, "newer")
+        if view.timeline.generation == generation:
+            self.model.add_page(page, "newer")
 
     def go_to_now(self) -> None:
         """Show the present again."""
         view = self.model.shown
-        if view.timeline.newer:
-            self.spawn(self._now(view), f"newer {view.conv}")
+        if view.timeline.newer or view.conv in self._going:
+            page = self.client.history(view.conv, limit=PAGE)
+            self._go(view, None, page, lambda page: page.head, lambda _, __: None)
 
-    async def _now(self, view: ConversationView) -> None:
-        page = await self.client.history(view.conv, limit=PAGE)
-        self.model.add_page(page, "instead")
-
-    def go_to(self, conv: str, seq: int, then: Callable[[], None]) -> None:
-        """Show the part of the log around a message; call `then` when it is loaded."""
+    def go_to(self, conv: str, seq: int, then: Found) -> None:
+        """Show the part of the log around a message; call `then` with it when it is loaded."""
         view = self.model.show(conv)
         self._changed()
-        self.spawn(self._load_around(view, seq, then), f"around {conv}")
+        if view.timeline.entry(seq) is not None:
+            self._is_there(conv, seq, then)
+        else:
+            page = self.client.history(conv, around=seq, limit=PAGE)
+            self._go(view, seq, page, lambda _: seq, then)
 
     def go_to_first(self, then: Found) -> None:
         """Show the beginning of the shown log; call `then` with its first entry."""
         view = self.model.shown
-        if self._is_known(view):
-            self.spawn(self._load_first_page(view, then), f"around {view.conv}")
-
-    async def _load_first_page(self, view: ConversationView, then: Found) -> None:
-        if view.timeline.older:
-            self._take(await self.client.history(view.conv, after=0, limit=PAGE))
-        then(view.conv, view.timeline.first or 0)
+        if not self._is_known(view):
+            return
+        if not view.timeline.older:
+            self._is_there(view.conv, view.timeline.first or 0, then)
+        else:
+            page = self.client.history(view.conv, after=0, limit=PAGE)
+            self._go(view, 0, page, lambda page: page.entries[0].seq if page.entries else 0, then)
 
     def go_to_date(self, at: datetime, then: Found) -> None:
         """Show the part of the shown log since `at`; call `then` with its first entry."""
         view = self.model.shown
+
+        def first(page: HistoryPage) -> int:
+            return next((entry.seq for entry in page.entries if entry.time >= at), page.head)
+
         if self._is_known(view):
-            self.spawn(self._load_since(view, at, then), f"around {view.conv}")
+            self._go(view, at, self.client.history(view.conv, at=at, limit=PAGE), first, then)
 
-    async def _load_since(self, view: ConversationView, at: datetime, then: Found) -> None:
-        page = await self.client.history(view.conv, at=at, limit=PAGE)
-        found = next((entry.seq for entry in page.entries if entry.time >= at), page.head)
-        if view.timeline.entry(found) is None:
-            self._take(page)
-        then(view.conv, found)
+    def _is_there(self, conv: str, seq: int, then: Found) -> None:
+        """Call `then` with an entry that is loaded, once the screen shows its conversation."""
+        self._going.pop(conv, None)
 
-    def _take(self, page: HistoryPage) -> None:
-        self.model.add_page(page, "instead")
-        self._changed()
+        async def call() -> None:
+            then(conv, seq)
 
-    async def _load_around(
-        self, view: ConversationView, seq: int, then: Callable[[], None]
+        self.spawn(call())
+
+    def _go(
+        self,
+        view: ConversationView,
+        goal: object,
+        page: Coroutine[Any, Any, HistoryPage],
+        locate: Callable[[HistoryPage], int],
+        then: Found,
     ) -> None:
+        """Show a page instead of what is shown, unless that has the entry which `locate` finds in
+        the page; then call `then` with it. Only the last such wish counts."""
+        if (view.conv, goal) in self._going.items():
+            page.close()
+            return
+        self._going[view.conv] = goal
+        self.spawn(self._load_part(view, goal, page, locate, then))
+
+    async def _load_part(
+        self,
+        view: ConversationView,
+        goal: object,
+        page: Coroutine[Any, Any, HistoryPage],
+        locate: Callable[[HistoryPage], int],
+        then: Found,
+    ) -> None:
+        try:
+            found = await page
+            if (view.conv, goal) not in self._going.items():
+                return  # the person has gone elsewhere meanwhile
+        finally:
+            if (view.conv, goal) in self._going.items():
+                del self._going[view.conv]
+        seq = locate(found)
         if view.timeline.entry(seq) is None:
-            self._take(await self.client.history(view.conv, around=seq, limit=PAGE))
-        self._changed()
-        then()
+            self.model.add_page(found, "instead")
+            self._changed()
+        then(view.conv, seq)
 
     def mark_read(self) -> None:
         """Note that the person has seen the end of the shown conversation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Final
 
-from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.controller import Controller, Found
 from gochat.tui.actions.view import ChatView
 from gochat.tui.model.presentation import day, moment
 from gochat.tui.widgets.past_bar import PastBar
@@ -20,7 +20,8 @@ class Jumps:
     def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
         self._view, self._controller, self._bar = view, controller, bar
         self._model = controller.model
-        #: A message that is to be shown, as soon as the log has it.
+        self._jumps = 0
+        #: A message that is loaded, and to be shown as soon as it is drawn.
         self._goal: tuple[str, int] | None = None
         #: When the message is from to which the person has jumped.
         self._when: int | None = None
@@ -28,23 +29,37 @@ class Jumps:
     def to_message(self, conv: str, seq: int) -> None:
         """Show a message of a conversation among its neighbours."""
         self._view.keep_draft()
-        self._goal = (conv, seq)
-        self._controller.go_to(conv, seq, self.reach)
+        self._controller.go_to(conv, seq, self._begin())
 
     def to_first(self) -> None:
         """Show the first message of the shown conversation."""
-        self._forget()
-        self._controller.go_to_first(self._found)
+        self._controller.go_to_first(self._begin())
 
     def to_date(self, wanted: date) -> None:
         """Show the first message of a day, or else of the time after it."""
-        self._forget()
         start = datetime(wanted.year, wanted.month, wanted.day).astimezone()
-        self._controller.go_to_date(start, self._found)
+        self._controller.go_to_date(start, self._begin())
 
-    def _found(self, conv: str, seq: int) -> None:
-        self._goal = (conv, seq)
-        self.reach()
+    def to_now(self) -> None:
+        """Show the newest message again."""
+        self._begin()
+        self._controller.go_to_now()
+        self._view.log_view.scroll_to_bottom()
+        self.look()
+
+    def _begin(self) -> Found:
+        """Forget where the person wanted to go; return what to call with the entry when the part
+        of the log is loaded where they want to go now."""
+        self._goal = self._when = None
+        self._jumps += 1
+        number = self._jumps
+
+        def found(conv: str, seq: int) -> None:
+            if number == self._jumps:
+                self._goal = (conv, seq)
+                self.reach()
+
+        return found
 
     def reach(self) -> None:
         """Show the message that the person wants to see, if the log has it by now."""
@@ -59,13 +74,6 @@ class Jumps:
             self._when = entry.ts if entry is not None else None
             log.scroll_to_key(key, highlight=True)
             self.look()
-
-    def to_now(self) -> None:
-        """Show the newest message again."""
-        self._forget()
-        self._controller.go_to_now()
-        self._view.log_view.scroll_to_bottom()
-        self.look()
 
     def look(self) -> None:
         """Show the bar while the person looks at what is past, and only then."""
@@ -83,6 +91,3 @@ class Jumps:
         """Handle that another conversation is shown."""
         self._when = None
         self.look()
-
-    def _forget(self) -> None:
-        self._goal = self._when = None

@@ -60,6 +60,8 @@ class Timeline:
         self.older = True
         #: Whether the log has more after `last`: only while an older part is shown.
         self.newer = False
+        #: How often what is loaded was replaced: a page that was asked for before does not fit.
+        self.generation = 0
         self._seqs: list[int] = []  # of the entries that have one, for looking places up
         self._by_seq: dict[int, TimelineEntry] = {}
         self._cids: set[str] = set()  # of the person's own entries that are loaded
@@ -178,6 +180,7 @@ class Timeline:
         self.first = messages[0].seq if messages else None
         self.last = messages[-1].seq if messages else None
         self.older, self.newer = older, newer
+        self.generation += 1
         self._changes = [Renewed()]
 
     def trim(self, keep: int) -> None:
@@ -196,6 +199,7 @@ class Timeline:
             if entry.reply_to is not None:
                 self._replies.setdefault(entry.reply_to, []).append(entry)
         self.first, self.older = first, True
+        self.generation += 1
         self._changes = [Renewed()]
 
     def note(self, kind: Literal["presence"], sender: str, text: str, ts: int) -> None:
