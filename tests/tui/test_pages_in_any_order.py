@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gochat.client import Conversation, HistoryPage, LogEntry, Synchronised
@@ -126,7 +126,15 @@ _STEPS = st.one_of(
 )
 
 
+_HAS_120: Final = [("receive", 0), ("go_to", 120), ("receive", 0)]
+
+
 @given(st.lists(_STEPS, max_size=30))
+@example([("go_to", 51), ("go_to", 1)])
+@example([*_HAS_120, ("load_newer",), ("go_to_now",)])
+@example([*_HAS_120, ("load_older",), ("go_to", 300), ("receive", 1)])
+@example([*_HAS_120, ("load_newer",), ("go_to_now",), ("receive", 1)])
+@example([("receive", 0), ("go_to", 20), ("go_to_now",)])
 def test_what_is_shown_is_one_run_of_the_log_with_what_was_wished_for_last(
     steps: list[tuple[Any, ...]],
 ) -> None:
