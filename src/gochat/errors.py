@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     ALREADY_LOGGED_IN = "already_logged_in"
     BAD_CREDENTIALS = "bad_credentials"
     ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_BANNED = "account_banned"
     BAD_TOKEN = "bad_token"
     NAME_TAKEN = "name_taken"
     BAD_NAME = "bad_name"
@@ -58,6 +59,7 @@ class ErrorCode(StrEnum):
     BANNED = "banned"
     BLOCKED = "blocked"
     SLOW_MODE = "slow_mode"
+    MUTED = "muted"
     ROOM_EXISTS = "room_exists"
     TEXT_EMPTY = "text_empty"
     TEXT_TOO_LONG = "text_too_long"
@@ -95,6 +97,8 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.BLOCKED: frozenset({"name", "rule"}),
     ErrorCode.SLOW_MODE: frozenset({"conv", "seconds"}),
     ErrorCode.BANNED: frozenset({"conv", "until", "reason"}),
+    ErrorCode.ACCOUNT_BANNED: frozenset({"until", "reason"}),
+    ErrorCode.MUTED: frozenset({"until", "reason"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
     ErrorCode.TOO_MANY: frozenset({"rule", "max"}),

@@ -35,6 +35,7 @@ from gochat.protocol.messages import (
     Mark,
     React,
     Request,
+    Restrict,
     Search,
     Send,
     SetAccess,
@@ -46,6 +47,7 @@ from gochat.protocol.messages import (
     SetTopic,
     Unban,
     Unblock,
+    Unrestrict,
 )
 
 
@@ -125,6 +127,11 @@ ATTEMPTS: Final[Mapping[tuple[type[Request], str], Attempt]] = {
         lambda to, _: Unblock(name=to.address),
         lambda to, actor: [(actor, Block(name=to.address))] * (to.place is Place.BLOCKED),
     ),
+    (Restrict, ""): Attempt(
+        lambda to, _: Restrict(name=to.address, kind="mute", seconds=60),
+        lambda to, actor: [(actor, Unrestrict(name=to.address, kind="mute"))],
+    ),
+    (Unrestrict, ""): Attempt(lambda to, _: Unrestrict(name=to.address, kind="mute")),
     (SetTopic, ""): Attempt(
         lambda to, _: SetTopic(room=to.address, topic="news"),
         _by_owner(lambda to, _: SetTopic(room=to.address, topic="")),

@@ -41,6 +41,8 @@ from gochat.protocol.messages import (
     React,
     Register,
     Request,
+    Restrict,
+    Restrictions,
     Resume,
     Rooms,
     Search,
@@ -57,6 +59,7 @@ from gochat.protocol.messages import (
     Typing,
     Unban,
     Unblock,
+    Unrestrict,
     Who,
 )
 from gochat.protocol.states import needs_login
@@ -207,7 +210,10 @@ ROWS: Final[tuple[Row, ...]] = (
     # Of no conversation, or of all of one's own.
     *(
         Row(request)
-        for request in (Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Rooms, Blocks)
+        for request in (
+            Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Rooms, Blocks,
+            Restrictions,
+        )
     ),
     Row(Search, "everywhere"),
     # The last of them end sessions, at last one's own.
@@ -245,6 +251,8 @@ ROWS: Final[tuple[Row, ...]] = (
     # Of a person.
     _row(Block, absent="-", people="ok bad ok ok nobody"),
     _row(Unblock, absent="-", people="ok bad ok ok nobody"),
+    _row(Restrict, absent="-", people=f"{_STAFF} no {_STAFF} {_STAFF} no/nobody/nobody"),
+    _row(Unrestrict, absent="-", people=f"{_STAFF} no {_STAFF} {_STAFF} no/nobody/nobody"),
     # About a room.
     _moderator(Bans),
     _moderator(SetTopic, lobby=_STAFF, modes=f"{_STAFF} {_STAFF} ok no no"),
@@ -294,8 +302,14 @@ def before_login(request: type[Request]) -> str:
     return "not_logged_in" if needs_login(request) else "ok"
 
 
-def logged_in(request: type[Request]) -> str:
-    """Return what comes of a request after the login, as far as that is the same everywhere."""
+def logged_in(request: type[Request], role: ServerRole | None = None) -> str:
+    """Return what comes of a request after the login, as far as that is the same everywhere.
+
+    With None, of each role.
+    """
+    if request is Restrictions:
+        each = ["not_permitted", "ok", "ok"]
+        return "/".join(each) if role is None else each[ROLES.index(role)]
     return "already_logged_in" if needs_login(request) is False else "ok"
 
 

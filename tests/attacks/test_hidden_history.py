@@ -50,6 +50,8 @@ from gochat.protocol.messages import (
     Position,
     React,
     Register,
+    Restrict,
+    Restrictions,
     Resume,
     Rooms,
     Search,
@@ -67,6 +69,7 @@ from gochat.protocol.messages import (
     Typing,
     Unban,
     Unblock,
+    Unrestrict,
     Who,
 )
 
@@ -214,6 +217,9 @@ class Scene:
             Block: [Block(name="eve")],
             Unblock: [Unblock(name="eve")],
             Blocks: [Blocks()],
+            Restrict: [Restrict(name="eve", kind="mute", seconds=60)],
+            Unrestrict: [Unrestrict(name="eve", kind="mute")],
+            Restrictions: [Restrictions()],
             Rooms: [Rooms()],
             Members: [Members(room=DEN)],
             Sessions: [Sessions()],

@@ -91,7 +91,7 @@ async def test_every_case_is_decided_as_the_table_says(world: World) -> None:
         answers = await world.replies(actor, [_personal(row) for row in rows])
         for row, reply in zip(rows, answers, strict=True):
             got = _outcome(row.request, reply)
-            wrong += _compared(f"{row.name} by a {role}", logged_in(row.request), got)
+            wrong += _compared(f"{row.name} by a {role}", logged_in(row.request, role), got)
     for kind, reply in (await _before_the_login(world)).items():
         wrong += _compared(f"{kind.msg_type} before", before_login(kind), _outcome(kind, reply))
     assert not wrong, "\n".join(wrong)

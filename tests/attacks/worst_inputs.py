@@ -47,6 +47,8 @@ from gochat.protocol.messages import (
     React,
     Register,
     Request,
+    Restrict,
+    Restrictions,
     Resume,
     Rooms,
     Search,
@@ -63,6 +65,7 @@ from gochat.protocol.messages import (
     Typing,
     Unban,
     Unblock,
+    Unrestrict,
     Who,
 )
 
@@ -113,6 +116,9 @@ VALID: Final[Mapping[type, Any]] = {
         Block(name=NAME),
         Unblock(name=NAME),
         Blocks(),
+        Restrict(name=NAME, kind="mute", seconds=60),
+        Unrestrict(name=NAME, kind="mute"),
+        Restrictions(),
         Rooms(),
         Members(room=ROOM),
         Hello(),

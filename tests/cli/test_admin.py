@@ -91,6 +91,11 @@ def test_people_are_administered(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert not (tmp_path / "none").exists()
         code, out, _ = admin("export", "account", "mei", "--output", "-")
         assert [json.loads(line)["type"] for line in out.splitlines()][:2] == ["export", "account"]
+        assert admin("account", "mute", "bob", "--for", "2h", "--reason", "loud")[0] == 0
+        _, out, _ = admin("account", "restrictions")
+        assert out.splitlines()[-1].split()[:2] == ["Bob", "mute"]
+        assert main(["admin", "account", "mute", "bob", "--for", "soon"]) == USAGE
+        assert "expected 90s, 30m, 2h or 7d" in capsys.readouterr().err
 
         code, out, err = admin("account", "show", "nobody")
         assert (code, out, err) == (

@@ -18,8 +18,8 @@ from gochat.protocol import messages as wire
 #: What parameters are called; each name stands for one thing.
 NAMES = {
     "after", "around", "at", "before", "conversation", "cursor", "device", "duration", "emoji",
-    "form", "history", "interval", "invite", "level", "lifetime", "limit", "message", "meta",
-    "name", "new", "old", "on",
+    "form", "history", "interval", "invite", "kind", "level", "lifetime", "limit", "message",
+    "meta", "name", "new", "old", "on",
     "options", "outbox", "outgoing", "password", "private", "query", "reason", "room", "rooms",
     "scopes", "session_id", "ssl_context", "text", "token", "topic", "url",
 }  # fmt: skip

@@ -29,8 +29,8 @@ REQUESTS: tuple[type[m.Payload], ...] = get_args(m.Request)
 REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Invitation, m.Room, m.RoomBan, m.Member, m.Session,
-    m.Limits, m.Reaction,
+    m.Position, m.Person, m.Conversation, m.Invitation, m.Room, m.RoomBan, m.Restriction, m.Member,
+    m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
 

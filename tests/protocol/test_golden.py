@@ -154,6 +154,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (m.Block(name="bob"), '{"name":"bob"}'),
     (m.Unblock(name="bob"), '{"name":"bob"}'),
     (m.Blocks(after="bob"), '{"after":"bob"}'),
+    (
+        m.Restrict(name="bob", kind="mute", seconds=60, reason="spam"),
+        '{"name":"bob","kind":"mute","seconds":60,"reason":"spam"}',
+    ),
+    (m.Unrestrict(name="bob", kind="ban"), '{"name":"bob","kind":"ban"}'),
+    (m.Restrictions(after="bob"), '{"after":"bob"}'),
     (m.Unban(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
     (m.Bans(room="#garden", after="bob"), '{"room":"#garden","after":"bob"}'),
     (
@@ -303,6 +309,14 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             bans=(m.RoomBan(name="bob", by="mei", ts=5, until=9, reason="spam"),),
         ),
         '{"room":"#garden","bans":[{"name":"bob","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
+    ),
+    (
+        m.RestrictionList(
+            restrictions=(
+                m.Restriction(name="bob", kind="ban", by="mei", ts=5, until=9, reason="spam"),
+            ),
+        ),
+        '{"restrictions":[{"name":"bob","kind":"ban","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
     ),
     (m.BlockList(names=("bob",), more=True), '{"names":["bob"],"more":true}'),
     (m.Blocked(name="bob"), '{"name":"bob"}'),

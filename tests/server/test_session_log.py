@@ -29,6 +29,7 @@ from gochat.errors import ErrorCode, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
+    Away,
     Ban,
     Block,
     Bye,
@@ -46,6 +47,7 @@ from gochat.protocol.messages import (
     Logout,
     Ok,
     PasswordChanged,
+    Payload,
     Ping,
     Pong,
     React,
@@ -210,8 +212,15 @@ async def test_each_error_sent_to_a_peer_is_logged_with_its_code(
                 assert error.text == "the server's database is in use by another program: try again"
                 other.execute("UPDATE account SET state = 'disabled'")
                 other.execute("COMMIT")
-        async with server.connect() as peer:
-            await peer.ask(Login(name="mei", password=PASSWORD), Error)  # account_disabled
+        restriction = '{"by":"ann","role":"admin","since":1}'
+        for what in ("", f"ban = '{restriction}', ", f"ban = NULL, mute = '{restriction}', "):
+            state = "active" if what else "disabled"
+            with closing(sqlite3.connect(path)) as other, other:
+                other.execute(f"UPDATE account SET {what}state = '{state}'")
+            async with server.connect() as peer:  # account_disabled, account_banned
+                await peer.ask(Login(name="mei", password=PASSWORD), Payload)
+                if "mute" in what:
+                    await peer.ask(Away(text="x"), Error)  # muted
     lines = [line for line in logs if "refused" in str(line["event"])]
     assert {line["code"] for line in lines} == set(ErrorCode)
     shown = json.dumps(logs)

@@ -31,6 +31,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Appended
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
@@ -66,6 +67,10 @@ REVOKED = ServerInvitation(
 )
 
 
+#: It keeps nobody from anything: it has ended.
+MUTE = Restriction(by="uid 0", role="owner", since=NOON, until=NOON + 1, reason="ü")
+
+
 async def fill(url: str, more: int = 0) -> None:
     """Make people use a store: something of everything, and `more` messages in the lobby."""
     clock = Clock()
@@ -82,6 +87,7 @@ async def fill(url: str, more: int = 0) -> None:
         await store.change_password(account("Eve"), "her new hash")
         for before, after in (
             (account("Bob"), {"role": "moderator", "bot": True}),
+            (account("Mei"), {"mute": MUTE, "ban": replace(MUTE, until=TODAY)}),
             (account("Straße"), {"state": "disabled", "generation": 1}),
         ):
             await store.administration.change_account(before, replace(before, **after))

@@ -251,6 +251,33 @@ async def test_moderator_deletes_in_the_lobby_what_others_wrote(
         await until(pilot, lambda: len(requested(client, "delete")) == 1)
 
 
+async def test_moderator_mutes_and_lifts_it_again(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.arrive("mei")
+    async with open_app() as pilot:
+        await typed(pilot, "/mute mei 2h too loud")
+        await until(pilot, lambda: "Mute mei for 2 h?" in screen_text(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: "mei is muted" in screen_text(pilot))
+        [(name, kind, time, reason)] = requested(client, "restrict")
+        assert (name, kind, time.total_seconds(), reason) == ("mei", "mute", 7200, "too loud")
+        await typed(pilot, "/restrictions")
+        await until(pilot, lambda: "by ada: too loud" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: requested(client, "unrestrict") == [("mei", "mute")])
+
+
+async def test_member_is_told_that_only_moderators_can(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "/server-ban mei 7d")
+        await until(pilot, lambda: "Only moderators of the server" in screen_text(pilot))
+        assert not requested(client, "restrict")
+
+
 async def test_an_operator_is_not_made_one_again(open_app: OpenApp, client: ScriptedClient) -> None:
     client.add_room("#design", operators=["mei"], joined=True)
     async with open_app() as pilot:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.server_roles import ServerRole
 
 #: Whether somebody can log in: not while the account is disabled.
@@ -17,7 +18,7 @@ class Account(Struct, frozen=True, kw_only=True):
     """A registered account.
 
     `name` is the form that is displayed; `generation` counts the changes of its password and of its
-    state. `bot` says that a program uses it.
+    state, and its bans. `bot` says that a program uses it. `ban` and `mute` may have ended.
     """
 
     key: NameKey
@@ -28,3 +29,5 @@ class Account(Struct, frozen=True, kw_only=True):
     role: ServerRole = "member"
     bot: bool = False
     state: AccountState = "active"
+    ban: Restriction | None = None
+    mute: Restriction | None = None

@@ -25,6 +25,8 @@ from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.one_time_codes import KeptCode
 from gochat.chat.passwords import Passwords, Verdict
+from gochat.chat.refusals import account_banned
+from gochat.chat.restriction import held
 from gochat.chat.store import Store
 from gochat.chat.work_queue import Wait, wait_patiently
 from gochat.errors import ChatError, ErrorCode
@@ -166,9 +168,9 @@ class Accounts:
 
         Raises:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``;
-                with the right password ``account_disabled``; with the right code
-                ``bad_credentials`` if it has expired, or ``bad_password`` without a new password,
-                or with one of a wrong length; of a directory also ``unavailable``, and
+                with the right password ``account_disabled`` or ``account_banned``; with the right
+                code ``bad_credentials`` if it has expired, or ``bad_password`` without a new
+                password, or with one of a wrong length; of a directory also ``unavailable``, and
                 ``name_taken`` for a name that no new account can have.
         """
         if self._directory.is_on and not await self._has_password(
@@ -197,7 +199,7 @@ class Accounts:
                 "this one-time code has expired: ask whoever runs the server for a new one",
                 field="password",
             )
-        _require_active(account)
+        _require_active(account, self._clock())
         if not given.password:
             raise ChatError(
                 ErrorCode.BAD_PASSWORD,
@@ -222,7 +224,8 @@ class Accounts:
 
         Raises:
             ChatError: ``bad_credentials``, also if the password was changed meanwhile;
-                ``bad_password``, ``busy`` or ``account_disabled``; ``not_permitted`` where it is
+                ``bad_password``, ``busy``, ``account_disabled`` or ``account_banned``;
+                ``not_permitted`` where it is
                 not kept here.
         """
         if self._directory.is_on and not await self._has_password(who.key):
@@ -267,7 +270,7 @@ class Accounts:
         account = await self._store.account(key)
         if account is None:
             account = await self._create_elsewhere(answer.name or name.removeprefix("@"), key)
-        _require_active(account)
+        _require_active(account, self._clock())
         return Identity(account.key, account.name, account.generation)
 
     async def _create_elsewhere(self, name: str, key: NameKey) -> Account:
@@ -300,7 +303,7 @@ class Accounts:
         verdict = await self._queue.run(self._passwords.verify, password_hash, password)
         if account is None or verdict is Verdict.WRONG:
             raise wrong_credentials(field)
-        _require_active(account)
+        _require_active(account, self._clock())
         return account, verdict
 
     async def _rehash(self, account: Account, password: str) -> None:
@@ -319,7 +322,9 @@ def has_changed(name: str) -> ChatError:
     )
 
 
-def _require_active(account: Account) -> None:
+def _require_active(account: Account, now: int) -> None:
+    if (ban := held(account.ban, now)) is not None:
+        raise account_banned(ban)
     if account.state != "active":
         raise ChatError(
             ErrorCode.ACCOUNT_DISABLED,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from gochat.chat.account import Account
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
 
 #: The newest entries of the audit log that are kept. With an act every five minutes, day and night,
 #: that is a year; in Redis, it is some 20 MB.
@@ -41,12 +42,17 @@ class Administration(Protocol):
         """Return a page of all accounts, by key, and whether there are more."""
         ...
 
-    async def change_account(self, before: Account, after: Account) -> bool:
-        """Set role, bot, state and generation of an account, in one step; return whether it did.
+    async def change_account(
+        self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None
+    ) -> bool:
+        """Set role, bot, state, generation, ban and mute of an account, in one step; return whether
+        it did.
 
-        Only if it still has those of `before`: of concurrent changes one succeeds. With another
-        generation, no token of an earlier one is valid from then on, whenever it is added, and the
-        addresses that the account has logged in from are forgotten.
+        Only if it still has those of `before`, and the person in `by` still has that role: of
+        concurrent changes one succeeds. With another generation, no token of an earlier one is
+        valid from then on, whenever it is added, and the addresses that the account has logged in
+        from are forgotten. From the return on, :meth:`~gochat.chat.store.Store.append` compares the
+        new role and the new mute.
         """
         ...
 
@@ -60,6 +66,11 @@ class Administration(Protocol):
 
     async def addresses(self, person: NameKey) -> list[tuple[str, int]]:
         """Return the addresses that a person has logged in from, each with the last time."""
+        ...
+
+    async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+        """Return a page of the accounts that have a ban or a mute, by key, and whether there are
+        more. These may have ended."""
         ...
 
     async def record(self, entry: AuditEntry) -> int:

@@ -24,6 +24,7 @@ from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest, content
+from gochat.chat.muting import mute_refusal
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
 from gochat.chat.refusals import check_length, not_inside, unknown_message
@@ -235,8 +236,9 @@ class Drafts:
         Return their role at the server if they can for that only.
 
         Raises:
-            ChatError: ``blocked``, ``not_permitted`` or ``slow_mode``.
+            ChatError: ``blocked``, ``not_permitted``, ``slow_mode`` or ``muted``.
         """
+        role: ServerRole | None = None
         if conversations.is_private(address.key):
             peer = conversations.peer(address.key, who.key)
             blockers = await self._store.blockers(who.key, peer)
@@ -247,10 +249,12 @@ class Drafts:
             if room is not None and refused is not None:
                 acts = await operating(self._store, who, room)
                 if acts is not None and room.refusal(kind, "to", is_operator=True) is None:
-                    return acts.server_role
+                    role, refused = acts.server_role, None
+            if room is not None and refused is None:
+                refused = await mute_refusal(self._store, who, room, kind, "to")
         if refused is not None:
             raise refused
-        return None
+        return role
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():

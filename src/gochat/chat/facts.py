@@ -47,7 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     is_alone: bool = False
     #: The conversation lets the sender write an entry of the draft's kind now: in a private one,
     #: neither of the two blocks the other (:mod:`gochat.chat.blocks`); in a room, its modes permit
-    #: it (:mod:`gochat.chat.modes`).
+    #: it (:mod:`gochat.chat.modes`), and unless it is private, the sender is not muted
+    #: (:mod:`gochat.chat.restrictions`).
     is_open: bool = False
     #: The message `ref` has at most this many different emoji besides the draft's own.
     other_emoji: int | None = None

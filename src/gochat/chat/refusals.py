@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from gochat.chat.restriction import Restriction
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import RoomBan
 
@@ -42,19 +43,46 @@ def not_inside(room: str, field: str) -> ChatError:
 
 def banned(room: str, ban: RoomBan) -> ChatError:
     """Return the error for joining a room from which one is banned."""
-    until = f" until {datetime.fromtimestamp(ban.until / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-    reason = f": {ban.reason}" if ban.reason else ""
-    details: dict[str, str | int] = {"conv": room}
-    if ban.until:
-        details["until"] = ban.until
-    if ban.reason:
-        details["reason"] = ban.reason
     return ChatError(
         ErrorCode.BANNED,
-        f"you are banned from {room}{until if ban.until else ''}{reason}",
+        f"you are banned from {room}{_until_and_why(ban)}",
         field="room",
-        details=details,
+        details={"conv": room, **_details(ban)},
     )
+
+
+def account_banned(ban: Restriction) -> ChatError:
+    """Return the error for logging in while one is banned from the server."""
+    return ChatError(
+        ErrorCode.ACCOUNT_BANNED,
+        f"this account is banned{_until_and_why(ban)}",
+        field="name",
+        details=_details(ban),
+    )
+
+
+def muted(mute: Restriction, field: str) -> ChatError:
+    """Return the error for writing in public while one is muted."""
+    return ChatError(
+        ErrorCode.MUTED,
+        f"you are muted in #lobby and public rooms{_until_and_why(mute)}",
+        field=field,
+        details=_details(mute),
+    )
+
+
+def _until_and_why(one: RoomBan | Restriction) -> str:
+    until = f" until {datetime.fromtimestamp(one.until / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    return (until if one.until else "") + (f": {one.reason}" if one.reason else "")
+
+
+def _details(one: RoomBan | Restriction) -> dict[str, str | int]:
+    details: dict[str, str | int] = {}
+    if one.until:
+        details["until"] = one.until
+    if one.reason:
+        details["reason"] = one.reason
+    return details
 
 
 def blocked(name: str, rule: str, field: str) -> ChatError:

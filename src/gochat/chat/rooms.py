@@ -25,6 +25,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, draft_of, make_draft
 from gochat.chat.facts import Facts
 from gochat.chat.log import Draft
+from gochat.chat.muting import mute_refusal
 from gochat.chat.refusals import banned, blocked, check_length, room_exists
 from gochat.chat.room_access import RoomAccess, operators_only
 from gochat.chat.store import Store
@@ -195,7 +196,10 @@ class RoomDrafts(RoomAccess):
         """Set the topic, which may be empty."""
         _check_topic(request.topic)
         room, facts = await self._operated(who, request.room, to="set the topic", or_lobby=True)
-        if (refused := room.refusal("topic", "room")) is not None:
+        refused = room.refusal("topic", "room") or (
+            await mute_refusal(self._store, who, room, "topic", "room")
+        )
+        if refused is not None:
             raise refused
         if request.topic == room.topic:
             return []

@@ -35,6 +35,7 @@ from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import NodeBus
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import RetentionStore
 from gochat.chat.room_state import RoomState
 from gochat.chat.token import Token
@@ -413,6 +414,10 @@ class Store(Protocol):
 
     async def blockers(self, one: NameKey, other: NameKey) -> Collection[NameKey]:
         """Return those of two people who block the other."""
+        ...
+
+    async def mute(self, person: NameKey) -> Restriction | None:
+        """Return the mute of a person at the server, if there is one that has not ended."""
         ...
 
     # -- rooms ----------------------------------------------------------------------------------

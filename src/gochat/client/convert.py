@@ -198,6 +198,18 @@ def to_ban(ban: wire.RoomBan) -> models.RoomBan:
     )
 
 
+def to_restriction(restriction: wire.Restriction) -> models.Restriction:
+    """Return a restriction at the server."""
+    return models.Restriction(
+        name=restriction.name,
+        kind=restriction.kind,
+        sender=restriction.by,
+        time=moment(restriction.ts),
+        until=moment(restriction.until) if restriction.until else None,
+        reason=restriction.reason,
+    )
+
+
 def to_session(session: wire.Session) -> models.Session:
     """Return a session of the account."""
     return models.Session(

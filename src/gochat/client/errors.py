@@ -62,6 +62,10 @@ class Blocked(NotPermitted):
     """One of two people blocks the other; `details` says which."""
 
 
+class Muted(NotPermitted):
+    """The person is muted in the lobby and public rooms; `details` says until when, and why."""
+
+
 class NotFound(ChatError):
     """Unknown person, conversation or message, or one that this person may not know of."""
 
@@ -138,6 +142,7 @@ CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.NOT_LOGGED_IN: AuthenticationError,
     ErrorCode.BAD_CREDENTIALS: AuthenticationError,
     ErrorCode.ACCOUNT_DISABLED: AuthenticationError,
+    ErrorCode.ACCOUNT_BANNED: AuthenticationError,
     ErrorCode.BAD_TOKEN: AuthenticationError,
     ErrorCode.NOT_PERMITTED: NotPermitted,
     ErrorCode.REGISTRATION_CLOSED: NotPermitted,
@@ -145,6 +150,7 @@ CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.NOT_A_MEMBER: NotAMember,
     ErrorCode.BANNED: Banned,
     ErrorCode.BLOCKED: Blocked,
+    ErrorCode.MUTED: Muted,
     ErrorCode.UNKNOWN_PERSON: NotFound,
     ErrorCode.UNKNOWN_CONVERSATION: NotFound,
     ErrorCode.UNKNOWN_MESSAGE: NotFound,

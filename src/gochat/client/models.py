@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from gochat.client.entries import LogEntry, Message
-from gochat.protocol.messages import HistorySetting, Level, TokenScope
+from gochat.protocol.messages import HistorySetting, Level, RestrictionKind, TokenScope
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -79,6 +79,21 @@ class RoomBan(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    sender: str
+    time: datetime
+    until: datetime | None = None
+    reason: str = ""
+
+
+class Restriction(Struct, frozen=True, kw_only=True):
+    """A person who is banned from the server (`kind` ``"ban"``), or writes nothing in the lobby and
+    in public rooms (``"mute"``): by whom (`sender`) and since when (`time`).
+
+    It ends at `until`; None: when it is lifted.
+    """
+
+    name: str
+    kind: RestrictionKind
     sender: str
     time: datetime
     until: datetime | None = None

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import Conversation, Member, Person, Room, RoomBan
+from gochat.protocol.messages import Conversation, Member, Person, Restriction, Room, RoomBan
 
 #: The most items in a list. No server has so many; one that always has more would fill memory.
 MAX_LISTED: Final = 100_000
@@ -64,6 +64,17 @@ async def members(ask: Ask, room: str) -> list[Member]:
         page = await ask(wire.Members(room=room, after=after), wire.MemberList)
         _add(found, page.members)
         if not (page.more and page.members):
+            return found
+
+
+async def restrictions(ask: Ask) -> list[Restriction]:
+    """Return who is banned from the server or muted, by name."""
+    found: list[Restriction] = []
+    while True:
+        after = found[-1].name if found else ""
+        page = await ask(wire.Restrictions(after=after), wire.RestrictionList)
+        _add(found, page.restrictions)
+        if not (page.more and page.restrictions):
             return found
 
 

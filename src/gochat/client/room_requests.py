@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gochat.client import convert, pages
-from gochat.client.models import Member, Room, RoomBan, Sent
+from gochat.client.models import Member, Restriction, Room, RoomBan, Sent
 from gochat.client.outgoing import new_cid
 from gochat.client.requester import Requester
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import HistorySetting
+from gochat.protocol.messages import HistorySetting, RestrictionKind
 
 
 class RoomRequests:
@@ -138,6 +138,35 @@ class RoomRequests:
     async def blocked(self) -> list[str]:
         """Return the names of those whom the person blocks, in order."""
         return await pages.blocked(self._requester.call)
+
+    # -- at the server ----------------------------------------------------------------------------
+
+    async def restrict(
+        self,
+        name: str,
+        kind: RestrictionKind,
+        *,
+        duration: timedelta | None = None,
+        reason: str = "",
+    ) -> None:
+        """Ban a person from the server, or mute them in the lobby and public rooms (moderators).
+
+        It holds for `duration`, of whole seconds and at most a year, or until it is lifted; and
+        replaces an earlier one of this kind. Moderators may for at most 30 days. The person sees
+        the `reason`, of at most 200 characters. A ban ends all their sessions.
+        """
+        seconds = None if duration is None else int(duration.total_seconds())
+        request = wire.Restrict(name=name, kind=kind, seconds=seconds, reason=reason)
+        await self._requester.call(request, wire.Ok)
+
+    async def unrestrict(self, name: str, kind: RestrictionKind) -> None:
+        """Lift a ban from the server, or a mute (moderators)."""
+        await self._requester.call(wire.Unrestrict(name=name, kind=kind), wire.Ok)
+
+    async def restrictions(self) -> list[Restriction]:
+        """Return who is banned from the server or muted, by name (moderators)."""
+        found = await pages.restrictions(self._requester.call)
+        return [convert.to_restriction(one) for one in found]
 
     async def _say(self, request: wire.WriteRequest) -> Sent:
         return convert.to_sent(await self._requester.write(request, wire.Sent))

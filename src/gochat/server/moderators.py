@@ -72,7 +72,9 @@ class Act:
         if draft.subject is not None:
             subject, detail = draft.text, draft.to
         elif draft.facts.acts_on is not None:
-            subject, detail = draft.facts.acts_on[0], f"{draft.to} {draft.ref}"
+            key = draft.facts.acts_on[0]
+            subject = (await self._store.display_names((key,))).get(key, key)
+            detail = f"{draft.to} {draft.ref}"
         seconds = extras.lifetime(draft.extra) if draft.kind == "ban" else 0
         if seconds:
             detail += f" for {seconds} s"

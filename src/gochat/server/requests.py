@@ -44,6 +44,8 @@ from gochat.protocol.messages import (
     React,
     Register,
     Request,
+    Restrict,
+    Restrictions,
     Resume,
     Rooms,
     Search,
@@ -60,6 +62,7 @@ from gochat.protocol.messages import (
     Typing,
     Unban,
     Unblock,
+    Unrestrict,
     Who,
 )
 from gochat.server.authentication import Authentication
@@ -67,6 +70,7 @@ from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import BY_TIME, PER_ENTRY, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
+from gochat.server.restriction_requests import RestrictionRequests
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.signals import Signals
@@ -93,6 +97,7 @@ class Parts:
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
         self.reading: Final = ReadRequests(services)
+        self.restricting: Final = RestrictionRequests(services)
         self.signals: Final = Signals(services)
         self.synchroniser: Final = Synchroniser(services)
         self.tokens: Final = TokenRequests(services)
@@ -226,6 +231,9 @@ _ALL: Final = (
     _personal(Block, 5.0, Scope.ACCOUNT, lambda parts: parts.blocking.block),
     _personal(Unblock, 5.0, Scope.ACCOUNT, lambda parts: parts.blocking.unblock),
     _personal(Blocks, 4.0, Scope.ACCOUNT, lambda parts: parts.blocking.blocks),
+    _personal(Restrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrict),
+    _personal(Unrestrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.unrestrict),
+    _personal(Restrictions, 4.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrictions),
     _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),
     _personal(Away, 5.0, Scope.SEND, lambda parts: parts.signals.away),  # it is sent to everybody
     _batch(Send, Scope.SEND, lambda parts: parts.writing.send),

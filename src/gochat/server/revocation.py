@@ -27,8 +27,11 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
+from gochat.chat.account import Account
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import Acknowledged, Revoked
+from gochat.chat.refusals import account_banned
+from gochat.chat.restriction import held
 from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -37,6 +40,7 @@ from gochat.server.hub import Hub
 from gochat.server.limits import subscriber
 from gochat.server.login import ActiveLogin
 from gochat.server.session import Session
+from gochat.storage.common.clock import wall_clock
 
 log = structlog.stdlib.get_logger()
 
@@ -236,10 +240,10 @@ class Revocations:
         if is_valid:
             return
         account = await self._store.account(person)
-        is_disabled = account is not None and account.state != "active"
-        self.tokens_revoked(person, [token_id], DISABLED if is_disabled else ENDED)
+        why = None if account is None else _why(account)
+        self.tokens_revoked(person, [token_id], why or ENDED)
         if account is not None:
-            text = DISABLED if is_disabled else CHANGED
+            text = why or CHANGED
             revoked = Revoked(person, account.generation, text=text)
             self._end(revoked, _nothing)
             self._hub.publish(revoked)
@@ -266,6 +270,14 @@ class Revocations:
         for login in meant:
             self._endings.setdefault(login, []).append(ending)
             login.session.close(ByeReason.SESSION_REVOKED, revoked.text)
+
+
+def _why(account: Account) -> str | None:
+    """Return why an account can't be logged in to, if it can't."""
+    if account.state != "active":
+        return DISABLED
+    ban = held(account.ban, wall_clock())
+    return None if ban is None else account_banned(ban).text
 
 
 def _is_meant(login: ActiveLogin, revoked: Revoked) -> bool:

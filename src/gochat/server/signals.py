@@ -8,7 +8,7 @@ import trio
 
 from gochat.chat.accounts import Identity
 from gochat.chat.drafts import Destination
-from gochat.chat.refusals import check_length
+from gochat.chat.refusals import check_length, muted
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing
 from gochat.server.hub import OnlinePerson
@@ -70,5 +70,7 @@ class Signals:
         text = request.text or None  # an empty one says nothing
         if text is not None:
             check_length(text, MAX_AWAY, "an away notice", "text")
+            if (mute := await self._services.store.mute(who.key)) is not None:
+                raise muted(mute, "text")
         self._services.hub.set_away(who.key, text)
         session.reply(Ok(request_id=request.request_id))

@@ -380,7 +380,7 @@ Request = Callable[[ChatClient], Awaitable[object]]
 
 
 #: What ada may not do in these rooms, and how it is refused.
-REFUSED: list[tuple[Request, ErrorCode, str]] = [
+REFUSED: list[tuple[Request, ErrorCode, str | None]] = [
     (lambda ada: ada.create_room("#MUSIC"), ErrorCode.ROOM_EXISTS, "room"),
     (lambda ada: ada.create_room("#lobby"), ErrorCode.ROOM_EXISTS, "room"),
     (lambda ada: ada.create_room("#a b"), ErrorCode.BAD_NAME, "room"),
@@ -405,6 +405,9 @@ REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.set_slow_mode("#music", HOUR), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.unban("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.bans("#music"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.restrict("mei", "mute", duration=HOUR), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.unrestrict("mei", "ban"), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.restrictions(), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.set_topic("#music", "x"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.set_topic("#own", "x" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
     (lambda ada: ada.set_operator("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),

@@ -128,6 +128,35 @@ async def test_accounts_are_listed_in_pages_and_filtered(place: Place) -> None:
     assert await names(matching="B") == ["Ben", "bob"]
 
 
+async def test_banned_account_is_out_everywhere_until_it_is_lifted(place: Place) -> None:
+    async with place.server.peer("Mei") as here, place.other.peer("Mei") as there:
+        changed = await place.admin.ask("account ban", "spam", name="MEI", seconds=60)
+        assert (changed["name"], changed["sessions_ended"]) == ("Mei", True)
+        for peer in (here, there):
+            assert (await ended(peer)).text.endswith(" UTC: spam")
+    assert await place.refusal("Mei") == "account_banned"
+    shown = (await place.admin.ask("account show", name="mei"))["restrictions"]
+    listed = (await place.admin.ask("account restrictions"))["restrictions"]
+    assert listed == [{"name": "Mei", **one} for one in shown]
+    [one] = listed
+    assert (one["kind"], one["reason"], one["expires"] - one["at"]) == ("ban", "spam", 60_000)
+    await place.admin.ask("account unban", name="mei")
+    assert isinstance(await place.log_in("Mei"), LoggedIn)
+    acts = (await place.admin.ask("audit"))["acts"]
+    assert [(one["act"], one["subject"], one["detail"], one["reason"]) for one in acts] == [
+        ("account unban", "Mei", "", ""),
+        ("account ban", "Mei", "for 60 s", "spam"),
+    ]
+
+
+async def test_muted_account_writes_nothing_in_public(place: Place) -> None:
+    async with place.other.peer("Mei", "log") as mei:
+        await place.admin.ask("account mute", "shouting", name="mei")
+        assert (await mei.ask(Send(to="#lobby", text="x"), Error)).code == "muted"
+        await place.admin.ask("account unmute", name="mei")
+        await mei.ask(Send(to="#lobby", text="x"), Sent)
+
+
 async def test_disabled_account_is_out_everywhere_until_enabled(place: Place) -> None:
     async with place.server.peer("Mei") as here, place.other.peer("Mei") as there:
         changed = await place.admin.ask("account disable", "spam", name="MEI")

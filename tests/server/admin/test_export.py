@@ -142,3 +142,11 @@ async def test_export_is_recorded_once_and_refuses_what_is_not_there(
     assert await admin.refused("export room", room="#none") == "unknown_conversation"
     assert await admin.refused("export account", name="nobody") == "unknown_person"
     assert await admin.refused("export room", room="#den", cursor="x") == "bad_cursor"
+
+
+async def test_person_has_what_restricts_them(place: tuple[RunningServer, AdminPeer]) -> None:
+    _, admin = place
+    await admin.ask("account mute", "loud", name="eve", seconds=60)
+    (mute,) = of(await exported(admin, "export account", name="eve"), "restriction")
+    assert (mute["kind"], mute["role"], mute["reason"]) == ("mute", "owner", "loud")
+    assert mute["until"] == mute["since"] + 60_000

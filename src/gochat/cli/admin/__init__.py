@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct
 
 from gochat.cli.admin import connection, exporting, offline, output
 from gochat.errors import NOT_NOW, ConfigError
-from gochat.server.admin.command import HIDDEN, SECRET, Command
+from gochat.server.admin.command import DURATION, HIDDEN, SECRET, Command
 from gochat.server.admin.commands import COMMANDS
 from gochat.server.admin.place import socket_path
 from gochat.server.admin.wire import Reply, Request
@@ -34,6 +35,8 @@ GROUPS: Final[Mapping[str, str]] = {
     "room": "rooms without an operator",
     "export": "what the server has of a room or a person, as a file",
 }
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Codes of errors that may pass.
 _MAY_PASS: Final = frozenset(NOT_NOW)
 
@@ -146,6 +149,7 @@ class _Field:
         self._bare = get_args(type_)[0] if metas else type_
         self._help = next((m.description for m in metas if m.description), "")
         self._is_secret = any(m.extra == SECRET for m in metas)
+        self._is_duration = any(m.extra == DURATION for m in metas)
         self._default = default
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
@@ -160,6 +164,10 @@ class _Field:
         flag = f"--{self.name.replace('_', '-')}"
         if self._is_secret:
             parser.add_argument(f"{flag}-stdin", action="store_true", help=self._help)
+        elif self._is_duration:
+            parser.add_argument(
+                "--for", dest=self.name, metavar="TIME", type=_seconds, help=self._help
+            )
         elif self._default is msgspec.NODEFAULT:
             parser.add_argument(
                 self.name, metavar=None if choices else self.name.upper(), **options
@@ -187,6 +195,14 @@ class _Field:
             if get_origin(self._bare) is not Literal
             else (self._bare,)
         )
+
+
+def _seconds(text: str) -> int:
+    """Return the seconds that a text as ``90s`` or ``7d`` means."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"invalid time {text!r}: expected 90s, 30m, 2h or 7d")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def _fields(command: Command) -> Iterator[_Field]:

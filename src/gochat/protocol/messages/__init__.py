@@ -29,6 +29,7 @@ Request: TypeAlias = (
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
     | Rooms | Members | Bans
     | Block | Unblock | Blocks
+    | Restrict | Unrestrict | Restrictions
     | Ping | Pong
 )  # fmt: skip
 
@@ -43,7 +44,8 @@ WriteRequest: TypeAlias = (
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | Synced | RoomList | MemberList | BanList | BlockList | Pong
+    | HistoryPage | Found | Synced | RoomList | MemberList | BanList | BlockList
+    | RestrictionList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (

@@ -46,6 +46,8 @@ TokenScope: TypeAlias = Literal["read", "send", "rooms"]
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
 #: The role of an account at the server.
 ServerRole: TypeAlias = Literal["member", "moderator", "admin"]
+#: How an account is restricted at the server: it can't log in, or not write in public.
+RestrictionKind: TypeAlias = Literal["ban", "mute"]
 #: Who may create an account: anybody, who has an invite code, or nobody.
 Registration: TypeAlias = Literal["open", "invite", "closed"]
 
@@ -153,6 +155,20 @@ class RoomBan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     name: str
+    by: str
+    ts: Time
+    until: Time = 0
+    reason: str = ""
+
+
+class Restriction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person who is banned from the server or muted, by whom and since when.
+
+    It ends at `until`; 0 means when it is lifted.
+    """
+
+    name: str
+    kind: RestrictionKind
     by: str
     ts: Time
     until: Time = 0

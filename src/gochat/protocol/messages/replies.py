@@ -15,6 +15,7 @@ from gochat.protocol.messages.parts import (
     Person,
     Registration,
     RequestId,
+    Restriction,
     Room,
     RoomBan,
     Seconds,
@@ -238,6 +239,14 @@ class BanList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "ban_list"
     room: str
     bans: tuple[RoomBan, ...]
+    more: bool = False
+
+
+class RestrictionList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of those who are banned from the server or muted."""
+
+    msg_type: ClassVar[str] = "restriction_list"
+    restrictions: tuple[Restriction, ...]
     more: bool = False
 
 

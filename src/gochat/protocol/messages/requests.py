@@ -18,6 +18,7 @@ from gochat.protocol.messages.parts import (
     Payload,
     Position,
     RequestId,
+    RestrictionKind,
     ShortText,
     Time,
     TokenScope,
@@ -432,6 +433,34 @@ class Blocks(_Request, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "blocks"
     after: ShortText = ""
     limit: PageSize = 1000
+
+
+class Restrict(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ban a person from the server, or mute them in the lobby and public rooms (moderators), for
+    `seconds`; null: until `Unrestrict`. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "restrict"
+    name: ShortText
+    kind: RestrictionKind
+    seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
+    reason: str = ""
+
+
+class Unrestrict(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Lift a ban from the server, or a mute (moderators). Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "unrestrict"
+    name: ShortText
+    kind: RestrictionKind
+
+
+class Restrictions(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List who is banned from the server or muted, by name, from after `after` (moderators).
+    Answered by `RestrictionList`."""
+
+    msg_type: ClassVar[str] = "restrictions"
+    after: ShortText = ""
+    limit: PageSize = 200
 
 
 class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ from gochat.chat import names, one_time_codes
 from gochat.chat.account import Account
 from gochat.chat.conversations import is_private
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import held
 from gochat.chat.server_roles import ServerRole
 from gochat.errors import ChatError, ErrorCode
 from gochat.server.admin.command import Arguments, Call, Command
@@ -106,12 +107,23 @@ class Device(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
 
 
+class ShownRestriction(Struct, frozen=True, kw_only=True):
+    """A ban or a mute; `expires` is 0 if it has to be lifted."""
+
+    kind: str
+    by: str
+    at: int
+    expires: int
+    reason: str
+
+
 class ShownAccount(Standing, frozen=True, kw_only=True):
     """All that an operator is shown of an account. Private conversations are not."""
 
     seen: int
     online: bool
     rooms: tuple[str, ...]
+    restrictions: tuple[ShownRestriction, ...]
     sessions: tuple[Device, ...]
 
 
@@ -165,6 +177,13 @@ async def show(call: Call, of: OfAccount) -> ShownAccount:
         seen=max((token.seen for token in tokens), default=0),
         online=call.services.hub.roster.get(account.key) is not None,
         rooms=tuple(sorted(key for key in conversations if not is_private(key))),
+        restrictions=tuple(
+            ShownRestriction(
+                kind=kind, by=one.by, at=one.since, expires=one.until, reason=one.reason
+            )
+            for kind, given in (("ban", account.ban), ("mute", account.mute))
+            if (one := held(given, wall_clock())) is not None
+        ),
         sessions=tuple(
             Device(
                 id=token.id.hex(),

@@ -8,13 +8,17 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from gochat.chat import names
+from gochat.chat import names, restrictions
 from gochat.chat.account import Account, AccountState
 from gochat.chat.accounts import has_changed, taken
+from gochat.chat.names import NameKey
+from gochat.chat.refusals import account_banned
 from gochat.chat.server_roles import ServerRole, require_over
 from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import RestrictionKind
 from gochat.server.admin.accounts import Name, OfAccount, Standing, require_account
-from gochat.server.admin.command import SECRET, Arguments, Call, Command
+from gochat.server.admin.command import DURATION, SECRET, Arguments, Call, Command
+from gochat.server.restriction_requests import listed
 from gochat.server.revocation import DISABLED, ENDED
 from gochat.storage.common.clock import wall_clock
 
@@ -54,6 +58,45 @@ class NewRole(Arguments, frozen=True, kw_only=True):
 
     name: Name
     role: Annotated[ServerRole, Meta(description="its new role")]
+
+
+class Restricting(OfAccount, frozen=True, kw_only=True):
+    """An account to ban or mute, and for how long."""
+
+    seconds: Annotated[
+        Annotated[int, Meta(ge=1, le=31_536_000)] | None,
+        Meta(
+            extra=DURATION,
+            description="for how long: 90s, 30m, 2h or 7d (default: until it is lifted)",
+        ),
+    ] = None
+
+
+class Page(Arguments, frozen=True, kw_only=True):
+    """Which restrictions to list, by name."""
+
+    after: Annotated[
+        str, Meta(max_length=200, description="begin after this name, the `next` of a page")
+    ] = ""
+    limit: Annotated[int, Meta(ge=1, le=500, description="how many accounts (default: 100)")] = 100
+
+
+class Restricted(Struct, frozen=True, kw_only=True):
+    """A restriction in a list; `expires` is 0 if it has to be lifted."""
+
+    name: str
+    kind: RestrictionKind
+    by: str
+    at: int
+    expires: int
+    reason: str
+
+
+class ShownRestrictions(Struct, frozen=True, kw_only=True):
+    """A page of who is restricted; `next` is empty on the last one."""
+
+    restrictions: tuple[Restricted, ...]
+    next: str
 
 
 class Created(Struct, frozen=True, kw_only=True):
@@ -127,6 +170,61 @@ async def set_role(call: Call, new: NewRole) -> Changed:
     return await _alter(call, new.name, lambda account: replace(account, role=new.role))
 
 
+async def ban(call: Call, of: Restricting) -> Changed:
+    """Ban an account from the server, and end its sessions."""
+    before, after = await _restrict(call, of.name, "ban", of.seconds, on=True)
+    if before == after or after.ban is None:
+        return _changed(after)
+    return _changed(
+        after, sessions_ended=await _end_older(call, after, account_banned(after.ban).text)
+    )
+
+
+async def unban(call: Call, of: OfAccount) -> Changed:
+    """Lift the ban of an account."""
+    return _changed((await _restrict(call, of.name, "ban", None, on=False))[1])
+
+
+async def mute(call: Call, of: Restricting) -> Changed:
+    """Mute an account in the lobby and public rooms."""
+    return _changed((await _restrict(call, of.name, "mute", of.seconds, on=True))[1])
+
+
+async def unmute(call: Call, of: OfAccount) -> Changed:
+    """Lift the mute of an account."""
+    return _changed((await _restrict(call, of.name, "mute", None, on=False))[1])
+
+
+async def _restrict(
+    call: Call, name: str, kind: RestrictionKind, seconds: int | None, *, on: bool
+) -> tuple[Account, Account]:
+    making = restrictions.Change(kind=kind, on=on, seconds=seconds, reason=call.reason)
+    detail = f"for {seconds} s" if seconds else ""
+    return await change(
+        call, name, lambda account: making.made(call.actor, account, wall_clock()), detail
+    )
+
+
+async def list_restricted(call: Call, page: Page) -> ShownRestrictions:
+    """List who is banned or muted now."""
+    after = NameKey(page.after and names.known(page.after))
+    found, has_more = await listed(call.services, after, page.limit)
+    return ShownRestrictions(
+        restrictions=tuple(
+            Restricted(
+                name=one.name,
+                kind=one.kind,
+                by=one.by,
+                at=one.ts,
+                expires=one.until,
+                reason=one.reason,
+            )
+            for one in found
+        ),
+        next=names.known(found[-1].name) if has_more and found else "",
+    )
+
+
 async def bot_on(call: Call, of: OfAccount) -> Changed:
     """Mark an account as a bot."""
     return await _alter(call, of.name, lambda account: replace(account, bot=True))
@@ -181,7 +279,7 @@ async def end_sessions(call: Call, of: OfAccount) -> Ended:
 
 
 async def change(
-    call: Call, name: str, alter: Callable[[Account], Account]
+    call: Call, name: str, alter: Callable[[Account], Account], detail: str = ""
 ) -> tuple[Account, Account]:
     """Record a change of an account, and make it; return the account before and after it.
 
@@ -199,7 +297,8 @@ async def change(
             return before, after
         if not attempt:
             has_role = before.role != after.role
-            await call.record(before.name, f"{before.role} to {after.role}" if has_role else "")
+            detail = f"{before.role} to {after.role}" if has_role else detail
+            await call.record(before.name, detail)
         try:
             if await services.store.administration.change_account(before, after):
                 return before, after
@@ -244,6 +343,25 @@ COMMANDS: Final[Mapping[str, Command]] = {
         reset_password,
         "replace a forgotten password with a one-time code; the sessions end",
         acts=True,
+    ),
+    "account ban": Command(
+        Restricting,
+        "admin",
+        ban,
+        "ban an account for a time: its sessions end, nobody logs in",
+        acts=True,
+    ),
+    "account unban": Command(OfAccount, "admin", unban, "lift a ban", acts=True),
+    "account mute": Command(
+        Restricting,
+        "admin",
+        mute,
+        "let an account write nothing in #lobby and public rooms for a time",
+        acts=True,
+    ),
+    "account unmute": Command(OfAccount, "admin", unmute, "let it write again", acts=True),
+    "account restrictions": Command(
+        Page, "moderator", list_restricted, "list who is banned or muted, until when and why"
     ),
     "account end-sessions": Command(
         OfAccount, "admin", end_sessions, "end all sessions of an account", acts=True

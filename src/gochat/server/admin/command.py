@@ -30,6 +30,8 @@ log = structlog.stdlib.get_logger()
 
 #: Fields that are times.
 TIMES: Final = frozenset({"at", "created", "seen", "expires"})
+#: The `extra` of a field that is a number of seconds: on the command line ``--for 7d``.
+DURATION: Final = {"duration": True}
 #: The `extra` of a field that no list of processes should show.
 SECRET: Final = {"secret": True}
 #: The `extra` of a field that the command line does not have.
@@ -47,7 +49,7 @@ class Call:
         self.services: Final = services
         self.actor: Final = actor
         self._command = command
-        self._reason = reason
+        self.reason: Final = reason
         self._recorded: AuditEntry | None = None
 
     async def record(self, subject: str, detail: str = "") -> None:
@@ -62,7 +64,7 @@ class Call:
             act=self._command,
             subject=subject,
             detail=detail,
-            reason=self._reason,
+            reason=self.reason,
         )
         await self.services.store.administration.record(entry)
         self._recorded = entry

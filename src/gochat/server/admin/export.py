@@ -168,6 +168,9 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
         "bot": account.bot,
         "state": account.state,
     }
+    for kind, restriction in (("ban", account.ban), ("mute", account.mute)):
+        if restriction is not None:
+            yield {"type": "restriction", "kind": kind, **msgspec.to_builtins(restriction)}
     for token in await store.tokens(account.key, wall_clock()):
         yield {
             "type": "session",

@@ -11,6 +11,7 @@ from gochat.chat.account import Account
 from gochat.chat.administration import AUDIT_KEPT, AuditEntry
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.audit import decode_audit, pack
@@ -26,13 +27,15 @@ class AdministrationOperations:
         self._keys = keys
         self._people = people
 
-    def accounts(self, after: NameKey, limit: int) -> Operation[tuple[list[Account], bool]]:
+    def accounts(
+        self, after: NameKey, limit: int, *, listed: str = "people"
+    ) -> Operation[tuple[list[Account], bool]]:
         start = f"({after}" if after else "-"
         pages = yield [
             RedisCommand(
                 partition,
                 (
-                    *("ZRANGEBYLEX", self._keys.common(partition, "people"), start, "+"),
+                    *("ZRANGEBYLEX", self._keys.common(partition, listed), start, "+"),
                     *("LIMIT", 0, limit + 1),
                 ),
             )
@@ -105,8 +108,14 @@ class RedisAdministration:
     async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._reader().carry_out(self._operations.accounts(after, limit))
 
-    async def change_account(self, before: Account, after: Account) -> bool:
-        return await self._writer.carry_out(self._people.change_account(before, after))
+    async def change_account(
+        self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None
+    ) -> bool:
+        return await self._writer.carry_out(self._people.change_account(before, after, by))
+
+    async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+        operation = self._operations.accounts(after, limit, listed="restricted")
+        return await self._reader().carry_out(operation)
 
     async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
         return await self._reader().carry_out(self._operations.conversations(after))

@@ -76,6 +76,7 @@ class AppendScript:
             self._keys.common(partition, "rooms"),
             self._keys.common(partition, "convs"),
             self._keys.common(partition, "roles"),
+            self._keys.common(partition, "mutes"),
         ]
         arguments: list[bytes | str] = []
         now = self._clock() if self._clock is not None else 0

@@ -19,6 +19,8 @@ conversation are in one partition, and so are all keys of a person.
 ``people``           zset   the keys of its people, in order
 ``roles``            hash   the role at the server of all people whose role was ever set, the
                             same in each partition: see people.py
+``mutes``            hash   until when people are muted, 0 until it is lifted, likewise
+``restricted``       zset   the keys of those of its people who are banned or muted
 ``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; history and
                             floor, see chat/history.py, if they were ever set; slow,
                             announcements, archived, see chat/modes.py, likewise; base:

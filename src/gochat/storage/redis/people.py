@@ -7,10 +7,12 @@ from typing import Final
 
 import msgspec
 
+from gochat.chat import restriction
 from gochat.chat.account import Account
 from gochat.chat.admission import not_valid
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
 from gochat.chat.skeletons import looks_taken
 from gochat.protocol.messages import Level
 from gochat.storage.redis import keys as key_kinds
@@ -26,12 +28,15 @@ CHUNK: Final = 500
 
 #: The fields of an account's hash from which :func:`decode_account` makes it. Those from `role` on
 #: are missing in accounts from before there were roles.
-ACCOUNT_FIELDS: Final = ("name", "hash", "created", "generation", "role", "bot", "state")
+ACCOUNT_FIELDS: Final = (
+    *("name", "hash", "created", "generation", "role", "bot", "state"),
+    *("ban", "mute"),
+)
 
 
 def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
     """Return an account from its fields; None if there is none."""
-    name, password_hash, created, generation, role, bot, state = row
+    name, password_hash, created, generation, role, bot, state, ban, mute = row
     if name is None or password_hash is None:
         return None
     return msgspec.convert(
@@ -44,6 +49,8 @@ def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
             "role": (role or b"member").decode(),
             "bot": bot == b"1",
             "state": (state or b"active").decode(),
+            "ban": restriction.decode(ban),
+            "mute": restriction.decode(mute),
         },
         Account,
     )
@@ -51,7 +58,7 @@ def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
 
 def encode_account(account: Account) -> tuple[str | int, ...]:
     """Return an account's fields and their values, in turns."""
-    fields = ("role", "bot", "state", "generation")
+    fields = ("role", "bot", "state", "generation", "ban", "mute")
     standing = (word for pair in zip(fields, _standing(account), strict=True) for word in pair)
     return (
         *("name", account.name, "hash", account.password_hash, "created", account.created),
@@ -60,7 +67,8 @@ def encode_account(account: Account) -> tuple[str | int, ...]:
 
 
 def _standing(account: Account) -> tuple[str | int, ...]:
-    return account.role, int(account.bot), account.state, account.generation
+    kept = restriction.encode(account.ban), restriction.encode(account.mute)
+    return account.role, int(account.bot), account.state, account.generation, *kept
 
 
 class PeopleOperations:
@@ -135,27 +143,55 @@ class PeopleOperations:
         replies = yield [self._about(key, "HMGET", *ACCOUNT_FIELDS) for key in keys]
         return [decode_account(key, row) for key, row in zip(keys, replies, strict=True)]
 
-    def change_account(self, before: Account, after: Account) -> Operation[bool]:
-        """Set role, bot, state and generation, if they are still those that were proved.
+    def change_account(
+        self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None
+    ) -> Operation[bool]:
+        """Set what is said of an account at the server, if it is still what was proved.
 
-        A role is first set in each partition, where commits compare it: so from then on none is
-        made by the earlier one. Whether somebody has a role is decided by the account, so what a
-        failure leaves behind only makes what is decided by the earlier one fail, until it is set.
+        What commits compare of it is in each partition, too, with the conversations. A role is set
+        there first: so from then on no commit is made by the earlier one. Whether somebody has a
+        role is decided by the account, so what a failure leaves behind only makes what is decided
+        by the earlier one fail, until the role is set again. A mute is set there last, and again if
+        the account has changed meanwhile.
         """
-        if before.role != after.role:
+        is_role, is_mute = before.role != after.role, before.mute != after.mute
+        if is_role:
             yield [
-                RedisCommand(
-                    partition,
-                    ("HSET", self._keys.common(partition, "roles"), before.key, after.role),
-                )
-                for partition in range(self._keys.partitions)
+                RedisCommand(p, ("HSET", self._keys.common(p, "roles"), before.key, after.role))
+                for p in range(self._keys.partitions)
             ]
-        keys = self._of_generation(before.key)
-        both = (*_standing(before), *_standing(after))
-        (is_set,) = yield [
-            call(self._keys.partition(before.key), scripts.ACCOUNT_CHANGE, keys, *both)
-        ]
+        partition = self._keys.partition(before.key)
+        keys = (
+            *self._of_generation(before.key),
+            self._keys.common(partition, "roles"),
+            self._keys.common(partition, "restricted"),
+        )
+        words = (*_standing(before), *_standing(after), before.key, *(by or ("", "")))
+        (is_set,) = yield [call(partition, scripts.ACCOUNT_CHANGE, keys, *words)]
+        if (is_mute and is_set) or (is_role and not is_set):
+            yield from self._publish(before.key)
         return bool(is_set)
+
+    def _publish(self, person: NameKey) -> Operation[None]:
+        """Set in each partition what commits compare of an account, until it is as the account is.
+
+        Of several who do this at once, the last one to write has read what is so.
+        """
+        published: tuple[str, int | None] | None = None
+        while (account := (yield from self.account(person))) is not None:
+            until = None if account.mute is None else account.mute.until
+            if published == (account.role, until):
+                return
+            published = account.role, until
+            commands = []
+            for p in range(self._keys.partitions):
+                roles, mutes = self._keys.common(p, "roles"), self._keys.common(p, "mutes")
+                commands.append(RedisCommand(p, ("HSET", roles, person, account.role)))
+                if until is None:
+                    commands.append(RedisCommand(p, ("HDEL", mutes, person)))
+                else:
+                    commands.append(RedisCommand(p, ("HSET", mutes, person, until)))
+            yield commands
 
     def display_names(self, keys: Collection[NameKey]) -> Operation[dict[NameKey, str]]:
         """Find the display names of those keys that have accounts."""

@@ -31,6 +31,7 @@ from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import Restriction, held
 from gochat.chat.room_state import RoomState
 from gochat.chat.store import Store
 from gochat.chat.token import Token
@@ -259,6 +260,10 @@ class SqliteStore:
 
     async def blocked(self, person: NameKey) -> list[str]:
         return await self._look_up(lambda reader: reader.blocked(person))
+
+    async def mute(self, person: NameKey) -> Restriction | None:
+        account = await self.account(person)
+        return None if account is None else held(account.mute, self._clock())
 
     async def blockers(self, one: NameKey, other: NameKey) -> Sequence[NameKey]:
         return await self._look_up(lambda reader: reader.blockers(one, other))

@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from gochat.chat.account import Account
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import decode, encode
+from gochat.chat.server_roles import ServerRole
 from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.standing import server_role
 
 _NAMES: Final = (
     *("key", "name", "password_hash", "created", "generation"),
-    *("role", "bot", "state"),
+    *("role", "bot", "state", "ban", "mute"),
 )
 COLUMNS: Final = ", ".join(_NAMES)
 _VALUES: Final = f"INTO account ({COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -23,12 +26,14 @@ REPLACE: Final = f"INSERT OR REPLACE {_VALUES}"
 
 def to_row(account: Account) -> tuple[object, ...]:
     """Return an account's row, in the order of :data:`COLUMNS`."""
-    return tuple(getattr(account, name) for name in _NAMES)
+    kept = {"ban": encode(account.ban) or None, "mute": encode(account.mute) or None}
+    return tuple(kept[name] if name in kept else getattr(account, name) for name in _NAMES)
 
 
 def _of_row(row: Any) -> Account:
     fields = dict(zip(_NAMES, row, strict=True))
-    return Account(**{**fields, "bot": bool(fields["bot"])})
+    kept = {name: decode(fields[name]) for name in ("ban", "mute")}
+    return Account(**{**fields, **kept, "bot": bool(fields["bot"])})
 
 
 def account(db: sqlite3.Connection, key: NameKey) -> Account | None:
@@ -40,6 +45,16 @@ def account(db: sqlite3.Connection, key: NameKey) -> Account | None:
 def accounts(db: sqlite3.Connection, after: NameKey, limit: int) -> tuple[list[Account], bool]:
     """See :meth:`gochat.chat.administration.Administration.accounts`."""
     query = f"SELECT {COLUMNS} FROM account WHERE key > ? ORDER BY key LIMIT ?"
+    found = [_of_row(row) for row in db.execute(query, (after, limit + 1))]
+    return found[:limit], len(found) > limit
+
+
+def restricted(db: sqlite3.Connection, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+    """See :meth:`gochat.chat.administration.Administration.restricted`."""
+    query = (
+        f"SELECT {COLUMNS} FROM account WHERE (ban IS NOT NULL OR mute IS NOT NULL) AND key > ?"
+        " ORDER BY key LIMIT ?"
+    )
     found = [_of_row(row) for row in db.execute(query, (after, limit + 1))]
     return found[:limit], len(found) > limit
 
@@ -56,19 +71,27 @@ def change_password(log: Log, proved: Account, password_hash: str) -> bool:
     return changed > 0
 
 
-def change(log: Log, before: Account, after: Account) -> bool:
+def change(
+    log: Log, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None
+) -> bool:
     """See :meth:`gochat.chat.administration.Administration.change_account`."""
+    if by is not None and server_role(log.db, by[0]) != by[1]:
+        return False
     changed = log.db.execute(
-        "UPDATE account SET role = ?, bot = ?, state = ?, generation = ?"
-        " WHERE key = ? AND role = ? AND bot = ? AND state = ? AND generation = ?",
-        (
-            *(after.role, after.bot, after.state, after.generation),
-            *(before.key, before.role, before.bot, before.state, before.generation),
-        ),
+        "UPDATE account SET role = ?, bot = ?, state = ?, generation = ?, ban = ?, mute = ?"
+        " WHERE key = ? AND role = ? AND bot = ? AND state = ? AND generation = ?"
+        " AND ban IS ? AND mute IS ?",
+        (*_standing(after), before.key, *_standing(before)),
     ).rowcount
+    log.mutes.forget()
     if changed and after.generation != before.generation:
         _begin_generation(log, before.key)
     return changed > 0
+
+
+def _standing(account: Account) -> tuple[object, ...]:
+    kept = encode(account.ban) or None, encode(account.mute) or None
+    return account.role, account.bot, account.state, account.generation, *kept
 
 
 def _begin_generation(log: Log, key: NameKey) -> None:

@@ -13,6 +13,7 @@ from gochat.chat.account import Account
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.server_roles import ServerRole
 from gochat.storage.sqlite import accounts, audit
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.reader import Reader
@@ -42,8 +43,13 @@ class SqliteAdministration:
     async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._ask(lambda db: accounts.accounts(db, after, limit))
 
-    async def change_account(self, before: Account, after: Account) -> bool:
-        return await self._writer.write(partial(accounts.change, self._log, before, after))
+    async def change_account(
+        self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None
+    ) -> bool:
+        return await self._writer.write(partial(accounts.change, self._log, before, after, by))
+
+    async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
+        return await self._ask(lambda db: accounts.restricted(db, after, limit))
 
     async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
         return await self._ask(

@@ -10,11 +10,12 @@ from gochat.chat.facts import Facts
 from gochat.chat.log import Draft
 from gochat.chat.modes import OPEN
 from gochat.chat.names import NameKey
+from gochat.chat.restrictions import MUTED
 from gochat.storage.sqlite import bans, modes
 from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
-from gochat.storage.sqlite.standing import server_role
+from gochat.storage.sqlite.standing import Mutes, server_role
 
 #: Counts all other emoji, and those of one person. Seeks in the primary key from one emoji to the
 #: next, however many people gave each.
@@ -31,10 +32,15 @@ _OTHER_EMOJI: Final = (
 
 
 def hold(
-    db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None, now: int
+    db: sqlite3.Connection,
+    facts: Facts,
+    draft: Draft,
+    room: KnownConversation | None,
+    now: int,
+    mutes: Mutes,
 ) -> bool:
     """Return True if a draft's facts still hold, by the clock at `now`."""
-    if facts.is_open and not _is_open(db, draft, room, now):
+    if facts.is_open and not _is_open(db, draft, room, now, mutes):
         return False
     if room is None:  # the first message of a private conversation
         return conversations.is_private(draft.conversation)
@@ -73,13 +79,18 @@ def hold(
 
 
 def _is_open(
-    db: sqlite3.Connection, draft: Draft, room: KnownConversation | None, now: int
+    db: sqlite3.Connection, draft: Draft, room: KnownConversation | None, now: int, mutes: Mutes
 ) -> bool:
     """Return whether a draft's sender may write to its conversation now."""
     if conversations.is_private(draft.conversation):
         peer = conversations.peer(draft.conversation, draft.sender_key)
         return not blockers(db, draft.sender_key, peer)
-    if room is None or room.modes == OPEN:
+    if room is None:
+        return True
+    is_muted = draft.kind in MUTED and mutes.hold(db, draft.sender_key, now)
+    if is_muted and not _is_private(db, room):
+        return False
+    if room.modes == OPEN:
         return True
     is_operator = _standing(db, room, draft.sender_key, now)[0] == "operator" or (
         server_role(db, draft.sender_key) != "member" and not _is_private(db, room)

@@ -27,6 +27,7 @@ from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
 from gochat.storage.sqlite.entries import MAX_SEQ, find_by_cid, first_id, has_dropped_cids
 from gochat.storage.sqlite.indexer import Indexer
+from gochat.storage.sqlite.standing import Mutes
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
 
@@ -64,6 +65,8 @@ class Log:
         self._clock = clock
         self._clock_warnings = ClockWarnings()
         self._now = 0
+        #: Who is muted.
+        self.mutes = Mutes()
         #: The position of the last entry, in the order of all conversations together.
         self.position = self._position_before = self._indexer.last_position
         self._appended: list[Logged] = []
@@ -98,6 +101,7 @@ class Log:
         """Undo everything since `begin`."""
         self._transaction.roll_back()
         self._directory.forget()
+        self.mutes.forget()
         self._indexer.roll_back()
         self.position = self._position_before
         self._appended = []
@@ -163,7 +167,7 @@ class Log:
             if not is_plain and (earlier := self._earlier(draft, conversation)) is not None:
                 return earlier
             if draft.facts is not None and not facts.hold(
-                self.db, draft.facts, draft, conversation, self._now
+                self.db, draft.facts, draft, conversation, self._now, self.mutes
             ):
                 earlier = self._earlier(draft, conversation) if is_plain else None
                 return FactsChanged() if earlier is None else earlier

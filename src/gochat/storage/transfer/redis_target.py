@@ -327,10 +327,22 @@ class RedisTarget:
                     ),
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),
+                *self._restrictions(who),
                 (there, ("HSET", rows, key, _encode(row))),
                 *((there, forget_read(conversation, name, who.read)) for conversation in unread),
             ]
         self._redis.ask([*commands, *(command for who in people for command in self._blocks(who))])
+
+    def _restrictions(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
+        """Yield what lists and enforces the ban and mute of somebody."""
+        key, mute = who.account.key, who.account.mute
+        if who.account.ban is not None or mute is not None:
+            partition = self._keys.partition(key)
+            yield partition, ("ZADD", self._keys.common(partition, "restricted"), 0, key)
+        if mute is not None:
+            for partition in range(self._keys.partitions):
+                mutes = self._keys.common(partition, "mutes")
+                yield partition, ("HSET", mutes, key, mute.until)
 
     def _blocks(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
         """Yield what sets whom a person blocks."""

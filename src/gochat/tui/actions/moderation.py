@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from gochat.client import Member, RoomBan
+from gochat.client import Member, Restriction, RestrictionKind, RoomBan
 from gochat.tui.actions.base import Actions
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.pickers import ActionMenu
@@ -109,6 +109,71 @@ class RoomModeration(Actions):
         if await self._view.app.push_screen_wait(question):
             await self._client.set_archived(room, on=True)
 
+    # -- the server -------------------------------------------------------------------------------
+
+    def restrict(
+        self,
+        person: str,
+        kind: RestrictionKind,
+        duration: timedelta | None = None,
+        reason: str = "",
+    ) -> None:
+        """Ban a person from the server, or mute them, after asking."""
+        if self._moderates():
+            self._ask(self._restrict(self._spelled(person), kind, duration, reason))
+
+    async def _restrict(
+        self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
+    ) -> None:
+        time = f" for {span(duration)}" if duration is not None else ""
+        question = (
+            Confirm(
+                f"Ban {one_line(person)} from the server{time}?", "Ban",
+                detail="All their sessions end, and they can't log in until the ban ends.",
+            )
+            if kind == "ban"
+            else Confirm(
+                f"Mute {one_line(person)}{time}?", "Mute",
+                detail="They write nothing in #lobby and public rooms until it ends.",
+            )
+        )  # fmt: skip
+        if await self._view.app.push_screen_wait(question):
+            await self._client.restrict(person, kind, duration=duration, reason=reason)
+            done = "banned from the server" if kind == "ban" else "muted"
+            self.notify(f"{one_line(person)} is {done}.")
+
+    def unrestrict(self, person: str, kind: RestrictionKind) -> None:
+        """Lift a ban from the server, or a mute."""
+        if self._moderates():
+            person = self._spelled(person)
+            word = "banned from the server" if kind == "ban" else "muted"
+            self._do(
+                self._client.unrestrict(person, kind),
+                lambda: self.notify(f"{one_line(person)} is no longer {word}."),
+            )
+
+    def show_restrictions(self) -> None:
+        """List who is banned from the server or muted; choosing one lifts that."""
+        if self._moderates():
+            self._ask(self._restrictions())
+
+    async def _restrictions(self) -> None:
+        found = await self._client.restrictions()
+        if not found:
+            self.notify("Nobody is banned from the server or muted.")
+            return
+        rows = {f"{one.kind} {one.name}": about_restriction(one) for one in found}
+        menu = ActionMenu("Banned or muted at the server: Enter lifts it", rows)
+        if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
+            one = next(one for one in found if chosen == f"{one.kind} {one.name}")
+            self.unrestrict(one.name, one.kind)
+
+    def _moderates(self) -> bool:
+        if self._model.role != "member":
+            return True
+        self.notify("Only moderators of the server can do this.")
+        return False
+
     # -- blocks -----------------------------------------------------------------------------------
 
     def block(self, person: str, *, on: bool) -> None:
@@ -161,6 +226,15 @@ class RoomModeration(Actions):
 
 def about_ban(ban: RoomBan) -> str:
     """Return a ban in words: whom, until when, by whom and why."""
-    until = f" until {ban.until.astimezone():%d %b %Y %H:%M}" if ban.until is not None else ""
-    reason = f": {one_line(ban.reason)}" if ban.reason else ""
-    return f"{one_line(ban.name)}{until}, by {one_line(ban.sender)}{reason}"
+    return one_line(ban.name) + _until_by_why(ban)
+
+
+def about_restriction(one: Restriction) -> str:
+    """Return a restriction in words: whom, how, until when, by whom and why."""
+    return f"{one_line(one.name)}, {'banned' if one.kind == 'ban' else 'muted'}{_until_by_why(one)}"
+
+
+def _until_by_why(one: RoomBan | Restriction) -> str:
+    until = f" until {one.until.astimezone():%d %b %Y %H:%M}" if one.until is not None else ""
+    reason = f": {one_line(one.reason)}" if one.reason else ""
+    return f"{until}, by {one_line(one.sender)}{reason}"

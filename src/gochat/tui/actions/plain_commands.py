@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from gochat.client import Form, HistorySetting, Level
+from gochat.client import Form, HistorySetting, Level, RestrictionKind
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
-from gochat.tui.actions.moderation import about_ban
+from gochat.tui.actions.moderation import about_ban, about_restriction
 from gochat.tui.input import commands
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
@@ -156,6 +156,28 @@ class PlainCommands:
 
     async def _bans(self, room: str) -> None:
         self._list("Banned", (about_ban(ban) for ban in await self._client.bans(room)))
+
+    def restrict(
+        self,
+        person: str,
+        kind: RestrictionKind,
+        duration: timedelta | None = None,
+        reason: str = "",
+    ) -> None:
+        """Ban a person from the server, or mute them."""
+        self._controller.do(self._client.restrict(person, kind, duration=duration, reason=reason))
+
+    def unrestrict(self, person: str, kind: RestrictionKind) -> None:
+        """Lift a ban from the server, or a mute."""
+        self._controller.do(self._client.unrestrict(person, kind))
+
+    def show_restrictions(self) -> None:
+        """Print who is banned from the server or muted."""
+        self._controller.spawn(self._restrictions())
+
+    async def _restrictions(self) -> None:
+        found = await self._client.restrictions()
+        self._list("Banned or muted at the server", map(about_restriction, found))
 
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the room once in an interval."""

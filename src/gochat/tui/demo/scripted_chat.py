@@ -24,6 +24,8 @@ from gochat.protocol.messages import (
     Message,
     Person,
     Reaction,
+    Restriction,
+    RestrictionKind,
     Room,
     ServerRole,
 )
@@ -45,6 +47,8 @@ class ScriptedChat:
         #: Who is online.
         self.people: dict[str, Person] = {}
         self.read: dict[str, int] = {}
+        #: Who is banned from the server or muted.
+        self.restrictions: dict[tuple[str, RestrictionKind], Restriction] = {}
         #: Whom the person blocks.
         self.blocked: set[str] = set()
         self.levels: dict[str, Level] = {}

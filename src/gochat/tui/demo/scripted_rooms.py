@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from gochat.client import PersonBlocked, PersonUnblocked, RoomBan, Sent, convert
+from gochat.client import (
+    PersonBlocked,
+    PersonUnblocked,
+    Restriction,
+    RestrictionKind,
+    RoomBan,
+    Sent,
+    convert,
+)
 from gochat.client.errors import chat_error
 from gochat.client.events import Invited, Uninvited
 from gochat.errors import ErrorCode
@@ -140,6 +148,49 @@ class ScriptedRooms(ScriptedConnection):
         await self._request("unban", room, name)
         own = self._chat.own_room(room, to="lift bans")
         return self._change(own, "unban", self._chat.person(name))
+
+    async def restrict(
+        self,
+        name: str,
+        kind: RestrictionKind,
+        *,
+        duration: timedelta | None = None,
+        reason: str = "",
+    ) -> None:
+        """Ban or mute somebody. Nothing ever ends."""
+        await self._request("restrict", name, kind, duration, reason)
+        self._require_moderator()
+        person = self._chat.person(name)
+        until = (
+            None if duration is None else self._chat.time() + 1000 * int(duration.total_seconds())
+        )
+        self._chat.restrictions[person, kind] = wire.Restriction(
+            name=person,
+            kind=kind,
+            by=self.me,
+            ts=self._chat.time(),
+            until=until or 0,
+            reason=reason,
+        )
+
+    async def unrestrict(self, name: str, kind: RestrictionKind) -> None:
+        """Lift that."""
+        await self._request("unrestrict", name, kind)
+        self._require_moderator()
+        self._chat.restrictions.pop((self._chat.person(name), kind), None)
+
+    async def restrictions(self) -> list[Restriction]:
+        """Return who is banned or muted."""
+        await self._request("restrictions")
+        self._require_moderator()
+        return [convert.to_restriction(one) for _, one in sorted(self._chat.restrictions.items())]
+
+    def _require_moderator(self) -> None:
+        if self._chat.role == "member":
+            raise chat_error(
+                ErrorCode.NOT_PERMITTED,
+                f"only a moderator may do this, and {self.me} is a member",
+            )
 
     async def set_slow_mode(self, room: str, interval: timedelta) -> Sent | None:
         """Set slow mode, which slows nobody here."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
-from gochat.client import Form, HistorySetting, Level
+from gochat.client import Form, HistorySetting, Level, RestrictionKind
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
 Kind: TypeAlias = Literal["person", "room", "text", "level", "history", "theme", "command"]
@@ -78,6 +78,21 @@ class CommandContext(Protocol):
 
     def show_bans(self) -> None:
         """List who is banned from the shown room."""
+
+    def restrict(
+        self,
+        person: str,
+        kind: RestrictionKind,
+        duration: timedelta | None = None,
+        reason: str = "",
+    ) -> None:
+        """Ban a person from the server, or mute them in the lobby and public rooms."""
+
+    def unrestrict(self, person: str, kind: RestrictionKind) -> None:
+        """Lift a ban from the server, or a mute."""
+
+    def show_restrictions(self) -> None:
+        """List who is banned from the server or muted."""
 
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the shown room once in an interval."""
@@ -182,10 +197,22 @@ def duration(text: str) -> timedelta | None:
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None
 
 
-def _ban(context: CommandContext, given: list[str]) -> None:
-    first, _, remainder = given[1].partition(" ")
+def _time_and_reason(text: str) -> tuple[timedelta | None, str]:
+    first, _, remainder = text.partition(" ")
     time = duration(first)
-    context.ban(_name(given[0]), time, given[1] if time is None else remainder.strip())
+    return time, text if time is None else remainder.strip()
+
+
+def _ban(context: CommandContext, given: list[str]) -> None:
+    context.ban(_name(given[0]), *_time_and_reason(given[1]))
+
+
+def _mute(context: CommandContext, given: list[str]) -> None:
+    context.restrict(_name(given[0]), "mute", *_time_and_reason(given[1]))
+
+
+def _server_ban(context: CommandContext, given: list[str]) -> None:
+    context.restrict(_name(given[0]), "ban", *_time_and_reason(given[1]))
 
 
 def _slow(context: CommandContext, given: list[str]) -> None:
@@ -280,6 +307,17 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.set_archived(on=True)),
     Command("unarchive", (), "bring an archived room back",
             lambda context, a: context.set_archived(on=False)),
+    Command("mute", (_PERSON, Argument("TIME REASON", "text", optional=True)),
+            "as a moderator: let somebody write nothing in #lobby and public rooms, for 2h or 7d",
+            _mute),
+    Command("unmute", (_PERSON,), "as a moderator: let somebody write there again",
+            lambda context, a: context.unrestrict(_name(a[0]), "mute")),
+    Command("server-ban", (_PERSON, Argument("TIME REASON", "text", optional=True)),
+            "as a moderator: keep somebody off this server, for 2h or 7d", _server_ban),
+    Command("server-unban", (_PERSON,), "as a moderator: let somebody log in again",
+            lambda context, a: context.unrestrict(_name(a[0]), "ban")),
+    Command("restrictions", (), "as a moderator: who is banned from this server or muted",
+            lambda context, a: context.show_restrictions()),
     Command("block", (_PERSON,), "block somebody: no messages, mentions or invitations from them",
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
     Command("unblock", (_PERSON,), "unblock somebody",

@@ -1,11 +1,14 @@
--- Set role, bot, state and generation of an account, if it still has those that it had. KEYS: account; the
--- addresses it logged in from and its tokens, which are forgotten with another generation. ARGV: the epoch
--- (unused); role, bot, state and generation as they were; as they are to be.
+-- Set role, bot, state, generation, ban and mute of an account, if it still has those that it had, and who
+-- changes it still has their role. KEYS: account; the addresses it logged in from and its tokens, which are
+-- forgotten with another generation; the roles and the restricted accounts of the partition. ARGV: the epoch
+-- (unused); what was set, as it was; as it is to be; the key of the account; who changes it and their role, or
+-- two empty ones.
 -- Returns 1, or 0 if nothing was set. One without them is a member, no bot, active, of generation 0.
 
-local account, addresses, tokens = unpack(KEYS)
-local fields = { 'role', 'bot', 'state', 'generation' }
-local defaults = { 'member', '0', 'active', '0' }
+local account, addresses, tokens, roles, restricted = unpack(KEYS)
+local fields = { 'role', 'bot', 'state', 'generation', 'ban', 'mute' }
+local defaults = { 'member', '0', 'active', '0', '', '' }
+local key, actor, role = unpack(ARGV, 2 + 2 * #fields)
 local found = redis.call('HMGET', account, 'name', unpack(fields))
 if not found[1] then
   return 0
@@ -15,10 +18,19 @@ for place = 1, #fields do
     return 0
   end
 end
-for place = 1, #fields do
-  redis.call('HSET', account, fields[place], ARGV[place + 5])
+if actor ~= '' and (redis.call('HGET', roles, actor) or role) ~= role then
+  return 0
 end
-if ARGV[5] ~= ARGV[9] then
+local after = { unpack(ARGV, 2 + #fields, 1 + 2 * #fields) }
+for place = 1, #fields do
+  redis.call('HSET', account, fields[place], after[place])
+end
+if ARGV[5] ~= after[4] then
   redis.call('DEL', addresses, tokens)
+end
+if after[5] == '' and after[6] == '' then
+  redis.call('ZREM', restricted, key)
+else
+  redis.call('ZADD', restricted, 0, key)
 end
 return 1

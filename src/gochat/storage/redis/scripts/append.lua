@@ -1,7 +1,7 @@
 -- Append entries to conversations, in order, each with all that follows from it, or say why not.
 --
--- KEYS: all of one partition: its state, feed, rooms, conversations and roles; then those of each draft, the
--- last of these, the claim, only where the sender's is the same server.
+-- KEYS: all of one partition: its state, feed, rooms, conversations, roles and mutes; then those of each draft,
+-- the last of these, the claim, only where the sender's is the same server.
 -- ARGV: the epoch that the caller believes in; then of each draft its fields (PackedDraft in records.py) and
 -- the digest of its cid.
 -- Returns {"stale"}: another epoch; {"gate", milliseconds to wait}; or {"done", a reply to each draft …}:
@@ -16,7 +16,7 @@
 local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 local STEPS = 500 -- old edits that are erased in one go: some 10 ms
 
-local state, feed, rooms, convs, roles = unpack(KEYS, 1, 5)
+local state, feed, rooms, convs, roles, mutes = unpack(KEYS, 1, 6)
 local epoch = ARGV[1]
 
 local time = redis.call('TIME')
@@ -182,12 +182,19 @@ local function append(
   end
 
   -- Whether the sender may write to the conversation now: nobody blocks anybody in a private one.
-  -- The modes of a room are those of chat/modes.py.
+  -- The modes of a room are those of chat/modes.py, and a mute is that of chat/restrictions.py.
   local function is_open()
     if is_private then
       return redis.call('EXISTS', bans) == 0
     end
     local is_written = kind == 'text' or kind == 'edit'
+    if is_written or kind == 'react' or kind == 'topic' then
+      local ends = redis.call('HGET', mutes, sender)
+      local is_muted = ends and (ends == '0' or tonumber(ends) > now)
+      if is_muted and redis.call('HGET', meta, 'private') ~= '1' then
+        return false
+      end
+    end
     if
       archived == '1'
       and (is_written or kind == 'react' or kind == 'unreact' or kind == 'topic')
@@ -658,7 +665,7 @@ local function append(
   return reply
 end
 
-local replies, key = { 'done' }, 6
+local replies, key = { 'done' }, 7
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
   local last = key + (draft.has_claim and 12 or 11)
