@@ -143,6 +143,9 @@ SECTIONS: Final = ("Requests", "Replies", "Events", "Errors", "Goodbyes", "Capab
 NOT_SHOWN: Final = {
     "new_login": "needs a login from another address; tests/server/test_logins.py",
     "account_disabled": "needs whoever runs the server to disable one; tests/server/admin",
+    "account_banned": "needs a moderator of the server; tests/server/test_restrictions.py",
+    "muted": "needs a moderator, too",
+    "restriction_list": "needs a moderator, too",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",
     "unavailable": "needs a store that fails; tests/faults",
     "internal": "a bug in the server",
