@@ -70,6 +70,13 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
             await monitor.ask(Leave(room="#den"), Sent)
         assert "yes" in guide.run("gochat admin room hand-over").splitlines()[-1].split()
 
+        guide.sh("gochat admin account create carol")
+        printed_lines = guide.run("gochat admin account delete").splitlines()
+        assert [line.split()[1] for line in printed_lines if line.startswith("state")] == [
+            "deleted", "removing",
+        ]  # fmt: skip
+        assert await log_in(server.port, "mallory", PASSWORD) == "bad_credentials"
+
         command, _, header, disabled, *_ = guide.take("$ gochat admin audit").splitlines()
         printed = guide.sh(command.removeprefix("$ ")).splitlines()
         assert printed[1].split() == header.split()

@@ -9,9 +9,11 @@ from msgspec import Struct
 from gochat.chat.names import NameKey
 from gochat.chat.restriction import Restriction
 from gochat.chat.server_roles import ServerRole
+from gochat.errors import ChatError, ErrorCode
 
-#: Whether somebody can log in: not while the account is disabled.
-AccountState: TypeAlias = Literal["active", "disabled"]
+#: Whether somebody can log in: only while it is active. ``removing``: it is deleted, and what was
+#: written with it is still being removed (:mod:`gochat.chat.deletion`).
+AccountState: TypeAlias = Literal["active", "disabled", "removing", "deleted"]
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -31,3 +33,23 @@ class Account(Struct, frozen=True, kw_only=True):
     state: AccountState = "active"
     ban: Restriction | None = None
     mute: Restriction | None = None
+
+    @property
+    def is_deleted(self) -> bool:
+        """True if it was deleted, for good."""
+        return self.state in ("removing", "deleted")
+
+
+def require_not_deleted(account: Account) -> None:
+    """Require that an account was not deleted.
+
+    Raises:
+        ChatError: ``bad_request``.
+    """
+    if account.is_deleted:
+        raise ChatError(
+            ErrorCode.BAD_REQUEST,
+            f"the account of {account.name} was deleted, which can't be undone",
+            field="name",
+            details={"rule": "deleted"},
+        )

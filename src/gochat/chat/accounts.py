@@ -328,7 +328,8 @@ def _require_active(account: Account, now: int) -> None:
     if account.state != "active":
         raise ChatError(
             ErrorCode.ACCOUNT_DISABLED,
-            "this account is disabled: ask whoever runs the server",
+            f"this account {'was deleted' if account.is_deleted else 'is disabled'}: "
+            "ask whoever runs the server",
             field="name",
         )
 

@@ -56,6 +56,18 @@ class Administration(Protocol):
         """
         ...
 
+    async def forget(self, person: NameKey) -> None:
+        """Forget what is kept of a person whose account is deleted, besides what they wrote.
+
+        The password, the addresses, their read markers and levels, and that private conversations
+        are theirs. Of the rooms they are in, only what they have read.
+        """
+        ...
+
+    async def deleted(self) -> set[NameKey]:
+        """Return the accounts that are deleted and forgotten."""
+        ...
+
     async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
         """Return some of all conversations, each with the cursor that continues after it.
 

@@ -1,7 +1,7 @@
 """Cache the displayed names of people and rooms by key.
 
-Accounts and rooms are never renamed nor deleted, so a name stays valid; a missing key is looked up
-again each time.
+Accounts and rooms are never renamed, and no name is ever freed, so a name stays valid; a missing
+key is looked up again each time.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ class Directory:
         self._max_remembered = max_remembered
         self._people: OrderedDict[NameKey, str] = OrderedDict()
         self._rooms: OrderedDict[ConversationKey, str] = OrderedDict({LOBBY_KEY: LOBBY})
+        #: The accounts that were deleted, as far as this node knows: they keep their names.
+        self.gone: set[NameKey] = set()
 
     @property
     def known(self) -> Directory:
         """The same names, for code that runs at once (:mod:`.at_once`): looks up no others."""
         known = Directory(UNASKED, self._max_remembered)
-        known._people, known._rooms = self._people, self._rooms
+        known._people, known._rooms, known.gone = self._people, self._rooms, self.gone
         return known
 
     async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:

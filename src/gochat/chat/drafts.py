@@ -220,7 +220,15 @@ class Drafts:
         address: Destination,
         kind: EntryKind,
     ) -> Facts | None:
-        """Return the facts that writing an entry of a kind to an address depends on."""
+        """Return the facts that writing an entry of a kind to an address depends on.
+
+        Raises:
+            ChatError: ``unknown_person``: the other person's account was deleted.
+        """
+        if conversations.is_private(address.key):
+            peer = conversations.peer(address.key, who.key)
+            if peer in self._directory.gone:
+                raise conversations.nobody(address.shown[1:])
         role = None
         if rooms is None:
             role = await self.require_open(who, address, kind)
@@ -298,8 +306,8 @@ class Drafts:
             [who for name in mention.names if (who := names.possible_key(name))]
             for mention in written
         ]
-        keys = dict.fromkeys(chain.from_iterable(candidates))
-        found = await self._directory.people(keys) if keys else {}
+        keys = dict.fromkeys(chain.from_iterable(candidates)).keys()
+        found = await self._directory.people(keys - self._directory.gone) if keys else {}
         mentioned = {
             first: found[first]
             for people in candidates

@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gochat.chat.account import Account
+from gochat.chat.account import Account, require_not_deleted
 from gochat.chat.extras import MAX_REASON
 from gochat.chat.refusals import check_length
 from gochat.chat.restriction import Restriction, held
@@ -50,10 +50,11 @@ class Change(Struct, frozen=True, kw_only=True):
         """Return an account after it; the same account if it changes nothing.
 
         Raises:
-            ChatError: ``not_permitted``, ``text_too_long``.
+            ChatError: ``not_permitted``, ``text_too_long``; ``bad_request``: it was deleted.
         """
         require_role(actor, "moderator")
         require_over(actor, account.role)
+        require_not_deleted(account)
         check_length(self.reason, MAX_REASON, "a reason", "reason")
         before = of(account, self.kind)
         is_long = self.seconds is None or self.seconds > MOST_BY_MODERATORS

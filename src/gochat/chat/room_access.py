@@ -122,6 +122,8 @@ class RoomAccess:
     async def _somebody(self, name: str) -> tuple[NameKey, str]:
         try:
             key = names.fold_person(name)
+            if key in self._directory.gone:
+                raise KeyError
             return key, (await self._directory.people((key,)))[key]
         except (ChatError, KeyError):
             raise conversations.nobody(name.removeprefix("@"), "name") from None

@@ -58,6 +58,8 @@ class Mention(NamedTuple):
     has_sign: bool
 
 
+#: The author of what was written with an account that was deleted. No name has a space in it.
+DELETED: Final = "deleted account"
 #: In the `mentions` of a message, in the first place: everybody in the room.
 EVERYBODY: Final = "@room"
 #: By these, after an ``@`` that is written, a text mentions everybody, if the sender may do that.

@@ -22,6 +22,7 @@ from gochat.histogram import SECONDS, Histogram
 from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
+from gochat.server.deleted_accounts import DeletedAccounts
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub
 from gochat.server.identity import ServerIdentity
@@ -85,6 +86,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         retention=Retention(store),
+        deleted=DeletedAccounts(store, directory),
         journal=journal,
         identity=ServerIdentity(config.key_file),
         append_seconds=Histogram(SECONDS),

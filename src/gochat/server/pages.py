@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
 from gochat.chat.conversations import addressed
+from gochat.chat.deletion import without_names
 from gochat.chat.extras import plain
 from gochat.chat.log import Page
 from gochat.chat.names import NameKey
@@ -19,12 +20,19 @@ ENVELOPE: Final = 1024
 
 
 def as_received(
-    entries: Iterable[Message], reader: NameKey, *, is_minimal: bool = False
+    entries: Iterable[Message],
+    reader: NameKey,
+    gone: Collection[NameKey],
+    *,
+    is_minimal: bool = False,
 ) -> list[Message]:
-    """Return entries as a session of `reader` gets them; `is_minimal`: it has no capabilities."""
+    """Return entries as a session of `reader` gets them; `is_minimal`: it has no capabilities.
+
+    `gone` are the accounts that were deleted.
+    """
     if is_minimal:
-        return [plain(entry) for entry in entries]
-    return [addressed(entry, reader) for entry in entries]
+        return [without_names(plain(entry), gone) for entry in entries]
+    return [without_names(addressed(entry, reader), gone) for entry in entries]
 
 
 def history_page(request: History, address: str, page: Page, frame_bytes: int) -> HistoryPage:

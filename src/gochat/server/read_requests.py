@@ -56,6 +56,10 @@ class ReadRequests:
     def _limits(self) -> Limits:
         return self._services.config.limits
 
+    @property
+    def _gone(self) -> set[NameKey]:
+        return self._services.directory.gone
+
     async def who(
         self, session: Session, who: Identity, person: OnlinePerson, request: Who
     ) -> None:
@@ -96,7 +100,7 @@ class ReadRequests:
             # was read.
             await self._services.drafts.address(who, (), request.conv, "conv")
             raise not_inside(address.shown, "conv")
-        seen = as_received(page.entries, who.key, is_minimal=not session.caps)
+        seen = as_received(page.entries, who.key, self._gone, is_minimal=not session.caps)
         page = structs.replace(page, entries=seen)
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
 
@@ -114,6 +118,9 @@ class ReadRequests:
                 ErrorCode.TEXT_EMPTY, "the search is empty: give a word to look for", field="query"
             )
         sender = None if query.sender is None else _sender(query.sender, who.key)
+        if sender in self._gone:  # nobody is shown who wrote that
+            session.reply(Found(hits=(), cursor=None, request_id=request.request_id))
+            return
         key = None
         if place is not None:
             key = (await self._services.drafts.address(who, person.rooms, place, field)).key
@@ -123,10 +130,10 @@ class ReadRequests:
         )  # fmt: skip
         with measured() as effort:
             hits, cursor = await find(limit=request.limit)
-            hits = as_received(hits, who.key, is_minimal=not session.caps)
+            hits = as_received(hits, who.key, self._gone, is_minimal=not session.caps)
             while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
                 hits, cursor = await find(limit=limit)
-                hits = as_received(hits, who.key, is_minimal=not session.caps)
+                hits = as_received(hits, who.key, self._gone, is_minimal=not session.caps)
         if more := scanning(effort.seconds):
             self._services.budgets.spend(session.address, who.key, more)
         session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))

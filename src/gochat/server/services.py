@@ -19,6 +19,7 @@ from gochat.histogram import Histogram
 from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
+from gochat.server.deleted_accounts import DeletedAccounts
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub
 from gochat.server.identity import ServerIdentity
@@ -64,6 +65,7 @@ class Services:
     markers: Markers
     registrations: RegistrationLimiter
     retention: Retention
+    deleted: DeletedAccounts
     journal: Journal
     identity: ServerIdentity
     #: Seconds from asking the store to append until it has, or has refused.

@@ -55,6 +55,7 @@ class Synchroniser:
     def __init__(self, services: Services) -> None:
         self._store = services.store
         self._budgets = services.budgets
+        self._gone = services.directory.gone
         self._room = services.config.limits.frame_bytes - ENVELOPE
 
     async def sync(
@@ -186,7 +187,7 @@ class Synchroniser:
                     entries = await self._missed(person, key, state, None, limit) or ()
             except _Replaced:
                 continue
-            seen = tuple(as_received(entries, person))
+            seen = tuple(as_received(entries, person, self._gone))
             return structs.replace(state, entries=seen, reset=is_reset)
         raise StoreUnavailable("the log is being replaced")
 

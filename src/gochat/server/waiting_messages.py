@@ -54,6 +54,7 @@ class WaitingMessages:
         self._session = session
         self._login = login
         self._person: Final = login.person.key
+        self._gone: Final = services.directory.gone
         self._posted: Final = login.posted
         # The position posted before the last page, and pages read since it changed.
         self._position = self._quiet_pages = 0
@@ -120,7 +121,9 @@ class WaitingMessages:
                 return
 
     def _post(self, key: ConversationKey, message: Message) -> None:
-        (seen,) = as_received((message,), self._person, is_minimal=not self._session.caps)
+        (seen,) = as_received(
+            (message,), self._person, self._gone, is_minimal=not self._session.caps
+        )
         self._session.outlet.post(encode(seen))
         self._login.note_delivered(key, message.seq)
 

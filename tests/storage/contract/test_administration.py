@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from msgspec.structs import replace
-from storing import NOON, Chat, OpenStore, account, make_token, person
+from storing import NOON, Chat, OpenStore, account, key, make_token, person
 
 from gochat.chat.account import Account
 from gochat.chat.administration import AuditEntry
@@ -129,3 +129,46 @@ async def test_audit_log_survives_a_restart(open_it: OpenStore, url: str) -> Non
         assert await store.administration.record(act("two")) == len(kept) + 1
         entries, _ = await store.administration.audit(before=None, limit=9)
         assert [entry.act for entry in entries] == ["two", *kept]
+
+
+async def test_what_is_forgotten_of_a_person_is_gone_and_others_keep_theirs(
+    chat: Chat,
+) -> None:
+    store = chat.store
+    await chat.say("Mei", "@Bob", "hi")
+    await chat.say("Bob", "#lobby", "hello")
+    await chat.mark_read("Mei", "#lobby", 1)
+    await store.set_level(person("Mei"), key("#lobby", "Mei"), "none")
+    for number, who in enumerate(("Mei", "Bob")):
+        await store.add_token(make_token(who, number), address="192.0.2.1")
+    assert await store.administration.addresses(person("Mei")) == [("192.0.2.1", NOON)]
+    before = await store.account(person("Mei"))
+    assert before is not None
+    after = replace(before, state="deleted", generation=1)
+    assert await store.administration.change_account(before, after)
+    await store.administration.forget(person("Mei"))
+    assert await store.administration.deleted() == {person("Mei")}
+    assert await store.account(person("Mei")) == replace(after, password_hash="")
+    assert await store.administration.addresses(person("Mei")) == []
+    assert await chat.addresses("Mei") == ["#lobby"]
+    lobby = await chat.seen("Mei", "#lobby")
+    assert (lobby.read, lobby.level) == (0, "all")
+    assert await chat.addresses("Bob") == ["#lobby", "@Mei"]
+    assert [entry.text for entry in await chat.entries("Bob", "@Mei")] == ["hi"]
+    assert await store.administration.addresses(person("Bob")) == [("192.0.2.1", NOON)]
+    await store.administration.forget(person("Mei"))
+
+
+async def test_all_conversations_are_listed_once(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "hello")
+    await chat.say("Mei", "@Bob", "hello")
+    for number in range(30):
+        await chat.do("Mei", f"#room{number}", "create", "private")
+    found: list[str] = []
+    cursor = ""
+    while some := await chat.store.administration.conversations(after=cursor):
+        found += [one for one, _ in some]
+        cursor = some[-1][1]
+    assert sorted(found) == sorted(
+        ["#lobby", "@bob,mei", *(f"#room{number}" for number in range(30))]
+    )

@@ -9,6 +9,7 @@ import pytest
 from gochat.client import Conversation, Person, Synchronised
 from gochat.client.convert import to_entry
 from gochat.protocol import messages as wire
+from gochat.protocol.text import DELETED
 from gochat.tui.input import commands, emoji, fuzzy
 from gochat.tui.input.completion import Sources, complete
 from gochat.tui.model.chat import ChatModel
@@ -50,6 +51,12 @@ def test_who_spoke_last_comes_first(sources: Sources) -> None:
     message = wire.Message(to="#lobby", epoch="e", seq=1, ts=0, from_="tomas", text="hi")
     model.apply(to_entry(message, "ada"))
     assert found("@", sources)[0] == "@tomas "
+
+
+def test_deleted_account_is_not_offered(sources: Sources) -> None:
+    message = wire.Message(to="#lobby", epoch="e", seq=1, ts=0, from_=DELETED, text="hi")
+    sources.model.apply(to_entry(message, "ada"))
+    assert found("@del", sources) == []
 
 
 def test_who_was_written_to_is_offered_also_when_offline(sources: Sources) -> None:

@@ -14,7 +14,7 @@ import trio
 from msgspec.structs import replace
 
 from gochat.chat import names
-from gochat.chat.account import Account
+from gochat.chat.account import Account, require_not_deleted
 from gochat.chat.accounts import Accounts, has_changed
 from gochat.chat.administration import AuditEntry
 from gochat.chat.server_roles import ServerRole
@@ -81,6 +81,7 @@ def _run(word: str, act: Act, args: argparse.Namespace) -> int:
             account = await store.account(names.fold_person(args.name))
             if account is None:
                 raise ConfigError(nobody(args.name).text)
+            require_not_deleted(account)
             entry = AuditEntry(
                 at=wall_clock(),
                 actor=f"uid {os.geteuid()}" if hasattr(os, "geteuid") else getpass.getuser(),

@@ -43,7 +43,8 @@ class Page(Arguments, frozen=True, kw_only=True):
         Literal["member", "moderator", "admin"] | None, Meta(description="only with this role")
     ] = None
     state: Annotated[
-        Literal["active", "disabled"] | None, Meta(description="only those that are this")
+        Literal["active", "disabled", "removing", "deleted"] | None,
+        Meta(description="only those that are this"),
     ] = None
     bots: Annotated[bool, Meta(description="only bots")] = False
     matching: Annotated[

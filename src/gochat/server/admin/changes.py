@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gochat.chat import names, restrictions
-from gochat.chat.account import Account, AccountState
+from gochat.chat.account import Account, AccountState, require_not_deleted
 from gochat.chat.accounts import has_changed, taken
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import account_banned
@@ -244,6 +244,7 @@ async def reset_password(call: Call, reset: Reset) -> Issued:
     """Put a one-time code in the place of a password, and end the sessions."""
     account = await require_account(call, reset.name)
     require_over(call.actor, account.role)
+    require_not_deleted(account)
     await call.record(account.name, f"for {reset.hours} hours")
     try:
         issued = await call.services.accounts.reset_password(account, reset.hours * _HOUR)
@@ -292,6 +293,7 @@ async def change(
     for attempt in range(TRIES):
         before = await require_account(call, name)
         require_over(call.actor, before.role)
+        require_not_deleted(before)
         after = alter(before)
         if after == before:
             return before, after

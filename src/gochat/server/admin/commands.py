@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gochat.server.admin import accounts, audit, changes, export, registration, retention, rooms
+from gochat.server.admin import (
+    accounts,
+    audit,
+    changes,
+    deleting,
+    export,
+    registration,
+    retention,
+    rooms,
+)
 from gochat.server.admin.command import Command
 
 #: By their names, in the order of the help.
 COMMANDS: Final[Mapping[str, Command]] = {
     **accounts.COMMANDS,
     **changes.COMMANDS,
+    **deleting.COMMANDS,
     **registration.COMMANDS,
     **rooms.COMMANDS,
     **retention.COMMANDS,

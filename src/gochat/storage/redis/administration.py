@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import merge
 
+from gochat.chat import conversations
 from gochat.chat.account import Account
 from gochat.chat.administration import AUDIT_KEPT, AuditEntry
-from gochat.chat.conversations import ConversationKey
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.server_roles import ServerRole
 from gochat.storage.redis import keys as key_kinds
@@ -44,6 +45,35 @@ class AdministrationOperations:
         keys = [NameKey(key.decode()) for key in merge(*pages)]
         found = yield from self._people.accounts(keys[:limit])
         return [account for account in found if account is not None], len(keys) > limit
+
+    def forget(self, person: NameKey) -> Operation[None]:
+        partition = self._keys.partition(person)
+        (found,) = yield [
+            RedisCommand(
+                partition, ("SMEMBERS", self._keys.person(person, key_kinds.CONVERSATIONS))
+            )
+        ]
+        keys = [ConversationKey(key.decode()) for key in found]
+        keys = [LOBBY_KEY, *(key for key in keys if conversations.is_private(key))]
+        account, addresses = (
+            self._keys.person(person, kind) for kind in (key_kinds.ACCOUNT, key_kinds.ADDRESSES)
+        )
+        yield [
+            RedisCommand(0, ("SADD", self._keys.deleted, person)),
+            RedisCommand(partition, ("HSET", account, "hash", "", "read", 0, "texts", 0)),
+            RedisCommand(partition, ("DEL", addresses)),
+            *(
+                RedisCommand(
+                    self._keys.partition(key),
+                    ("HDEL", self._keys.conversation(key, key_kinds.PARTICIPANTS)[0], person),
+                )
+                for key in keys
+            ),
+        ]
+
+    def deleted(self) -> Operation[set[NameKey]]:
+        (found,) = yield [RedisCommand(0, ("SMEMBERS", self._keys.deleted))]
+        return {NameKey(key.decode()) for key in found}
 
     def conversations(self, after: str) -> Operation[list[tuple[ConversationKey, str]]]:
         """List those of the first partition that has more."""
@@ -116,6 +146,12 @@ class RedisAdministration:
     async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         operation = self._operations.accounts(after, limit, listed="restricted")
         return await self._reader().carry_out(operation)
+
+    async def forget(self, person: NameKey) -> None:
+        await self._writer.carry_out(self._operations.forget(person))
+
+    async def deleted(self) -> set[NameKey]:
+        return await self._reader().carry_out(self._operations.deleted())
 
     async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
         return await self._reader().carry_out(self._operations.conversations(after))

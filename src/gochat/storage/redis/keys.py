@@ -54,6 +54,7 @@ conversation are in one partition, and so are all keys of a person.
 ``audit``            list   the audit log: id, NUL, entry; only in partition 0
 ``settings``         hash   `registration`: the mode that was set; only in partition 0
 ``retention``        hash   rules of chat/retention.py, by their scopes; in partition 0
+``deleted``          set    the accounts that are deleted; only in partition 0
 ``sweep``            string is there while no node need apply them; expires; in partition 0
 ``invites``          hash   invitations to the server, by the digest of their code; in partition 0
 ``revoked``          hash   when each that is revoked was; in partition 0
@@ -128,6 +129,7 @@ class Keys:
         self.audit: Final = self._prefixes[0] + "audit"
         self.settings: Final = self._prefixes[0] + "settings"
         self.retention: Final = self._prefixes[0] + "retention"
+        self.deleted: Final = self._prefixes[0] + "deleted"
         self.sweep: Final = self._prefixes[0] + "sweep"
         self.server_invitations: Final = self._prefixes[0] + "invites"
         self.revoked_invitations: Final = self._prefixes[0] + "revoked"

@@ -94,6 +94,25 @@ def _standing(account: Account) -> tuple[object, ...]:
     return account.role, account.bot, account.state, account.generation, *kept
 
 
+def deleted(db: sqlite3.Connection) -> set[NameKey]:
+    """See :meth:`gochat.chat.administration.Administration.deleted`."""
+    rows = db.execute("SELECT key FROM account WHERE state IN ('removing', 'deleted')")
+    return {NameKey(key) for (key,) in rows}
+
+
+def forget(log: Log, person: NameKey) -> None:
+    """See :meth:`gochat.chat.administration.Administration.forget`."""
+    for statement in (
+        "UPDATE account SET password_hash = '' WHERE key = ?",
+        "DELETE FROM login WHERE account = ?",
+        "DELETE FROM participant WHERE person = ? AND peer IS NOT NULL",
+        "UPDATE participant SET read = 0, level = 'all' WHERE person = ?",
+        "DELETE FROM mention WHERE person = ?",
+        "DELETE FROM slowed WHERE person = ?",
+    ):
+        log.db.execute(statement, (person,))
+
+
 def _begin_generation(log: Log, key: NameKey) -> None:
     """Forget what is void from the next generation on."""
     log.db.execute("DELETE FROM token WHERE account = ?", (key,))

@@ -51,6 +51,12 @@ class SqliteAdministration:
     async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._ask(lambda db: accounts.restricted(db, after, limit))
 
+    async def forget(self, person: NameKey) -> None:
+        await self._writer.write(partial(accounts.forget, self._log, person))
+
+    async def deleted(self) -> set[NameKey]:
+        return await self._ask(accounts.deleted)
+
     async def conversations(self, *, after: str) -> list[tuple[ConversationKey, str]]:
         return await self._ask(
             lambda db: [

@@ -331,6 +331,8 @@ class RedisTarget:
                 (there, ("HSET", rows, key, _encode(row))),
                 *((there, forget_read(conversation, name, who.read)) for conversation in unread),
             ]
+            if who.account.is_deleted:
+                commands.append((0, ("SADD", self._keys.deleted, key)))
         self._redis.ask([*commands, *(command for who in people for command in self._blocks(who))])
 
     def _restrictions(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:

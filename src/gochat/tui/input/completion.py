@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gochat.protocol.text import DELETED
 from gochat.tui.input import commands, emoji
 from gochat.tui.model.chat import ChatModel
 
@@ -143,7 +144,8 @@ def _people(start: str, sources: Sources, sign: str) -> list[Candidate]:
         if len(names) > 20 * LIMIT and not name.casefold().startswith(needle):
             continue
         names.setdefault(name)
-    names.pop(model.me, None)
+    for not_offered in (model.me, DELETED):
+        names.pop(not_offered, None)
     first = [name for name in names if name.casefold().startswith(needle)]
     return [
         Candidate(f"{sign}{name} ", f"@{name}", "" if name in model.people else "offline")

@@ -20,6 +20,7 @@ from textual.widgets import Input, TextArea
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
+from gochat.protocol.text import DELETED
 from gochat.tui.actions.chat import ChatActions
 from gochat.tui.actions.composer import ComposerActions
 from gochat.tui.actions.controller import Controller
@@ -235,7 +236,7 @@ class ChatScreen(Screen[None]):
 
     @on(log_events.SenderClicked)
     def _sender(self, event: log_events.SenderClicked) -> None:
-        if event.name != self.model.me:
+        if event.name not in (self.model.me, DELETED):
             self.open_conversation(f"@{event.name}")
 
     @on(log_events.LinkActivated)
