@@ -61,6 +61,9 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
         assert await log_in(server.port, "mallory", PASSWORD) == "account_disabled"
         guide.sh("gochat admin account enable mallory")
         assert await log_in(server.port, "mallory", PASSWORD) == "LoggedIn"
+        assert "mallory" in guide.run("gochat admin account ban")
+        assert await log_in(server.port, "mallory", PASSWORD) == "LoggedIn"
+        assert "shouting" in guide.run("gochat admin account mute")
         assert "moderator" in guide.run("gochat admin role set")
 
         async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
