@@ -15,6 +15,7 @@ from msgspec import inspect as mi
 from gochat.errors import ErrorCode, MalformedMessage, ProtocolError, UnknownMessageType
 from gochat.protocol.codec import (
     decode_request,
+    decode_sends,
     decode_server_message,
     encode,
 )
@@ -338,3 +339,32 @@ def test_text_of_a_malformed_request_is_not_the_decoders() -> None:
         with pytest.raises(MalformedMessage) as caught:
             decode_request(body("send", msg_data))
         assert not re.search(r"`|\$|byte|secret", str(caught.value))
+
+
+# -- many messages at once ------------------------------------------------------------------------
+
+SENDS = [Send(to="#lobby", text="x" * length, cid=str(length)) for length in (1, 300, 5)]
+
+
+def test_sends_are_decoded_together_with_where_they_begin() -> None:
+    frames = [encode(send) for send in SENDS]
+    starts = [0, len(frames[0]), len(frames[0] + frames[1])]
+    found = decode_sends(b"".join(frames), MAX_FRAME_SIZE, 3)
+    assert found == list(zip(SENDS, starts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "max_size", "most"),
+    [
+        (b"".join(map(encode, SENDS)), MAX_FRAME_SIZE, 2),
+        (b"".join(map(encode, SENDS)), 200, 3),
+        (encode(SENDS[0]) + encode(Ping()), MAX_FRAME_SIZE, 3),
+        (encode(SENDS[0]) + encode(SENDS[1])[:-1], MAX_FRAME_SIZE, 3),
+        (encode(SENDS[0]) + bytes(4), MAX_FRAME_SIZE, 3),
+    ],
+    ids=["too many", "too large", "other request", "incomplete", "empty"],
+)
+def test_anything_but_whole_sends_is_decoded_one_by_one(
+    data: bytes, max_size: int, most: int
+) -> None:
+    assert decode_sends(data, max_size, most) is None
