@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import argon2
 import pytest
@@ -425,3 +425,30 @@ async def test_account_of_a_name_reserved_later_still_works(world: World) -> Non
     await before.register("admin", PASSWORD)
     after = Accounts(world.store, Clock(), passwords=Passwords(Hasher()), reserved_names=("admin",))
     assert (await after.log_in("admin", PASSWORD)).name == "admin"
+
+
+# -- accounts of a directory ----------------------------------------------------------------------
+
+
+class Elsewhere:
+    """A directory that has the passwords, except, with `allows_local`, those of accounts here."""
+
+    is_on = True
+
+    def __init__(self, *, allows_local: bool) -> None:
+        self.allows_local = allows_local
+
+
+@pytest.mark.parametrize("allows_local", [True, False])
+async def test_only_a_password_that_is_kept_here_is_reset(
+    world: World, accounts: Accounts, clock: Clock, *, allows_local: bool
+) -> None:
+    directory: Any = Elsewhere(allows_local=allows_local)  # nobody logs in by it
+    beside = Accounts(world.store, clock, directory=directory)
+    ann = await stored(world)
+    if allows_local:
+        await beside.reset_password(ann, 1000)
+        assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
+    else:
+        assert await code(beside.reset_password, ann, 1000) == "not_permitted"
+        await accounts.log_in("ann", PASSWORD)

@@ -6,6 +6,9 @@ import pytest
 from peers import Peer, running_server
 
 from gochat.protocol.messages import (
+    Ban,
+    BanList,
+    Bans,
     CreateRoom,
     Delete,
     Error,
@@ -30,6 +33,7 @@ from gochat.protocol.messages import (
     Sync,
     Synced,
 )
+from gochat.server.read_requests import MAX_BANS
 
 pytestmark = pytest.mark.trio
 
@@ -211,3 +215,18 @@ async def test_operator_deletes_messages_of_others_in_the_room() -> None:
         await done(mei, Delete(to="#cats", seq=said.seq))
         page = await bob.ask(History(conv="#cats"), HistoryPage)
         assert [m.deleted for m in page.entries if m.kind == "text"] == [True]
+
+
+async def test_page_of_bans_has_as_many_as_wanted_and_fits_a_frame() -> None:
+    people = [f"p{number:02}" for number in range(MAX_BANS + 1)]
+    async with running_server() as server, server.peer("mei") as mei, server.connect() as other:
+        await done(mei, CreateRoom(room="#cats"))
+        for name in people:
+            await other.register(name)
+            await done(mei, Ban(room="#cats", name=name))
+        for limit, expected in ((2, 2), (200, MAX_BANS)):
+            page = await mei.ask(Bans(room="#cats", limit=limit), BanList)
+            assert [ban.name for ban in page.bans] == people[:expected]
+            assert page.more
+        page = await mei.ask(Bans(room="#cats", after=people[MAX_BANS - 1]), BanList)
+        assert ([ban.name for ban in page.bans], page.more) == (people[MAX_BANS:], False)
