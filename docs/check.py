@@ -354,7 +354,8 @@ def make_schema() -> str:
             "of a payload: frames says, by direction and msg_type, which definition that follows. "
             "Of a request it also says in which states it is allowed and what answers it if not "
             "error; of an event, the capability without which it is not sent. protocol.md is "
-            "normative; a field that is left out has its default."
+            "normative; a field that is left out has its default. An integer is written without "
+            "fraction or exponent, which a schema can't say: 1.0 is refused."
         ),
         "type": "object",
         "properties": {

@@ -28,6 +28,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 REQUESTS: tuple[type[m.Payload], ...] = get_args(m.Request)
 REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
+WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
     m.Position, m.Person, m.Conversation, m.Invitation, m.Room, m.RoomBan, m.Restriction, m.Member,
     m.Session, m.Limits, m.Reaction,
@@ -137,9 +138,9 @@ def field_rows(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
 
 
 def own_field_rows(cls: type[m.Payload]) -> list[tuple[str, str, str]]:
-    """Return the rows of its own fields; the number that every write has is the last one."""
-    own = [row for row in field_rows(cls) if row[0] != "`request_id`"]
-    return sorted(own, key=lambda row: row[0] == "`n`")
+    """Return the rows of its own fields, without those that all requests, or all writes, have."""
+    common = {"`request_id`", "`cid`", "`n`"} if cls in WRITES else {"`request_id`"}
+    return [row for row in field_rows(cls) if row[0] not in common]
 
 
 # -- types and fields ---------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def test_fields_are_described_with_type_bounds_and_default(
     title: str, cls: type[m.Payload]
 ) -> None:
     text = section(f"`{cls.msg_type}`", section(title))
-    expected = own_field_rows(cls)
+    expected = field_rows(cls) if title == "Events" else own_field_rows(cls)
     documented = rows(text, "field") if expected else []
     assert [row[:3] for row in documented] == expected
     assert all(meaning for *_, meaning in documented)
@@ -173,6 +174,15 @@ def test_fields_are_described_with_type_bounds_and_default(
 def test_request_id_is_described_once(title: str, cls: type[m.Payload]) -> None:
     introduction = section(title).partition("\n### ")[0]
     assert [row[:3] for row in rows(introduction, "field")] == field_rows(cls)
+
+
+def test_fields_of_every_write_are_described_once() -> None:
+    introduction = section("Requests").partition("\n### ")[0]
+    described = [row[:3] for row in rows(introduction.partition("log, ")[2], "field")]
+    for cls in WRITES:
+        assert sorted(described) == sorted(
+            set(field_rows(cls)) - set(own_field_rows(cls)) - set(field_rows(m.Logout))
+        )
 
 
 def test_every_part_is_described() -> None:
@@ -374,6 +384,9 @@ EXCHANGE: list[tuple[Side, m.Payload]] = [
     ("S", m.LoggedOut()),
 ]
 
+#: Those that are shown in bytes, too: characters of several bytes, and escapes within escapes.
+IN_BYTES: Final = (8, 9, 11)
+
 
 def in_words() -> str:
     """Return the exchange as the page lists it: number, side, msg_type, msg_data."""
@@ -393,10 +406,15 @@ def in_hex(frame: bytes) -> str:
     return "\n".join(lines)
 
 
+def in_bytes() -> list[tuple[int, Side, m.Payload]]:
+    """Return the frames of which the page shows the bytes, with their numbers."""
+    return [(number, *EXCHANGE[number - 1]) for number in IN_BYTES]
+
+
 def exchange() -> str:
     """Return the part of the page below "A whole exchange" that is generated from the code."""
     parts = [f"```text\n{in_words()}\n```\n"]
-    for number, (side, payload) in enumerate(EXCHANGE, 1):
+    for number, side, payload in in_bytes():
         title = f"Frame {number}, {'client' if side == 'C' else 'server'}: `{payload.msg_type}`"
         parts.append(f"{title}\n\n```hex\n{in_hex(codec.encode(payload))}\n```\n")
     return "\n".join(parts)
@@ -412,8 +430,7 @@ def bytes_on_the_page(text: str) -> list[bytes]:
 
 def test_bytes_on_the_page_decode_to_the_exchange() -> None:
     frames = bytes_on_the_page(section("A whole exchange"))
-    assert len(frames) == len(EXCHANGE)
-    for frame, (side, payload) in zip(frames, EXCHANGE, strict=True):
+    for frame, (_, side, payload) in zip(frames, in_bytes(), strict=True):
         decode = codec.decode_request if side == "C" else codec.decode_server_message
         decoder = FrameDecoder()
         decoder.receive_data(frame)
@@ -424,8 +441,8 @@ def test_bytes_on_the_page_decode_to_the_exchange() -> None:
 
 
 def test_another_json_implementation_decodes_the_bytes_on_the_page() -> None:
-    for frame, (_, payload) in zip(
-        bytes_on_the_page(section("A whole exchange")), EXCHANGE, strict=True
+    for frame, (_, _, payload) in zip(
+        bytes_on_the_page(section("A whole exchange")), in_bytes(), strict=True
     ):
         assert int.from_bytes(frame[:HEADER_SIZE], "big") == len(frame) - HEADER_SIZE
         envelope = json.loads(frame[HEADER_SIZE:])
