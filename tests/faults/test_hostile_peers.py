@@ -475,7 +475,8 @@ async def test_expired_token_is_refused_and_not_logged(monkeypatch: pytest.Monke
             with structlog.testing.capture_logs() as logs:
                 error = await peer.ask(Resume(token=token), Error)
         assert error.code == "bad_token"
-        assert [line["event"] for line in logs] == ["resume refused"]
+        events = [line["event"] for line in logs]
+        assert events.count("resume refused") == 1  # the first connection's end may follow it
         assert token not in repr(logs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual import events
@@ -12,6 +14,8 @@ from gochat.client import OutgoingState
 from gochat.errors import ChatError, ErrorCode
 from gochat.tui.chat_log import ChatLog, LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.host.notifier import Notifier
+from gochat.tui.model.views import Attention
 from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.message_input import MessageInput
@@ -338,6 +342,46 @@ async def test_messages_are_read_when_they_are_seen_and_only_then(
         assert marks() == [1]
         pilot.app.post_message(events.AppFocus())
         await until(pilot, lambda: marks() == [1, 2])
+
+
+async def test_nothing_rings_while_the_person_wants_quiet_also_after_a_restart(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[str] = []
+
+    async def rings(pilot: Pilot[None], to: str, text: str) -> bool:
+        """Say whether a message that mentions the person rings while they look elsewhere."""
+        pilot.app.post_message(events.AppBlur())
+        rung.clear()
+        client.say(to, "mei", f"@ada {text}", mentions=("ada",))
+        view = chat(pilot).model.conversations[to]
+        await until(pilot, lambda: view.timeline.last == view.head)
+        await settle(pilot)
+        pilot.app.post_message(events.AppFocus())
+        await settle(pilot)
+        return bool(rung)
+
+    def write(notifier: Notifier, news: Sequence[Attention], _: object) -> None:
+        rung.extend(event.text for event in news)
+
+    monkeypatch.setattr(Notifier, "notify", write)
+    client.add_room("#design", joined=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, "/mute 8h")
+        assert not await rings(pilot, "#design", "one")
+        assert await rings(pilot, "#lobby", "two")
+    async with open_app() as pilot:
+        assert not await rings(pilot, "#design", "three")
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, "/unmute")
+        assert await rings(pilot, "#design", "four")
+        await typed(pilot, "/dnd 2h")
+        assert not await rings(pilot, "#design", "five")
+    async with open_app() as pilot:
+        assert not await rings(pilot, "#lobby", "six")
+        await typed(pilot, "/dnd off")
+        assert await rings(pilot, "#lobby", "seven")
 
 
 async def test_unread_messages_elsewhere_are_counted_and_f6_goes_there(

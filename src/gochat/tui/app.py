@@ -278,7 +278,7 @@ class GochatApp(ThriftyApp):
                 room = one_line(news.conv)
                 text = f"{one_line(news.sender)} invites you to {room}: /join or /decline {room}"
                 self.notify(text, markup=False, timeout=10)
-        if not self.is_in_front:
+        if not self.is_in_front and model.quiet_until is None:
             self._notifier.notify(changes.attention, self.preferences.settings)
         unread, mentioned = model.badges
         self._notifier.show_title(unread, mentioned=mentioned, person=model.me)

@@ -6,7 +6,7 @@ What needs a question or a dialog begins here; the controller does what follows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from gochat.client import Form, Level, Member, MessageId
 from gochat.client.moments import moment
@@ -23,6 +23,7 @@ from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands, places
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.presentation import shown_time
 from gochat.tui.profile import addresses
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.sanitise import copyable, one_line, sanitise
@@ -102,6 +103,43 @@ class ChatActions(RoomActions):
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
         self._do(self._client.away(text))
+
+    def mute(self, duration: timedelta | None) -> None:
+        """Mute the shown conversation: for a while on this device, or on all until it is undone."""
+        if duration is None:
+            self.set_level("none")
+            return
+        until = self._view.chat_app.wall_clock() + duration.total_seconds()
+        self._controller.mute(self.conv, until)
+        self.notify(f"{one_line(self.conv)} is muted here until {self._shown_time(until)}.")
+
+    def unmute(self) -> None:
+        """Undo :meth:`mute`."""
+        was_muted = self._model.shown.muted_until
+        self._controller.mute(self.conv, 0.0)
+        if self._model.shown.level == "none":
+            self.set_level("all")
+        else:
+            self.notify(f"{one_line(self.conv)} is {'no longer' if was_muted else 'not'} muted.")
+
+    def be_quiet(self, duration: timedelta | None) -> None:
+        """Notify the person of nothing for a while; None: as usual."""
+        now = self._view.chat_app.wall_clock()
+        self._controller.be_quiet(0.0 if duration is None else now + duration.total_seconds())
+        self.show_quiet()
+
+    def show_quiet(self) -> None:
+        """Say whether anything notifies the person now."""
+        until = self._model.quiet_until
+        if until is None:
+            self.notify("Mentions and private messages notify you. /dnd 2h holds them off.")
+        elif until > self._model.quiet.asked_until:
+            self.notify(f"Nothing notifies you until {self._shown_time(until)}, as tui.toml says.")
+        else:
+            self.notify(f"Nothing notifies you until {self._shown_time(until)}. /dnd off ends it.")
+
+    def _shown_time(self, at: float) -> str:
+        return shown_time(at, self._view.chat_app.wall_clock())
 
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""

@@ -354,6 +354,17 @@ class Controller:
         self._changed()
         return conv in self.model.favourites
 
+    def mute(self, conv: str, until: float) -> None:
+        """Mute a conversation on this device until then (seconds since the Unix epoch); 0: no
+        longer."""
+        self.model.mute(conv, until)
+        self._changed()
+
+    def be_quiet(self, until: float) -> None:
+        """Notify the person of nothing until then (seconds since the Unix epoch); 0: as usual."""
+        self.model.be_quiet(until)
+        self._changed()
+
     def set_level(self, conv: str, level: Level) -> None:
         """Choose which messages of a conversation notify the person."""
         before = self.model.conversations[conv].level

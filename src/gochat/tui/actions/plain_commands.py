@@ -210,6 +210,25 @@ class PlainCommands:
         """Choose which messages of the conversation notify the person."""
         self._controller.set_level(self.conv, level)
 
+    def mute(self, duration: timedelta | None) -> None:
+        """Choose to be notified of nothing in the conversation, on all devices."""
+        if duration is None:
+            self.set_level("none")
+        else:
+            self._say(_NOT_HERE)
+
+    def unmute(self) -> None:
+        """Undo :meth:`mute`."""
+        self.set_level("all")
+
+    def be_quiet(self, duration: timedelta | None) -> None:
+        """The line mode notifies of nothing."""
+        self._say(_NOT_HERE)
+
+    def show_quiet(self) -> None:
+        """As above."""
+        self._say(_NOT_HERE)
+
     def set_theme(self, theme: str) -> None:
         """The line mode has no colours."""
         self._say(_NOT_HERE)

@@ -221,6 +221,9 @@ class ChatSession:
         self._kept_list = self._app.state.kept_list(self.server, self.model.me)
         self.model.favourites = set(self._kept_list.favourites)
         self.model.folded = set(self._kept_list.folded)
+        for conv, until in self._kept_list.muted.items():
+            self.model.mute(conv, until)
+        self.model.be_quiet(self._kept_list.quiet_until)
         await show()
 
     async def _resume(self, unanswered: Unanswered) -> None:
@@ -283,7 +286,12 @@ class ChatSession:
         self._keep_list()
 
     def _keep_list(self) -> None:
-        kept = KeptList(tuple(sorted(self.model.favourites)), tuple(sorted(self.model.folded)))
+        kept = KeptList(
+            tuple(sorted(self.model.favourites)),
+            tuple(sorted(self.model.folded)),
+            self.model.muted(),
+            self.model.quiet.asked_until,
+        )
         if self._kept_list not in (None, kept) and self._app.state.keep_list(
             self.server, self.model.me, kept
         ):

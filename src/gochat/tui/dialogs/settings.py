@@ -28,10 +28,12 @@ TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
     "animations": ("Movement", {True: "on", False: "off"}),
     "highlight": ("Words that count as mentions", {}),
+    "quiet": ("Hours without notifications", {}),
 }
 _LEVELS: Final = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
 _LEVEL: Final = "level"
-_HIGHLIGHT: Final = "highlight"
+#: Lists, which are written into the file, each with an example.
+_WRITTEN: Final = {"highlight": '["deploy", "on call"]', "quiet": '["22:00-07:00"]'}
 _KEY: Final = "key:"
 
 
@@ -81,7 +83,7 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             return self._preferences.keymap.all_shown(key.removeprefix(_KEY))
         value = getattr(self._settings, key)
-        if key == _HIGHLIGHT:
+        if key in _WRITTEN:
             return one_line(", ".join(value)) or "none"
         return TEXTS[key][1].get(value, str(value))
 
@@ -134,8 +136,8 @@ class SettingsScreen(Picker):
         if key in self._preferences.fixed:
             self.notify(f"This is set in {self._preferences.path}.", markup=False)
             return
-        if key == _HIGHLIGHT:
-            text = f'Write them into {self._preferences.path}: highlight = ["deploy", "on call"]'
+        if key in _WRITTEN:
+            text = f"Write them into {self._preferences.path}: {key} = {_WRITTEN[key]}"
             self.notify(text, markup=False)
             return
         if key == _LEVEL:

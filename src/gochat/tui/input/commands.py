@@ -118,6 +118,18 @@ class CommandContext(Protocol):
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""
 
+    def mute(self, duration: timedelta | None) -> None:
+        """Mute the shown conversation: for a while on this device, or on all until it is undone."""
+
+    def unmute(self) -> None:
+        """Undo :meth:`mute`."""
+
+    def be_quiet(self, duration: timedelta | None) -> None:
+        """Notify the person of nothing for a while; None: as usual."""
+
+    def show_quiet(self) -> None:
+        """Say whether anything notifies the person now."""
+
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
 
@@ -251,6 +263,24 @@ def _level(context: CommandContext, given: list[str]) -> None:
         context.set_level(level)
 
 
+def _mute(context: CommandContext, given: list[str]) -> None:
+    time = duration(given[0])
+    if given[0] and time is None:
+        context.notify("Write /mute, or for a while /mute 30m, /mute 8h or /mute 7d.")
+    else:
+        context.mute(time)
+
+
+def _quiet(context: CommandContext, given: list[str]) -> None:
+    time = duration(given[0])
+    if not given[0]:
+        context.show_quiet()
+    elif given[0] == "off" or time is not None:
+        context.be_quiet(time)
+    else:
+        context.notify("Write /dnd 30m, /dnd 2h or /dnd off.")
+
+
 def _history_setting(text: str) -> HistorySetting | None:
     return next((setting for setting in HISTORY if setting == text), None)
 
@@ -353,6 +383,11 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("back", (), "show that you are back", lambda context, a: context.away(None)),
     Command("notify", (Argument("LEVEL", "level"),),
             "what to be notified of here: all, mentions or none", _level),
+    Command("mute", (Argument("TIME", "text", optional=True),),
+            "be notified of nothing here, for 30m, 8h or 7d, or until you undo it", _mute),
+    Command("unmute", (), "be notified of what is here again", lambda context, a: context.unmute()),
+    Command("dnd", (Argument("TIME", "text", optional=True),),
+            "do not disturb: be notified of nothing for 30m or 2h, or off", _quiet, ("quiet",)),
     Command("theme", (Argument("THEME", "theme"),), "change the colours",
             lambda context, a: context.set_theme(a[0])),
     Command("settings", (), "how the app looks and behaves",

@@ -32,14 +32,14 @@ def wanted_by(
     them; `now` is in seconds since the Unix epoch.
     """
     is_old = now * 1000 - milliseconds(message.time) > FRESH
-    if is_old or view.level == "none" or message.sender in blocked:
+    if is_old or view.wanted == "none" or message.sender in blocked:
         return None
     kind: AttentionKind
     if not view.is_room:
         kind = "direct"
     elif is_mentioned(view.timeline.me, message.mentions) or highlights.are_in(message.text):
         kind = "mention"
-    elif view.level == "all":
+    elif view.wanted == "all":
         kind = "message"
     else:
         return None

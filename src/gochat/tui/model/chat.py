@@ -52,6 +52,7 @@ from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.order import Group, GroupName
+from gochat.tui.model.quiet import Quiet
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.views import Attention, Changes, Connection, ConversationView
@@ -93,6 +94,8 @@ class ChatModel:
         self.presence_lines = True
         #: Words by which a message counts as one that mentions the person.
         self.highlights = Highlights()
+        #: When nothing notifies the person.
+        self.quiet = Quiet()
         #: The conversation that is shown.
         self.current = ""
         #: The one before.
@@ -102,6 +105,7 @@ class ChatModel:
         #: What the person wants at the top of the list, and which of its groups are folded.
         self.favourites: set[str] = set()
         self.folded: set[GroupName] = set()
+        self._mutes: dict[str, float] = {}  # → until when
         self._clock = clock
         self._now = now
         self._changes = Changes()
@@ -477,6 +481,36 @@ class ChatModel:
         self.favourites ^= {conv}
         self._changes.conversations = True
 
+    @property
+    def quiet_until(self) -> float | None:
+        """Until when nothing notifies the person (seconds since the Unix epoch); None: it does."""
+        return self.quiet.until(self._now())
+
+    def be_quiet(self, until: float) -> None:
+        """Notify the person of nothing until then; 0: as usual."""
+        self.quiet.asked_until = until
+        self._changes.connection = True
+
+    def mute(self, conv: str, until: float) -> None:
+        """Mute a conversation, on this device, until then; 0: no longer."""
+        self._mutes.pop(conv, None)
+        if until > self._now():
+            self._mutes[conv] = until
+        if view := self.conversations.get(conv):
+            view.muted_until = self._mutes.get(conv, 0.0)
+        self._changes.conversations = True
+
+    def muted(self) -> dict[str, float]:
+        """Return the conversations that are muted for a while, and until when."""
+        return dict(self._mutes)
+
+    def lapse_mutes(self) -> bool:
+        """End mutes whose time is over; return whether there were any. Call this now and then."""
+        over = [conv for conv, until in self._mutes.items() if until <= self._now()]
+        for conv in over:
+            self.mute(conv, 0.0)
+        return bool(over)
+
     def set_level(self, conv: str, level: Level) -> None:
         """Set which messages of a conversation notify the person."""
         self.conversations[conv].level = level
@@ -584,6 +618,7 @@ class ChatModel:
     def _open(self, conv: str) -> ConversationView:
         is_moderator = self.role != "member"
         view = ConversationView(conv=conv, timeline=Timeline(self.me), is_moderator=is_moderator)
+        view.muted_until = self._mutes.get(conv, 0.0)
         self.conversations[conv] = view
         self._changes.conversations = True
         return view

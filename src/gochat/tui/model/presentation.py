@@ -79,6 +79,16 @@ def span(duration: timedelta) -> str:
     return f"{seconds} s"
 
 
+def shown_time(at: float, now: float) -> str:
+    """Return a time to come as people say it: ``07:00``, or with another day ``3 Dec 07:00``.
+
+    Both are in seconds since the Unix epoch.
+    """
+    local = datetime.fromtimestamp(at, UTC).astimezone()
+    is_today = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
+    return f"{local:%H:%M}" if is_today else f"{day(local, now)} {local:%H:%M}"
+
+
 def ago(time: datetime, now: float) -> str:
     """Return how long before `now` (seconds since the Unix epoch) a time was, short: ``5 min``,
     ``3 h``, ``12 Nov``, ``12 Nov 2025``."""

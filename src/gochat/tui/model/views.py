@@ -19,7 +19,8 @@ class ConversationView:
     `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
     known. `history` is whether those who join a room can read what was written before. `joined` is
     False for a room that the person has left, while it is still shown. `divider` is the seq after
-    which the messages were unread when the conversation was opened.
+    which the messages were unread when the conversation was opened. `muted_until` is when a mute on
+    this device ends, in seconds since the Unix epoch; 0: there is none.
     """
 
     conv: str
@@ -30,6 +31,7 @@ class ConversationView:
     unread: int = 0
     mentions: int = 0
     level: Level = "all"
+    muted_until: float = 0.0
     topic: str = ""
     operator: bool = False
     is_moderator: bool = False
@@ -69,9 +71,14 @@ class ConversationView:
         return self.conv[1:]
 
     @property
+    def wanted(self) -> Level:
+        """What the person wants to know of, now."""
+        return "none" if self.muted_until else self.level
+
+    @property
     def badge(self) -> int:
         """How many are unread, where the person wants to know: as they have set the level."""
-        match self.level:
+        match self.wanted:
             case "all":
                 return self.unread
             case "mentions":

@@ -28,6 +28,7 @@ from gochat.errors import ConfigError
 from gochat.tui.chat_log.items import Clock
 from gochat.tui.input import keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.model.quiet import Quiet
 from gochat.tui.profile import own_themes
 from gochat.tui.profile.key_file import write_key
 from gochat.tui.profile.state import StateDirectory
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     `clock` is how the log shows times. `notify` is for mentions and private messages: a bell,
     the desktop, both or neither. `presence` is whether the log has lines for who comes and goes.
+    `quiet` are hours of the day, as ``22:00-07:00``, at which nothing notifies the person.
     `highlight` are words by which a message counts as one that mentions the person.
     """
 
@@ -47,6 +49,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     desktop: bool = True
     presence: bool = True
     animations: bool = True
+    quiet: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
     highlight: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()
 
 
@@ -108,8 +111,8 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
             problems.append(f"unknown setting {name!r}{hint}")
             continue
         try:
-            msgspec.convert({name: value}, Settings)
-        except msgspec.ValidationError as error:
+            Quiet(msgspec.convert({name: value}, Settings).quiet)
+        except ValueError as error:  # also msgspec's
             problems.append(f"{name}: {str(error).partition(' - at')[0].lower()}")
         else:
             fixed[name] = value

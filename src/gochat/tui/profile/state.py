@@ -1,7 +1,8 @@
 """What the app remembers between runs, in one directory that only its owner can read.
 
 ``sessions.json`` has the servers, the names used there and their session tokens; never a password.
-``drafts.json`` has what was typed and not sent, ``list.json`` the favourites. ``settings.json`` has
+``drafts.json`` has what was typed and not sent, ``list.json`` the favourites and what is muted.
+``settings.json`` has
 what was chosen in the app.
 A file that is damaged or missing counts as empty: nothing here is worth not starting for. A failure
 to write is reported once, and writing is tried again with the next change.
@@ -51,10 +52,13 @@ class _Drafts(msgspec.Struct):
 
 
 class KeptList(msgspec.Struct):
-    """How a person has arranged their list of conversations: favourites, and folded groups."""
+    """How a person has arranged their list of conversations: favourites, folded groups, and until
+    when conversations are muted, and all of them, in seconds since the Unix epoch."""
 
     favourites: tuple[str, ...] = ()
     folded: tuple[GroupName, ...] = ()
+    muted: dict[str, float] = {}
+    quiet_until: float = 0.0
 
 
 T = TypeVar("T")

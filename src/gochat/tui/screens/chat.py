@@ -109,6 +109,7 @@ class ChatScreen(Screen[None]):
         """Look as the person has chosen."""
         self.model.presence_lines = settings.presence
         self.model.highlights = Highlights(settings.highlight)
+        self.model.quiet.set_hours(settings.quiet)
         self.log_view.set_clock(settings.clock)
 
     def _begin(self) -> None:
@@ -205,6 +206,8 @@ class ChatScreen(Screen[None]):
 
     def _tick(self) -> None:
         self.model.lapse_typing()
+        if self.model.lapse_mutes():
+            self._refresh_lists()
         self._show_typists()
         if self.model.connection.state is not ConnectionState.CONNECTED:
             self._status.refresh()

@@ -125,7 +125,7 @@ class SidePane(Vertical):
     def _look(self, view: ConversationView) -> object:
         person = None if view.is_room else self._model.people.get(view.name)
         has_draft = bool(view.draft.strip())
-        return (view.conv, view.badge, view.mentions, view.level, view.joined, has_draft, person)
+        return (view.conv, view.badge, view.mentions, view.wanted, view.joined, has_draft, person)
 
     def _draw_conversation(self, key: str) -> ListRow:
         if (group := self._groups.get(key)) is not None:
@@ -145,7 +145,7 @@ class SidePane(Vertical):
         return ListRow(self._title(view), self._badge(view))
 
     def _title(self, view: ConversationView) -> Content:
-        style = "$text-muted" if not view.joined or view.level == "none" else "$foreground"
+        style = "$text-muted" if not view.joined or view.wanted == "none" else "$foreground"
         if view.badge:
             style = "$foreground bold"
         if view.is_room:
