@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 import trustme
 from msgspec import structs
 from patience import PATIENCE
@@ -168,3 +170,16 @@ async def test_garbage_after_the_handshake_ends_only_its_connection(
         await plain.send_all(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
         await eve.sees(offline="bob")
         await trio.aclose_forcefully(plain)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+async def test_connection_in_a_handshake_is_closed_when_the_server_ends(tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    _authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    async with running_server(structs.replace(config(), tls=Tls(cert=str(pem)))) as server:
+        stream = await trio.open_tcp_stream(server.host, server.port)
+        await trio.testing.wait_all_tasks_blocked(0.05)  # it waits for the peer's first bytes
+    gc.collect()  # which would warn of a socket that nobody has closed
+    with trio.fail_after(PATIENCE), suppress(trio.BrokenResourceError):
+        assert await stream.receive_some() == b""
+    await stream.aclose()

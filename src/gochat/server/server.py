@@ -91,6 +91,17 @@ class Server:
 
         From one of the `proxies` it begins with a header that says where it comes from.
         """
+        try:
+            await self._handle(stream, tls, proxies)
+        finally:
+            stream.socket.close()  # also if the server ends during a handshake
+
+    async def _handle(
+        self,
+        stream: trio.SocketStream,
+        tls: ssl.SSLContext | None,
+        proxies: TrustedProxies | None,
+    ) -> None:
         address, port = peer_of(stream)
         if proxies is not None and proxies.includes(address):
             source = await self._proxied.source_of(stream, address, port)
