@@ -368,13 +368,13 @@ async def test_nothing_rings_while_the_person_wants_quiet_also_after_a_restart(
     client.add_room("#design", joined=True)
     async with open_app() as pilot:
         chat(pilot).open_conversation("#design")
-        await typed(pilot, "/mute 8h")
+        await typed(pilot, "/notify none 8h")
         assert not await rings(pilot, "#design", "one")
         assert await rings(pilot, "#lobby", "two")
     async with open_app() as pilot:
         assert not await rings(pilot, "#design", "three")
         chat(pilot).open_conversation("#design")
-        await typed(pilot, "/unmute")
+        await typed(pilot, "/notify all")
         assert await rings(pilot, "#design", "four")
         await typed(pilot, "/dnd 2h")
         assert not await rings(pilot, "#design", "five")

@@ -104,23 +104,12 @@ class ChatActions(RoomActions):
         """Set the away notice, or take it back."""
         self._do(self._client.away(text))
 
-    def mute(self, duration: timedelta | None) -> None:
-        """Mute the shown conversation: for a while on this device, or on all until it is undone."""
-        if duration is None:
-            self.set_level("none")
-            return
+    def silence(self, duration: timedelta) -> None:
+        """Let nothing in the shown conversation notify the person for a while, on this device."""
         until = self._view.chat_app.wall_clock() + duration.total_seconds()
         self._controller.mute(self.conv, until)
-        self.notify(f"{one_line(self.conv)} is muted here until {self._shown_time(until)}.")
-
-    def unmute(self) -> None:
-        """Undo :meth:`mute`."""
-        was_muted = self._model.shown.muted_until
-        self._controller.mute(self.conv, 0.0)
-        if self._model.shown.level == "none":
-            self.set_level("all")
-        else:
-            self.notify(f"{one_line(self.conv)} is {'no longer' if was_muted else 'not'} muted.")
+        time = self._shown_time(until)
+        self.notify(f"Nothing in {one_line(self.conv)} notifies you until {time}, on this device.")
 
     def be_quiet(self, duration: timedelta | None) -> None:
         """Notify the person of nothing for a while; None: as usual."""

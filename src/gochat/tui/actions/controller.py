@@ -368,6 +368,7 @@ class Controller:
     def set_level(self, conv: str, level: Level) -> None:
         """Choose which messages of a conversation notify the person."""
         before = self.model.conversations[conv].level
+        self.model.mute(conv, 0.0)
         self.model.set_level(conv, level)
         self._changed()
 

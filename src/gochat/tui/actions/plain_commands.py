@@ -210,19 +210,12 @@ class PlainCommands:
         """Choose which messages of the conversation notify the person."""
         self._controller.set_level(self.conv, level)
 
-    def mute(self, duration: timedelta | None) -> None:
-        """Choose to be notified of nothing in the conversation, on all devices."""
-        if duration is None:
-            self.set_level("none")
-        else:
-            self._say(_NOT_HERE)
-
-    def unmute(self) -> None:
-        """Undo :meth:`mute`."""
-        self.set_level("all")
+    def silence(self, duration: timedelta) -> None:
+        """The line mode notifies of nothing."""
+        self._say(_NOT_HERE)
 
     def be_quiet(self, duration: timedelta | None) -> None:
-        """The line mode notifies of nothing."""
+        """As above."""
         self._say(_NOT_HERE)
 
     def show_quiet(self) -> None:

@@ -118,11 +118,8 @@ class CommandContext(Protocol):
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""
 
-    def mute(self, duration: timedelta | None) -> None:
-        """Mute the shown conversation: for a while on this device, or on all until it is undone."""
-
-    def unmute(self) -> None:
-        """Undo :meth:`mute`."""
+    def silence(self, duration: timedelta) -> None:
+        """Let nothing in the shown conversation notify the person for a while, on this device."""
 
     def be_quiet(self, duration: timedelta | None) -> None:
         """Notify the person of nothing for a while; None: as usual."""
@@ -257,18 +254,13 @@ def _topic(context: CommandContext, given: list[str]) -> None:
 
 def _level(context: CommandContext, given: list[str]) -> None:
     level = next((level for level in LEVELS if level == given[0]), None)
-    if level is None:
-        context.notify("Write /notify all, /notify mentions or /notify none.")
+    time = duration(given[1])
+    if level == "none" and time is not None:
+        context.silence(time)
+    elif level is None or given[1]:
+        context.notify("Write /notify all, mentions or none; for a while /notify none 8h.")
     else:
         context.set_level(level)
-
-
-def _mute(context: CommandContext, given: list[str]) -> None:
-    time = duration(given[0])
-    if given[0] and time is None:
-        context.notify("Write /mute, or for a while /mute 30m, /mute 8h or /mute 7d.")
-    else:
-        context.mute(time)
 
 
 def _quiet(context: CommandContext, given: list[str]) -> None:
@@ -381,11 +373,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("away", (Argument("TEXT", "text", optional=True),), "show that you are away",
             lambda context, a: context.away(a[0] or "away")),
     Command("back", (), "show that you are back", lambda context, a: context.away(None)),
-    Command("notify", (Argument("LEVEL", "level"),),
-            "what to be notified of here: all, mentions or none", _level),
-    Command("mute", (Argument("TIME", "text", optional=True),),
-            "be notified of nothing here, for 30m, 8h or 7d, or until you undo it", _mute),
-    Command("unmute", (), "be notified of what is here again", lambda context, a: context.unmute()),
+    Command("notify", (Argument("LEVEL", "level"), Argument("TIME", "text", optional=True)),
+            "what to be notified of here: all, mentions or none, or none for 8h", _level),
     Command("dnd", (Argument("TIME", "text", optional=True),),
             "do not disturb: be notified of nothing for 30m or 2h, or off", _quiet, ("quiet",)),
     Command("theme", (Argument("THEME", "theme"),), "change the colours",
