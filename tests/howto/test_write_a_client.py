@@ -31,3 +31,40 @@ def test_write_a_client(tmp_path: Path) -> None:
                 exec(code.replace("8889", str(server.port)), namespace)
             assert printed.getvalue() == expected
         namespace["bob"].close()
+        assert _rejoined(namespace["Client"]) == ["hi", "again"]
+
+
+def _rejoined(client: Any) -> list[str]:
+    """Return what the page's client shows of a room that its person has left and joined again.
+
+    They did so on another device, while it was away, and the history is hidden from who joins.
+    """
+    shown: list[str] = []
+
+    class Recorder(client):  # type: ignore[misc]  # the class is that of the page
+        def show(self, conv: str, entry: dict[str, Any]) -> None:
+            if conv == "#den" and entry.get("kind", "text") == "text":
+                shown.append(entry["text"])
+
+    mei = client("mei", "a pot of green tea")
+    here, there = Recorder("bob", "a cup of coffee"), client("bob", "a cup of coffee")
+    mei.connect()
+    mei.ask("create_room", room="#den", private=True)
+    mei.ask("set_history", room="#den", history="hidden")
+    mei.ask("invite", room="#den", name="bob")
+    here.connect()
+    here.ask("join", room="#den")
+    mei.ask("send", to="#den", text="hi")
+    here.ask("ping")
+    here.connection.close()
+    there.connect()
+    there.ask("leave", room="#den")
+    mei.ask("send", to="#den", text="hidden")
+    mei.ask("invite", room="#den", name="bob")
+    there.ask("join", room="#den")
+    mei.ask("send", to="#den", text="again")
+    mei.connection.close()
+    here.connect()
+    here.connection.close()
+    there.connection.close()
+    return shown
