@@ -74,7 +74,7 @@ async def test_protocol_page_names_every_error_of_the_table() -> None:
     page = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
     for row in ROWS:
         [text] = re.findall(rf"^### `{row.request.msg_type}`\n(.*?)^###? ", page, re.M | re.S)[:1]
-        [errors] = re.findall(r"Errors: (.*?)\.(?:\n\n|$)", text, re.S)
+        [errors] = re.findall(r"Errors:\s(.*?)\.(?:\n\n|$)", text, re.S)
         named = set(re.findall(r"`(\w+)`", errors))
         of_row = {row.outcome(place, role) for place in row.outcomes for role in ROLES}
         assert of_row - {"ok", "text", "-"} <= named, row.name

@@ -33,6 +33,6 @@ def test_entries_read_while_names_are_forgotten_have_their_names(
     assert key in command.words[1]
     known.forget()  # as another thread that finds another history does
     with pytest.raises(StopIteration) as stop:
-        operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1, 0]])
+        operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1, 0, [], 1, 0]])
     (extract,) = stop.value.value
     assert extract.message(0).to == to

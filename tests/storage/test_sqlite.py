@@ -1098,7 +1098,7 @@ async def test_synchronous_is_chosen_in_the_url(path: Path, options: str, level:
         ("chat.db", "sqlite:///PATH"),
         ("sqlite://chat.db", "sqlite:///chat.db"),
         ("sqlite:///chat.db?synchronous=never", "off, normal, full"),
-        ("sqlite:///chat.db?cache=shared", "no option 'cache'"),
+        ("sqlite:///chat.db?cache=shared", "unknown option 'cache'"),
         ("sqlite://", "no path"),
         ("sqlite:///", "sqlite:///:memory:"),
         ("sqlite:///?synchronous=full", "a variable is not set"),
