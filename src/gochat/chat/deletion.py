@@ -36,7 +36,7 @@ PAGE: Final = 200
 TOGETHER: Final = 20
 
 #: Kinds of entries whose text is the name of whom they are about.
-_ABOUT_SOMEBODY: Final = frozenset({"invite", "kick", "ban", "unban", "operator", "member"})
+ABOUT_SOMEBODY: Final = frozenset({"invite", "kick", "ban", "unban", "operator", "member"})
 
 
 class LeavingDrafts(Protocol):
@@ -56,7 +56,7 @@ def without_names(entry: Message, gone: Collection[NameKey]) -> Message:
     changed: dict[str, object] = {}
     if names.known(entry.from_) in gone:
         changed["from_"] = DELETED
-    if entry.kind in _ABOUT_SOMEBODY and names.known(entry.text) in gone:
+    if entry.kind in ABOUT_SOMEBODY and names.known(entry.text) in gone:
         changed["text"] = DELETED
     if any(names.known(name) in gone for one in entry.reactions for name in one.names):
         changed["reactions"] = tuple(

@@ -36,7 +36,7 @@ _DAY: Final = 24 * 3600 * 1000
 class Rule(Struct, frozen=True, kw_only=True):
     """What is kept: entries that are not older than `days`, and the newest `entries`.
 
-    0 is no limit. What exceeds either is removed.
+    0 means no limit. What exceeds either is removed.
     """
 
     days: int = 0

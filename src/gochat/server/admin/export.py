@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from gochat.chat import conversations
 from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.deletion import ABOUT_SOMEBODY
 from gochat.chat.names import NameKey, known
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
@@ -220,7 +221,7 @@ def _concerns(entry: Message, key: ConversationKey, account: Account) -> bool:
     """Return whether a person wrote an entry, or it is about them: an invitation, a ban."""
     if known(entry.from_) == account.key:
         return True
-    is_about = entry.kind in ("invite", "kick", "ban", "unban", "operator", "member")
+    is_about = entry.kind in ABOUT_SOMEBODY
     return is_about and not conversations.is_private(key) and known(entry.text) == account.key
 
 

@@ -45,7 +45,7 @@ class NewRule(OfScope, frozen=True, kw_only=True):
 
 
 class ShownRule(Struct, frozen=True, kw_only=True):
-    """A rule; 0 is no limit."""
+    """A rule; 0 means no limit."""
 
     scope: str
     days: int
