@@ -44,6 +44,7 @@ class ErrorCode(StrEnum):
     BAD_CREDENTIALS = "bad_credentials"
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_BANNED = "account_banned"
+    ADDRESS_BANNED = "address_banned"
     BAD_TOKEN = "bad_token"
     NAME_TAKEN = "name_taken"
     BAD_NAME = "bad_name"
@@ -98,6 +99,7 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.SLOW_MODE: frozenset({"conv", "seconds"}),
     ErrorCode.BANNED: frozenset({"conv", "until", "reason"}),
     ErrorCode.ACCOUNT_BANNED: frozenset({"until", "reason"}),
+    ErrorCode.ADDRESS_BANNED: frozenset({"until", "reason"}),
     ErrorCode.MUTED: frozenset({"until", "reason"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),

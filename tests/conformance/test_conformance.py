@@ -144,6 +144,7 @@ NOT_SHOWN: Final = {
     "new_login": "needs a login from another address; tests/server/test_logins.py",
     "account_disabled": "needs whoever runs the server to disable one; tests/server/admin",
     "account_banned": "needs a moderator of the server; tests/server/test_restrictions.py",
+    "address_banned": "needs who runs the server; tests/server/admin/test_address_bans.py",
     "muted": "needs a moderator, too",
     "restriction_list": "needs a moderator, too",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",

@@ -64,6 +64,7 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
         assert "mallory" in guide.run("gochat admin account ban")
         assert await log_in(server.port, "mallory", PASSWORD) == "LoggedIn"
         assert "shouting" in guide.run("gochat admin account mute")
+        assert "spam with new accounts" in guide.run("gochat admin address-ban add")
         assert "moderator" in guide.run("gochat admin role set")
 
         async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:

@@ -496,5 +496,6 @@ async def test_every_code_is_provoked_here() -> None:
     others = {
         "frame_empty", "frame_too_large", "registration_closed", "bad_invite", "rate_limited",
         "busy", "unavailable", "server_full", "account_disabled", "account_banned", "muted",
+        "address_banned",
     }  # fmt: skip
     assert {case.code for case in CASES} | others == set(ErrorCode)

@@ -221,6 +221,12 @@ async def test_each_error_sent_to_a_peer_is_logged_with_its_code(
                 await peer.ask(Login(name="mei", password=PASSWORD), Payload)
                 if "mute" in what:
                     await peer.ask(Away(text="x"), Error)  # muted
+    with closing(sqlite3.connect(path)) as other, other:
+        query = "INSERT INTO network_ban VALUES ('127.0.0.0/8', ?)"
+        other.execute(query, (restriction,))
+    async with running_server(config(store=f"sqlite:///{path}")) as server:
+        async with server.connect() as peer:  # address_banned
+            await peer.at_end()
     lines = [line for line in logs if "refused" in str(line["event"])]
     assert {line["code"] for line in lines} == set(ErrorCode)
     shown = json.dumps(logs)
@@ -311,7 +317,8 @@ ENDS: list[tuple[ByeReason, dict[str, Any], End]] = [
     (ByeReason.SERVER_FULL, {"max_connections": 1}, connect_twice),
     (ByeReason.TOO_MANY_CONNECTIONS, {"connections_per_address": 1}, connect_twice),
 ]
-assert {reason for reason, *_ in ENDS} == set(ByeReason)
+# That of a ban is in test_address_bans.py.
+assert {reason for reason, *_ in ENDS} == set(ByeReason) - {ByeReason.ADDRESS_BANNED}
 
 
 @pytest.mark.parametrize(("reason", "limits", "end"), ENDS)

@@ -91,6 +91,8 @@ async def fill(url: str, more: int = 0) -> None:
             (account("Straße"), {"state": "disabled", "generation": 1}),
         ):
             await store.administration.change_account(before, replace(before, **after))
+        await store.network_bans.change("203.0.113.0/24", None, MUTE)
+        await store.network_bans.change("2001:db8::1/128", None, replace(MUTE, until=0))
         for act in ("role set", "account disable"):
             entry = AuditEntry(at=clock.now, actor="uid 0", act=act, subject="who", reason="ü")
             await store.administration.record(entry)
@@ -202,6 +204,7 @@ async def everything(url: str) -> dict[str, Any]:
         found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
         found["acts"] = await store.administration.audit(before=None, limit=9)
         found["admission"] = await store.admission.mode(), await store.admission.invitations()
+        found["network bans"] = await store.network_bans.all()
         found["retention"] = await store.retention.rules()
         found["said"] = [
             isinstance(said, Appended) and (said.entry.seq, said.entry.text)
@@ -798,6 +801,7 @@ PLANTED = {
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
     "an invitation": ("UPDATE server_invitation SET uses = uses + 1", "the invitations"),
     "a use of one": ("DELETE FROM server_invitation_use", "the invitations"),
+    "a ban of a network": ("DELETE FROM network_ban WHERE network LIKE '203%'", "the networks"),
     "a rule of retention": ("UPDATE retention SET days = days + 1", "the rules"),
     "the mode": ("DELETE FROM meta WHERE key = 'registration'", "the invitations"),
     "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 10"),

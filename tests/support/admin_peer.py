@@ -15,7 +15,7 @@ from msgspec import structs
 from patience import PATIENCE
 from peers import RunningServer, config, running_server
 
-from gochat.config import Admin
+from gochat.config import Admin, Config
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the admin socket needs Linux")
 
@@ -72,10 +72,10 @@ async def connected(path: Path) -> AsyncIterator[AdminPeer]:
 
 @asynccontextmanager
 async def administered(
-    directory: Path, **options: Any
+    directory: Path, *, configuration: Config | None = None, **options: Any
 ) -> AsyncIterator[tuple[RunningServer, AdminPeer]]:
     """Run a server with its admin socket in `directory`, and connect to that."""
     path = directory / "admin"
-    configuration = structs.replace(config(**options), admin=Admin(socket=str(path)))
-    async with running_server(configuration) as server, connected(path) as admin:
+    whole = structs.replace(configuration or config(**options), admin=Admin(socket=str(path)))
+    async with running_server(whole) as server, connected(path) as admin:
         yield server, admin

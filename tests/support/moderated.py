@@ -36,6 +36,10 @@ class Stage:
         self._nursery.start_soon(server.serve_stream, theirs, "memory")
         return Peer(ours)
 
+    def start(self, node: int, stream: trio.abc.Stream, address: str) -> None:
+        """Serve a connection from an address at a node."""
+        self._nursery.start_soon(self.servers[node].serve_stream, stream, address)
+
     async def peer(self, name: str, role: ServerRole = "member") -> Peer:
         """Log somebody in who has this role, and whose errors have args."""
         peer = self.connect()

@@ -113,6 +113,10 @@ class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     text: str = ""
 
 
+class NetworkBansChanged(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A ban of a network was set or lifted: each node reads them again, at once."""
+
+
 class InUse(_NodeEvent, frozen=True, array_like=True, tag=True):
     """The question which tokens of a person connections use. A node acknowledges it with those."""
 
@@ -136,7 +140,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet
-    | Revoked | InUse | Acknowledged | Missed
+    | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 
 #: Receives the events that a node publishes, in order.

@@ -61,6 +61,15 @@ def account_banned(ban: Restriction) -> ChatError:
     )
 
 
+def address_banned(ban: Restriction) -> ChatError:
+    """Return the error for connecting from a banned address or network."""
+    return ChatError(
+        ErrorCode.ADDRESS_BANNED,
+        f"this address is banned{_until_and_why(ban)}",
+        details=_details(ban),
+    )
+
+
 def muted(mute: Restriction, field: str) -> ChatError:
     """Return the error for writing in public while one is muted."""
     return ChatError(

@@ -34,6 +34,7 @@ from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
+from gochat.chat.network_bans import NetworkBanStore
 from gochat.chat.node_bus import NodeBus
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import RetentionStore
@@ -86,6 +87,11 @@ class Store(Protocol):
     @property
     def retention(self) -> RetentionStore:
         """For how long entries are kept."""
+        ...
+
+    @property
+    def network_bans(self) -> NetworkBanStore:
+        """From where nobody may connect."""
         ...
 
     @property

@@ -148,6 +148,7 @@ CLASSES: Final[Mapping[ErrorCode | str, type[ChatError]]] = {
     ErrorCode.REGISTRATION_CLOSED: NotPermitted,
     ErrorCode.BAD_INVITE: NotPermitted,
     ErrorCode.NOT_A_MEMBER: NotAMember,
+    ErrorCode.ADDRESS_BANNED: NotPermitted,
     ErrorCode.BANNED: Banned,
     ErrorCode.BLOCKED: Blocked,
     ErrorCode.MUTED: Muted,

@@ -33,9 +33,16 @@ STABLE_AFTER: Final = 10.0
 _CAPS: Final = tuple(Capability)
 
 #: The reasons after which the client must not reconnect by itself: the session was revoked, newer
-#: connections of the account have replaced this one (each would replace another for ever), or the
-#: server does not understand this client.
-_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.REPLACED, ByeReason.PROTOCOL_ERROR})
+#: connections of the account have replaced this one (each would replace another for ever), this
+#: address is banned, or the server does not understand this client.
+_FINAL: Final = frozenset(
+    {
+        ByeReason.SESSION_REVOKED,
+        ByeReason.REPLACED,
+        ByeReason.ADDRESS_BANNED,
+        ByeReason.PROTOCOL_ERROR,
+    }
+)
 #: The reasons sent to a client whose login request did not arrive in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 

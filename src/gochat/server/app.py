@@ -14,6 +14,7 @@ The tree of tasks::
      │    ├── follow_mode: who may register, as other nodes set it
      │    ├── retention.run: removes what is not kept
      │    ├── deleted.run: which accounts are deleted; removes what those wrote
+     │    ├── address_bans.run: from where nobody may connect, as other nodes set it
      │    ├── rechecks.run: whether the directory still knows who is online
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
@@ -197,6 +198,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(services.rechecks.run)
         nursery.start_soon(services.retention.run)
         await nursery.start(services.deleted.run)
+        await nursery.start(services.address_bans.run)
         await nursery.start(follow_mode, services.admission, store)
         if store.node_bus is not None:
             await nursery.start(store.node_bus.run, PeerNodes(services).receive)

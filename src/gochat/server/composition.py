@@ -19,6 +19,7 @@ from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config, Limits
 from gochat.histogram import SECONDS, Histogram
+from gochat.server.address_bans import AddressBans
 from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
@@ -72,6 +73,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         hashing=hashing,
         tokens=tokens,
         revocations=revocations,
+        address_bans=AddressBans(store, hub.publish),
         rechecks=Rechecks(store, hub, revocations, auth_command),
         drafts=Drafts(store, directory, limits.text_chars),
         drafts_at_once=Drafts(UNASKED, directory.known, limits.text_chars),

@@ -16,6 +16,7 @@ from gochat.chat.node_bus import (
     LoginSeen,
     MarkerMoved,
     Missed,
+    NetworkBansChanged,
     Node,
     NodeEvent,
     PersonHere,
@@ -32,6 +33,7 @@ class PeerNodes:
     def __init__(self, services: Services) -> None:
         self._hub = services.hub
         self._revocations = services.revocations
+        self._address_bans = services.address_bans
 
     def receive(self, node: Node, events: Sequence[NodeEvent]) -> None:
         """Apply a node's events. Called in the Trio thread; never blocks."""
@@ -59,10 +61,13 @@ class PeerNodes:
                 self._hub.deliver_login(key, login)
             case Revoked():
                 self._revocations.receive(event)
+            case NetworkBansChanged():
+                self._address_bans.look_soon()
             case InUse(key, receipt):
                 self._hub.publish(Acknowledged(receipt, self._revocations.tokens_in_use(key)))
             case Missed():
                 self._revocations.doubt()
+                self._address_bans.look_soon()
             case Acknowledged():
                 pass  # handled by the bus itself
             case _:

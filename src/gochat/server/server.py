@@ -17,6 +17,7 @@ import trio
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.messages import ByeReason
 from gochat.server import crowding, log_follower
+from gochat.server.address_bans import turn_away
 from gochat.server.budget import CONNECTION, HANDSHAKE, OverBudget
 from gochat.server.delivery import PLAIN, Encoding, Outlet
 from gochat.server.handlers import Handlers
@@ -59,6 +60,7 @@ class Server:
         #: Reads for the sessions; None where the system has no `epoll`.
         self.intake = Intake(self._plain_sends.submit) if hasattr(select, "epoll") else None
         self.sessions: set[Session] = set()
+        services.address_bans.sessions = self.sessions
         self._handshakes = Handshakes(services)
         self._proxied = ProxiedConnections(services)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
@@ -109,6 +111,11 @@ class Server:
                 await trio.aclose_forcefully(stream)
                 return
             address, port = source
+        if self.services.address_bans.find(address) is not None:
+            self._log_refusal(ErrorCode.ADDRESS_BANNED, address, port)
+            if not self.services.address_bans.may_explain():
+                await trio.aclose_forcefully(stream)
+                return
         refusal = self.services.connections.refusal(address)
         if refusal is not ErrorCode.RATE_LIMITED:
             # Before making room: a peer that exceeds its budget must not close another's
@@ -121,11 +128,7 @@ class Server:
         if refusal is ErrorCode.SERVER_FULL and self._make_room(address):
             refusal = None
         if refusal is not None:
-            more = self.services.journal.admit("connection refused", refusal)
-            if more is not None:
-                log.warning(
-                    "connection refused", code=refusal.value, address=address, port=port, **more
-                )
+            self._log_refusal(refusal, address, port)
             await refuse(stream, refusal, encrypted=tls is not None)
             return
         if tls is None:
@@ -136,6 +139,11 @@ class Server:
         else:
             encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
             await self.serve_stream(encrypted, address, port)
+
+    def _log_refusal(self, code: ErrorCode, address: str, port: int | None) -> None:
+        more = self.services.journal.admit("connection refused", code)
+        if more is not None:
+            log.warning("connection refused", code=code.value, address=address, port=port, **more)
 
     @property
     def handshakes_pending(self) -> int:
@@ -186,6 +194,9 @@ class Server:
             session.read_through(self.intake, self._plain_sends.take)
         self.opened[kind_of(session)] += 1
         self.sessions.add(session)
+        # After that: of a ban that is set now, one of the two sees the other.
+        if (ban := self.services.address_bans.find(address)) is not None:
+            turn_away(session, ban)
         try:
             await SessionLoop(session, malformed_frames=limits.malformed_frames).run()
         finally:

@@ -16,6 +16,7 @@ from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config
 from gochat.histogram import Histogram
+from gochat.server.address_bans import AddressBans
 from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
@@ -50,6 +51,7 @@ class Services:
     hashing: HashingQueue
     tokens: Tokens
     revocations: Revocations
+    address_bans: AddressBans
     rechecks: Rechecks
     drafts: Drafts
     #: For :func:`gochat.chat.at_once.at_once`.

@@ -27,6 +27,7 @@ from gochat.server.admin.wire import Reply, Request
 #: What the words are about that several commands begin with.
 GROUPS: Final[Mapping[str, str]] = {
     "account": "list, make and lock accounts",
+    "address-ban": "addresses and networks from where nobody can connect",
     "role": "who moderates and who administers",
     "bot": "which accounts are programs'",
     "invitation": "codes with which people can register",

@@ -126,4 +126,5 @@ class ByeReason(StrEnum):
     SERVER_FULL = "server_full"
     REPLACED = "replaced"
     SESSION_REVOKED = "session_revoked"
+    ADDRESS_BANNED = "address_banned"
     INTERNAL = "internal"

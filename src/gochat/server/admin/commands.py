@@ -7,6 +7,7 @@ from typing import Final
 
 from gochat.server.admin import (
     accounts,
+    address_bans,
     audit,
     changes,
     deleting,
@@ -22,6 +23,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **accounts.COMMANDS,
     **changes.COMMANDS,
     **deleting.COMMANDS,
+    **address_bans.COMMANDS,
     **registration.COMMANDS,
     **rooms.COMMANDS,
     **retention.COMMANDS,

@@ -56,6 +56,7 @@ from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Broken, Refused
 from gochat.storage.redis.log import Log, Pending
 from gochat.storage.redis.names import Names
+from gochat.storage.redis.network_bans import RedisNetworkBans
 from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
 from gochat.storage.redis.parts import connect
@@ -117,6 +118,7 @@ class RedisStore:
             AdministrationOperations(keys, people), people, writer, lambda: self._reader
         )
         self.admission = RedisAdmission(keys, writer)
+        self.network_bans = RedisNetworkBans(keys, writer, lambda: self._reader)
         self.retention = RedisRetention(keys, writer, lambda: self._reader, indexer, clock)
 
     @property

@@ -52,7 +52,9 @@ conversation are in one partition, and so are all keys of a person.
 ``t:ID``             string whose hash has the session token with this id; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``audit``            list   the audit log: id, NUL, entry; only in partition 0
-``settings``         hash   `registration`: the mode that was set; only in partition 0
+``settings``         hash   `registration`: the mode that was set; `network_bans`: how often
+                            those were changed; only in partition 0
+``netbans``          hash   bans of networks, by the network; in partition 0
 ``retention``        hash   rules of chat/retention.py, by their scopes; in partition 0
 ``deleted``          set    the accounts that are deleted; only in partition 0
 ``sweep``            string is there while no node need apply them; expires; in partition 0
@@ -128,6 +130,7 @@ class Keys:
         self.nodes: Final = self._prefixes[0] + "nodes"
         self.audit: Final = self._prefixes[0] + "audit"
         self.settings: Final = self._prefixes[0] + "settings"
+        self.network_bans: Final = self._prefixes[0] + "netbans"
         self.retention: Final = self._prefixes[0] + "retention"
         self.deleted: Final = self._prefixes[0] + "deleted"
         self.sweep: Final = self._prefixes[0] + "sweep"

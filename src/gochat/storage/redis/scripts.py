@@ -65,6 +65,7 @@ CLAIM: Final = _read("claim")
 RELEASE: Final = _read("release")
 ACCOUNT_CHANGE: Final = _read("account_change")
 AUDIT: Final = _read("audit")
+NETWORK_BAN: Final = _read("network_ban")
 TOKEN_ADD: Final = _read("token_add")
 TOKEN_RENEW: Final = _read("token_renew")
 INVITATION_ADD: Final = _read("invitation_add")
@@ -88,6 +89,6 @@ ALL: Final = (
         LAG,
     ),
     *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),
-    REMOVE,
+    *(REMOVE, NETWORK_BAN),
     *(INVITATION_ADD, INVITATION_TAKE, INVITATION_GIVE_BACK),
 )

@@ -49,6 +49,7 @@ from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.network_bans import SqliteNetworkBans
 from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.retention import SqliteRetention
@@ -94,6 +95,7 @@ class SqliteStore:
         self._searching = trio.CapacityLimiter(SEARCHERS)
         self.administration = SqliteAdministration(writer, log, reader, self._read)
         self.admission = SqliteAdmission(writer, log)
+        self.network_bans = SqliteNetworkBans(writer, log, reader, self._read)
         self.retention = SqliteRetention(writer, log, reader, self._read, clock)
 
     @property

@@ -24,6 +24,7 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
@@ -179,6 +180,10 @@ class Source(Protocol):
         """Return for how long entries are kept, by scope."""
         ...
 
+    def network_bans(self) -> dict[str, Restriction]:
+        """Return from where nobody may connect, by network."""
+        ...
+
 
 class Target(Protocol):
     """A copy being made. An interruption loses nothing.
@@ -225,6 +230,10 @@ class Target(Protocol):
 
     def put_retention(self, rules: Mapping[str, Rule]) -> None:
         """Set for how long entries are kept."""
+        ...
+
+    def put_network_bans(self, bans: Mapping[str, Restriction]) -> None:
+        """Set from where nobody may connect."""
         ...
 
     def complete(self) -> int:

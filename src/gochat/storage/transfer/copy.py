@@ -1,9 +1,9 @@
 """Copy a whole store into a new one, from any engine to any.
 
-A copy contains accounts with their password hashes, sessions, who may register, for how long what
-is kept, rooms with topic, access, members, operators and invitations, all conversations with every
-entry as it reads now (seq, time, sender, kind, text, ref, cid, edits, deletions, reactions), read
-markers and levels, and the audit log.
+A copy contains accounts with their password hashes, sessions, who may register, from where nobody
+may connect, for how long what is kept, rooms with topic, access, members, operators and
+invitations, all conversations with every entry as it reads now (seq, time, sender, kind, text, ref,
+cid, edits, deletions, reactions), read markers and levels, and the audit log.
 
 **The source must be idle.** A running server would accept messages that the copy never gets, so the
 copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
@@ -205,6 +205,7 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
         target.put_tokens(tokens, now)
     target.put_admission(source.admission())
     target.put_retention(source.retention())
+    target.put_network_bans(source.network_bans())
     return found
 
 
@@ -306,6 +307,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
         ("acts", source.audit(), copied.audit()),
         ("invitations", _admission(source), _admission(copied)),
+        ("networks", _network_bans(source), _network_bans(copied)),
         ("rules", [list(source.retention().items())], [list(copied.retention().items())]),
     ):
         part = _summed(what, all_here)
@@ -337,6 +339,10 @@ def _admission(source: Source) -> list[list[tuple[object, ...]]]:
     return [[structs.astuple(invitation) for invitation in found.invitations]] + [
         [(found.mode,)]
     ] * bool(found.mode)
+
+
+def _network_bans(source: Source) -> list[list[tuple[object, ...]]]:
+    return [[(network, *structs.astuple(ban)) for network, ban in source.network_bans().items()]]
 
 
 def _sessions(tokens: Sequence[Token]) -> list[tuple[object, ...]]:

@@ -15,11 +15,12 @@ import msgspec
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
-from gochat.storage.redis import admission, retention, scripts
+from gochat.storage.redis import admission, network_bans, retention, scripts
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit, encode_audit
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
@@ -397,6 +398,10 @@ class RedisTarget:
         commands = [retention.rule_command(self._keys, *rule) for rule in rules.items()]
         words: list[Arguments] = [("UNLINK", self._keys.retention), *commands]
         self._redis.ask([(0, one) for one in words])
+
+    def put_network_bans(self, bans: Mapping[str, Restriction]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        self._redis.ask([(0, one) for one in network_bans.insertions(self._keys, bans)])
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`. Only the claims are missing."""

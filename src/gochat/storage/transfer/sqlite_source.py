@@ -14,6 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -26,6 +27,7 @@ from gochat.storage.sqlite import (
     files,
     history,
     lock,
+    network_bans,
     retention,
     tokens,
 )
@@ -226,6 +228,10 @@ class SqliteSource:
     def retention(self) -> dict[str, Rule]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         return retention.read_rules(self._db)
+
+    def network_bans(self) -> dict[str, Restriction]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return network_bans.read(self._db)
 
     def _bans(self, conversation: int) -> tuple[BanRecord, ...]:
         rows = self._db.execute(

@@ -16,6 +16,7 @@ from typing import Final
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -28,6 +29,7 @@ from gochat.storage.sqlite import (
     files,
     history,
     lock,
+    network_bans,
     retention,
     search,
     skeletons,
@@ -305,6 +307,12 @@ class SqliteTarget:
             db.execute("DELETE FROM retention")
             for scope, rule in rules.items():
                 retention.write_rule(db, scope, rule)
+
+    def put_network_bans(self, bans: Mapping[str, Restriction]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM network_ban")
+            network_bans.put(db, bans)
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

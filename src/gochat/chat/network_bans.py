@@ -1,0 +1,203 @@
+"""Bans of addresses and networks: nobody connects from there, whoever they are.
+
+Admins set them, for a time or until they are lifted, and whoever runs the server; what somebody of
+a higher role has set only such a one lifts or replaces. IPv4 addresses that are written as IPv6
+(``::ffff:203.0.113.7``) count as IPv4. One that has ended is none: nothing has to happen at its
+end. Unix sockets have no address, so no ban keeps them out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from gochat.chat.extras import MAX_REASON
+from gochat.chat.names import NameKey
+from gochat.chat.refusals import check_length
+from gochat.chat.restriction import Restriction, held
+from gochat.chat.server_roles import RANKS, Actor, ServerRole, require_role
+from gochat.errors import ChatError, ErrorCode
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+#: Bans that a store keeps. In memory and in Redis, that is a few megabytes.
+MAX_BANS: Final = 10_000
+#: The longest text of a network, by far.
+MAX_TEXT: Final = 100
+#: What `force` is needed for: programs of the server's own machine connect from there.
+_LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+#: Where IPv6 has the addresses of IPv4.
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+
+
+class NetworkBanStore(Protocol):
+    """What a store does for this: see :class:`gochat.chat.store.Store` for what applies to all."""
+
+    async def version(self) -> int:
+        """Return a number that every change increases."""
+        ...
+
+    async def all(self) -> dict[str, Restriction]:
+        """Return all bans by their networks (:func:`parse`, as texts), those that ended included.
+
+        They are those of the last :meth:`version`, or newer.
+        """
+        ...
+
+    async def change(
+        self,
+        network: str,
+        before: Restriction | None,
+        after: Restriction | None,
+        by: tuple[NameKey, ServerRole] | None = None,
+    ) -> bool:
+        """Set the ban of a network, or with None lift it; return whether it was done.
+
+        Only if there is still the ban `before` (None: no ban), and the person in `by` still has
+        that role: of concurrent changes one succeeds.
+
+        Raises:
+            ChatError: ``too_many``: there are :data:`MAX_BANS` others.
+        """
+        ...
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A ban that somebody sets, for `seconds`, None until it is lifted; or lifts (`on` false)."""
+
+    on: bool
+    seconds: int | None = None
+    reason: str = ""
+
+    def made(self, actor: Actor, before: Restriction | None, now: int) -> Restriction | None:
+        """Return what a ban is after it.
+
+        Raises:
+            ChatError: ``not_permitted``, ``text_too_long``.
+        """
+        require_role(actor, "admin")
+        check_length(self.reason, MAX_REASON, "a reason", "reason")
+        earlier = held(before, now)
+        if earlier is not None and RANKS[actor.role] < RANKS[earlier.role]:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED,
+                f"it was set by {earlier.by}, who has a higher role",
+                details={"rule": "rank"},
+            )
+        if not self.on:
+            return None
+        until = now + 1000 * self.seconds if self.seconds else 0
+        return Restriction(
+            by=actor.name, role=actor.role, since=now, until=until, reason=self.reason
+        )
+
+
+def parse(text: str) -> Network:
+    """Return the network that somebody means by an address, or a network in CIDR notation.
+
+    Raises:
+        ChatError: ``bad_request``: it is neither.
+    """
+    text = text.strip()
+    try:
+        if "%" in text:
+            raise ValueError("a zone")
+        network = ipaddress.ip_network(text[:MAX_TEXT], strict=False)
+        address = ipaddress.ip_address(text.partition("/")[0])
+    except ValueError:
+        raise _invalid(
+            f"invalid network {text[:MAX_TEXT]!r}: expected an address, or a network as "
+            "203.0.113.0/24 or 2001:db8::/32"
+        ) from None
+    if address != network.network_address:
+        raise _invalid(
+            f"{text} has bits set after its prefix: did you mean {spoken(unmapped(network))}?"
+        )
+    return unmapped(network)
+
+
+def unmapped(network: Network) -> Network:
+    """Return the network of IPv4 for one that is written as IPv6."""
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        mapped = network.network_address.ipv4_mapped
+        assert mapped is not None
+        return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return a peer's address as it is compared; None if it has none, as on a unix socket."""
+    try:
+        ip = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def spoken(network: Network) -> str:
+    """Return a network as people write it: one of a single address as that."""
+    is_one = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if is_one else network)
+
+
+def require_harmless(network: Network, own: str = "") -> None:
+    """Require that a ban keeps out neither the server's own machine nor its maker, at `own`.
+
+    Raises:
+        ChatError: ``bad_request``.
+    """
+    if any(one.version == network.version and one.overlaps(network) for one in _LOOPBACK):
+        raise _invalid(
+            f"{spoken(network)} includes the server's own machine (the loopback addresses)",
+            "loopback",
+        )
+    address = address_of(own)
+    if address is not None and address in network:
+        raise _invalid(f"{spoken(network)} includes your own address", "own_address")
+
+
+def too_many() -> ChatError:
+    """Return the error for a ban that is one more than a store keeps."""
+    return ChatError(
+        ErrorCode.TOO_MANY,
+        f"a server keeps at most {MAX_BANS} bans of networks: lift some, or ban a larger network",
+        details={"rule": "network_bans", "max": MAX_BANS},
+    )
+
+
+def _invalid(text: str, rule: str = "network") -> ChatError:
+    return ChatError(ErrorCode.BAD_REQUEST, text, field="network", details={"rule": rule})
+
+
+class BannedNetworks:
+    """Bans, to be looked up. That takes a step for each different length of their prefixes."""
+
+    def __init__(self, bans: Mapping[str, Restriction]) -> None:
+        self._by_length: defaultdict[tuple[int, int], dict[int, Restriction]] = defaultdict(dict)
+        for text, ban in bans.items():
+            network = ipaddress.ip_network(text)
+            free = network.max_prefixlen - network.prefixlen
+            prefix = int(network.network_address) >> free
+            self._by_length[network.version, free][prefix] = ban
+
+    def find(self, address: str, now: int) -> Restriction | None:
+        """Return the ban that holds for an address at `now`, of several the one that lasts longest.
+
+        `now` is in milliseconds since the Unix epoch.
+        """
+        if not self._by_length or (ip := address_of(address)) is None:
+            return None
+        version, number = ip.version, int(ip)
+        found: Restriction | None = None
+        for (of_version, free), bans in self._by_length.items():
+            if of_version == version and (ban := held(bans.get(number >> free), now)) is not None:
+                if not ban.until:
+                    return ban
+                if found is None or ban.until > found.until:
+                    found = ban
+        return found

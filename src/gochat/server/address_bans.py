@@ -1,0 +1,132 @@
+"""From where nobody may connect: the bans of networks (:mod:`gochat.chat.network_bans`).
+
+Each node has all of them in memory. It reads them again when it or another node has changed one,
+and looks every few seconds whether it has missed that. Who is connected from a network that was
+banned is sent ``bye``, logged in or not.
+
+A connection from a banned address is closed before anything costly is done for it: the handshake of
+TLS, for a start. But a person whom a ban hits should see why, so a few of them at a time, whatever
+addresses they come from, get as far as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Final, NoReturn
+
+import trio
+
+from gochat.chat.names import NameKey
+from gochat.chat.network_bans import BannedNetworks, Network
+from gochat.chat.node_bus import NetworkBansChanged, NodeEvent
+from gochat.chat.refusals import address_banned
+from gochat.chat.restriction import Restriction
+from gochat.chat.server_roles import ServerRole
+from gochat.chat.store import Store
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import ByeReason
+from gochat.server.error_replies import error_reply
+from gochat.server.session import Session
+from gochat.storage.common.clock import wall_clock
+from gochat.token_bucket import TokenBucket
+
+#: Seconds between two looks whether there are others, for a node that has missed it.
+LOOK_EVERY: Final = 5.0
+#: Connections from banned addresses that are sent why: burst, and per second.
+EXPLAINED: Final = (16, 1.0)
+
+
+class AddressBans:
+    """The bans, on this node. `publish` notifies the other nodes."""
+
+    def __init__(self, store: Store, publish: Callable[[NodeEvent], None]) -> None:
+        self._store = store
+        self._publish = publish
+        self._networks = BannedNetworks({})
+        self._version: int | None = None  # none were read
+        self._reading = trio.Lock()
+        self._must_look = trio.Event()
+        self._explained: TokenBucket | None = None
+        #: All sessions of this node: set by the server.
+        self.sessions: Collection[Session] = ()
+
+    def find(self, address: str) -> Restriction | None:
+        """Return the ban that holds now for an address, which need not be one of IP, or None."""
+        return self._networks.find(address, wall_clock())
+
+    def may_explain(self) -> bool:
+        """Return whether a connection from a banned address may get as far as an error."""
+        now = trio.current_time()
+        if self._explained is None:
+            self._explained = TokenBucket(*EXPLAINED, now)
+        return not self._explained.take(now)
+
+    def look_soon(self) -> None:
+        """Read the bans again: they may have changed."""
+        self._version = None
+        self._must_look.set()
+
+    async def change(
+        self,
+        network: Network,
+        before: Restriction | None,
+        after: Restriction | None,
+        by: tuple[NameKey, ServerRole] | None = None,
+    ) -> bool:
+        """Set or lift a ban: see :meth:`.NetworkBanStore.change`.
+
+        When it returns, it holds on this node, and soon on the others.
+        """
+        try:
+            return await self._store.network_bans.change(str(network), before, after, by)
+        finally:  # also where the store can't say whether it was done
+            self.look_soon()
+            self._publish(NetworkBansChanged())
+            await self._look()
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """Follow the changes, for ever. Calls `task_status.started` when they were read once, or
+        can't be."""
+        await self._look()
+        task_status.started()
+        while True:
+            with trio.move_on_after(LOOK_EVERY):
+                await self._must_look.wait()
+            self._must_look = trio.Event()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Read the bans if they have changed, and end the sessions that they mean."""
+        with suppress(StoreUnavailable):
+            async with self._reading:
+                store = self._store.network_bans
+                version = await store.version()
+                if version != self._version:
+                    self._version = version
+                    try:
+                        bans = await store.all()
+                    except StoreUnavailable:
+                        self._version = None
+                        raise
+                    self._networks = BannedNetworks(bans)
+                    self._end()
+                    now = wall_clock()
+                    for network, ban in bans.items():
+                        if not ban.holds(now):  # who it was about is no longer anybody's business
+                            await store.change(network, ban, None)
+
+    def _end(self) -> None:
+        for session in tuple(self.sessions):
+            if (ban := self.find(session.address)) is not None:
+                turn_away(session, ban)
+
+
+def turn_away(session: Session, ban: Restriction) -> None:
+    """Send a session the reason why it ends, and end it."""
+    if not session.is_ending:
+        error = address_banned(ban)
+        session.reply(error_reply(error, with_args=True))
+        session.close(ByeReason.ADDRESS_BANNED, error.text)
