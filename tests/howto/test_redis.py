@@ -23,13 +23,22 @@ async def test_keep_everything_in_redis(
     first, *_ = Guide("redis.md", tmp_path, languages={"text"}).remaining
     lines = [line for line in first.splitlines() if not line.startswith("#")]
     redis = start_redis(*(word for line in lines for word in f"--{line}".split()))
-    guide = Guide("redis.md", tmp_path, **{"redis://localhost": redis.url})
+    guide = Guide(
+        "redis.md", tmp_path, **{"redis://localhost": redis.url, "$(date +%F).db": "2026-11-23.db"}
+    )
+    (tmp_path / "var/backups/gochat").mkdir(parents=True)
     serve = guide.take("gochat serve --store redis://")
     with guide.serving(serve, free_port()) as server:
         await say(server.port, "mei", "kept")
     redis.kill()  # with what it is told in redis.conf, it loses nothing
     redis.start()
     with guide.serving(serve, free_port()) as server:
+        assert await lobby(server.port, "mei") == ["kept"]
+        assert "a sound copy of" in guide.run("gochat db backup")
+        assert guide.run("gochat db check").splitlines()[-1].endswith(": sound")
+        await say(server.port, "mei", "after the backup")
+    assert "servers can be started on it" in guide.run("gochat db restore")
+    with guide.serving(f"gochat serve --store {redis.url}/1", free_port()) as server:
         assert await lobby(server.port, "mei") == ["kept"]
 
     for beginning in ("usermod", "gochat serve --store 'rediss://", "gochat serve --store redis+"):

@@ -58,6 +58,7 @@ PASSWORD: Final = _read("password")
 CHECK_EPOCH: Final = _read("check_epoch")
 RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
+SNAPSHOT: Final = _read("snapshot")
 LAG: Final = _read("lag")
 REMOVE: Final = _read("remove")
 INDEX: Final = _read("index")
@@ -86,6 +87,7 @@ ALL: Final = (
         CHECK_EPOCH,
         RENEW,
         EXTEND,
+        SNAPSHOT,
         LAG,
     ),
     *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),

@@ -1,4 +1,4 @@
-"""Try the commands of a copy on scratch keys before it begins.
+"""Try the commands of a copy, a backup or a check on scratch keys before it begins.
 
 Otherwise a user without a permission would be refused when nearly everything is copied. Asking
 Redis for a user's permissions takes a permission, too, and an administrator may have renamed a
@@ -20,13 +20,17 @@ from gochat.storage.redis.link.wire import Arguments
 _NAME: Final = "rehearsal"
 
 
-def rehearse_reading(deployment: Deployment) -> None:
-    """Try the commands that read a store. Raises ConfigError if one is not permitted."""
+def rehearse_reading(deployment: Deployment, what: str = "a copy") -> None:
+    """Try the commands that read a store. Raises ConfigError if one is not permitted.
+
+    `what` names for people what needs them.
+    """
     for partition in range(deployment.keys.partitions):
         hash_, list_, set_, zset, text = _keys(deployment, partition)
         _rehearse(
             deployment,
             partition,
+            what,
             [
                 ("TIME",),
                 ("SCAN", 0, "MATCH", text, "COUNT", 1),
@@ -38,9 +42,31 @@ def rehearse_reading(deployment: Deployment) -> None:
                 ("LLEN", list_),
                 ("LINDEX", list_, 0),
                 ("LRANGE", list_, 0, 0),
-                ("SMEMBERS", set_),
+                ("SSCAN", set_, 0, "COUNT", 1),
                 ("ZRANGEBYLEX", zset, "-", "+"),
                 ("GET", text),
+            ],
+        )
+
+
+def rehearse_reading_online(deployment: Deployment, what: str) -> None:
+    """Try the commands that read a store in use. Raises ConfigError if one is not permitted."""
+    rehearse_reading(deployment, what)
+    for partition in range(deployment.keys.partitions):
+        hash_, list_, set_, zset, text = _keys(deployment, partition)
+        keys = (hash_, list_, zset, zset, hash_, zset, hash_, zset)
+        _rehearse(
+            deployment,
+            partition,
+            what,
+            [
+                ("HSCAN", hash_, 0, "COUNT", 1),
+                ("HLEN", hash_),
+                ("ZCARD", zset),
+                ("SISMEMBER", set_, ""),
+                ("EXISTS", text),
+                ("XRANGE", text, "-", "+", "COUNT", 1),
+                ("EVALSHA", scripts.SNAPSHOT.sha, len(keys), *keys, 0, 1, "name"),
             ],
         )
 
@@ -57,8 +83,10 @@ def rehearse_writing(deployment: Deployment) -> None:
             _rehearse(
                 deployment,
                 partition,
+                "a copy",
                 [
                     ("EXISTS", text),
+                    ("SMEMBERS", set_),
                     (*extend, "conversation", 0, 0, 1, 0, 0, 0, b"record"),
                     ("HSET", hash_, "name", 0),
                     ("HDEL", hash_, "name"),
@@ -84,10 +112,12 @@ def _keys(deployment: Deployment, partition: int) -> tuple[str, str, str, str, s
     return hash_, list_, set_, zset, text
 
 
-def _rehearse(deployment: Deployment, partition: int, commands: Sequence[Arguments]) -> None:
+def _rehearse(
+    deployment: Deployment, partition: int, what: str, commands: Sequence[Arguments]
+) -> None:
     try:
         deployment.ask([(partition, words) for words in commands])
     except ConfigError as error:
         raise ConfigError(
-            f"a copy needs more rights than this Redis user has, and was not begun: {error}"
+            f"{what} needs more rights than this Redis user has, and was not begun: {error}"
         ) from error

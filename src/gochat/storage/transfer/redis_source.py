@@ -132,14 +132,24 @@ class RedisSource:
     def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         yield [found for found in self.find([LOBBY_KEY]) if found is not None]
+        for some in self.listed():
+            yield [found for found in self.find(some) if found is not None]
+
+    def listed(self) -> Iterator[Sequence[ConversationKey]]:
+        """Yield the keys of all conversations but the lobby, at most :data:`GROUP` at once."""
         for partition in range(self._keys.partitions):
-            members = self._redis.ask_one(
-                partition, "SMEMBERS", self._keys.common(partition, "convs")
-            )
-            keys = sorted({ConversationKey(key.decode()) for key in members} - {LOBBY_KEY})
+            listed, cursor = self._keys.common(partition, "convs"), b"0"
+            found: set[ConversationKey] = set()
+            while True:
+                cursor, members = self._redis.ask_one(
+                    partition, "SSCAN", listed, cursor, "COUNT", MANY
+                )
+                found.update(ConversationKey(key.decode()) for key in members)
+                if cursor == b"0":
+                    break
+            keys = sorted(found - {LOBBY_KEY})
             for start in range(0, len(keys), GROUP):
-                some = keys[start : start + GROUP]
-                yield [found for found in self.find(some) if found is not None]
+                yield keys[start : start + GROUP]
 
     def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
@@ -157,15 +167,23 @@ class RedisSource:
             ]
         replies = self._redis.ask(commands)
         return [
-            self._conversation(key, about, length, bans)
+            self.conversation(key, about, length, bans)
             for key, about, length, bans in zip(
                 keys, replies[::3], replies[1::3], replies[2::3], strict=True
             )
         ]
 
-    def _conversation(
-        self, key: ConversationKey, about: Sequence[bytes | None], length: int, bans: list[bytes]
+    def conversation(
+        self,
+        key: ConversationKey,
+        about: Sequence[bytes | None],
+        length: int,
+        bans: Sequence[bytes],
     ) -> ConversationRecord | None:
+        """Return a conversation from its properties, the length of its log, and its bans.
+
+        It is None without a seq, except for the lobby. Raises StoreCorrupt.
+        """
         seq, base, name, topic, private, history, floor, slow, announced, archived = about
         if seq is None and key != LOBBY_KEY:
             return None
@@ -181,11 +199,11 @@ class RedisSource:
             history="hidden" if history == b"hidden" else "shown",
             floor=int(floor or 0),
             modes=Modes(int(slow or 0), announced == b"1", archived == b"1"),
-            bans=tuple(self._ban(who, row) for who, row in sorted(_pairs(bans))),
+            bans=tuple(self._ban(who, row) for who, row in sorted(pairs(bans))),
         )
 
     def _ban(self, key: bytes, packed: bytes) -> BanRecord:
-        row = self._trusted(decode_ban, packed)
+        row = self.trusted(decode_ban, packed)
         person = NameKey(key.decode())
         return BanRecord(person, row.name, row.by, row.since, row.ends, row.reason)
 
@@ -205,7 +223,7 @@ class RedisSource:
             ]
         replies = self._redis.ask(commands)
         found = [
-            self._entries(record.key, seq, records, reactions)
+            self.decoded(record.key, seq, records, reactions)
             for (record, seq), records, reactions in zip(
                 wanted, replies[::2], replies[1::2], strict=True
             )
@@ -213,9 +231,14 @@ class RedisSource:
         records = [record for record, _ in wanted]
         return without_old_edits(self._redis.ask, self._keys, records, found)
 
-    def _entries(
-        self, key: ConversationKey, seq: int, records: list[bytes], reactions: list[bytes]
+    def decoded(
+        self,
+        key: ConversationKey,
+        seq: int,
+        records: Sequence[bytes],
+        reactions: Sequence[bytes],
     ) -> list[EntryRecord]:
+        """Return the entries after `seq` from their records and reactions. Raises StoreCorrupt."""
         given: dict[int, list[ReactionRecord]] = {}
         for row in reactions:
             # The seq of the message, the seq of the reaction, the emoji, and who gave it.
@@ -250,7 +273,7 @@ class RedisSource:
             []
             if record.key == LOBBY_KEY
             else sorted(
-                (self._participant(key, row) for key, row in _pairs(next(rows))),
+                (self.participant(key, row) for key, row in pairs(next(rows))),
                 key=lambda who: who.person,
             )
             for record in records
@@ -258,7 +281,6 @@ class RedisSource:
 
     def people(self) -> Iterator[Sequence[AccountRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        (rows,) = self._keys.conversation(LOBBY_KEY, key_kinds.PARTICIPANTS)
         for partition in range(self._keys.partitions):
             start = "-"
             while keys := self._redis.ask_one(
@@ -267,27 +289,34 @@ class RedisSource:
                 *("LIMIT", 0, MANY),
             ):
                 people = [NameKey(key.decode()) for key in keys]
-                fields = (*ACCOUNT_FIELDS, "read")
-                *found, in_lobby = self._redis.ask(
-                    [
-                        *(
-                            (partition, words)
-                            for who in people
-                            for words in (
-                                ("HMGET", self._keys.person(who, key_kinds.ACCOUNT), *fields),
-                                ("HKEYS", self._keys.person(who, key_kinds.BLOCKED)),
-                            )
-                        ),
-                        (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
-                    ]
-                )
-                yield [
-                    self._person(who, account, row, blocked)
-                    for who, account, blocked, row in zip(
-                        people, found[::2], found[1::2], in_lobby, strict=True
-                    )
-                ]
+                yield self.accounts(people)
                 start = f"({people[-1]}"
+
+    def accounts(self, people: Sequence[NameKey]) -> list[AccountRecord]:
+        """Return these accounts. Raises StoreCorrupt if one is missing."""
+        (rows,) = self._keys.conversation(LOBBY_KEY, key_kinds.PARTICIPANTS)
+        *found, in_lobby = self._redis.ask(
+            [
+                *(
+                    (self._keys.partition(who), words)
+                    for who in people
+                    for words in (
+                        (
+                            *("HMGET", self._keys.person(who, key_kinds.ACCOUNT)),
+                            *(*ACCOUNT_FIELDS, "read"),
+                        ),
+                        ("HKEYS", self._keys.person(who, key_kinds.BLOCKED)),
+                    )
+                ),
+                (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
+            ]
+        )
+        return [
+            self._person(who, account, row, blocked)
+            for who, account, blocked, row in zip(
+                people, found[::2], found[1::2], in_lobby, strict=True
+            )
+        ]
 
     def _person(
         self, key: NameKey, account: Reply, packed: bytes | None, blocked: Sequence[bytes]
@@ -296,7 +325,7 @@ class RedisSource:
         kept = decode_account(key, fields)
         if kept is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
-        row = None if packed is None else self._trusted(decode_row, packed)
+        row = None if packed is None else self.trusted(decode_row, packed)
         others = tuple(NameKey(other.decode()) for other in sorted(blocked))
         if row is None:
             return AccountRecord(kept, int(read or 0), "all", others)
@@ -306,7 +335,7 @@ class RedisSource:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         start = 0
         while some := self._redis.ask_one(0, "LRANGE", self._keys.audit, start, start + MANY - 1):
-            yield [self._trusted(decode_audit, element) for element in some]
+            yield [self.trusted(decode_audit, element) for element in some]
             start += MANY
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
@@ -324,7 +353,7 @@ class RedisSource:
                     new, packed, generations, strict=True
                 )
                 if some is not None and generation is not None
-                for token in (self._trusted(partial(decode_token, token_id, owner), some),)
+                for token in (self.trusted(partial(decode_token, token_id, owner), some),)
                 if int(generation) == token.generation and token.expires > now
             ]
 
@@ -340,7 +369,7 @@ class RedisSource:
         names = [name.decode() for name, _ in admission.pairs(kept)]
         used = self._redis.ask([(0, ("HGETALL", self._keys.invitation_uses + n)) for n in names])
         found = [
-            self._trusted(partial(_invitation, name, ended.get(name), who), packed)
+            self.trusted(partial(_invitation, name, ended.get(name), who), packed)
             for (name, packed), who in zip(admission.pairs(kept), used, strict=True)
         ]
         found.sort(key=lambda invitation: (invitation.created, invitation.digest))
@@ -348,24 +377,26 @@ class RedisSource:
 
     def retention(self) -> dict[str, Rule]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        return self._trusted(
+        return self.trusted(
             retention.decode_rules, self._redis.ask_one(0, *retention.rules_query(self._keys))
         )
 
     def network_bans(self) -> dict[str, Restriction]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        return self._trusted(
+        return self.trusted(
             network_bans.decode_bans, self._redis.ask_one(0, *network_bans.query(self._keys))
         )
 
-    def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
-        row = self._trusted(decode_row, packed)
+    def participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
+        """Return a participant from a key and a row. Raises StoreCorrupt."""
+        row = self.trusted(decode_row, packed)
         return ParticipantRecord(
             *(NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level, row.floor),
             row.inviter,
         )
 
-    def _trusted(self, decode: Callable[[Any], T], packed: Any) -> T:
+    def trusted(self, decode: Callable[[Any], T], packed: Any) -> T:
+        """Return what `decode` returns; raise StoreCorrupt if it can't decode it."""
         try:
             return decode(packed)
         except msgspec.DecodeError as error:
@@ -415,5 +446,6 @@ def _invitation(
     return admission.unpacked(name.decode(), packed, revoked, used[::2])
 
 
-def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the fields and values of a hash."""
     return zip(flat[::2], flat[1::2], strict=True)

@@ -8,7 +8,7 @@ server that starts on the copy begins a new epoch (history.py).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ from gochat.storage.transfer.sqlite_source import SqliteSource
 
 #: Pages of the search index merged for each text, so that the index is as if the texts had been
 #: added one after the other (indexer.py).
-_MERGED_PER_TEXT: Final = 0.2
+MERGED_PER_TEXT: Final = 0.2
 
 
 @contextmanager
@@ -87,14 +87,19 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
             raise StoreCorrupt(f"{error}. Copy again with --restart") from error
         stack.enter_context(closing(db))
         stack.enter_context(mapped_errors(partial))
-        _begin(db, fingerprint, path)
+        begin(db, fingerprint, path)
         target = SqliteTarget(db, partial, path)
         yield target
         if target.is_published:
             lock.forget(partial)
 
 
-def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
+def begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
+    """Prepare a new database for a copy, or find out whether it is one of that source.
+
+    Raises:
+        ConfigError: it is a copy of another source.
+    """
     # Rows come after or with those they refer to, except accounts: they come last, with the lobby's
     # people, although entries refer to their senders. `complete` checks that all exist.
     db.execute("PRAGMA foreign_keys = OFF")
@@ -123,6 +128,20 @@ def _without_index(db: sqlite3.Connection) -> None:
     )
     db.execute("DROP INDEX IF EXISTS entry_cid")
     db.execute("COMMIT")
+
+
+def add_mentions(db: sqlite3.Connection, texts: Iterable[tuple[int, str, str]]) -> None:
+    """Add the mentions of messages, given as id, sender's name, and mentions."""
+    db.executemany(
+        "INSERT INTO mention (person, entry) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        [
+            (names.known(name), id_)
+            for id_, sender, mentions in texts
+            if not mentions.startswith(EVERYBODY)
+            for name in mentions.split(",")
+            if name not in ("", sender)
+        ],
+    )
 
 
 class SqliteTarget:
@@ -165,9 +184,17 @@ class SqliteTarget:
             for record, entries in pieces:
                 base = first_id(self._ids[record.key])
                 self._add(db, base, entries)
+                add_mentions(
+                    db,
+                    (
+                        (base + entry.seq, entry.sender, entry.mentions)
+                        for entry in entries
+                        if entry.kind == "text"
+                    ),
+                )
                 texts += [(base + e.seq, e.text) for e in entries if e.kind == "text" and e.text]
             search.add(db, texts)
-            search.merge(db, max(1, int(len(texts) * _MERGED_PER_TEXT)))
+            search.merge(db, max(1, int(len(texts) * MERGED_PER_TEXT)))
 
     def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[EntryRecord]) -> None:
         # The position, in the order of all conversations, is set once all entries are copied.
@@ -198,16 +225,6 @@ class SqliteTarget:
                 (base + entry.seq, given.emoji, names.known(given.name), given.seq)
                 for entry in entries
                 for given in entry.reactions
-            ],
-        )
-        db.executemany(
-            "INSERT INTO mention (person, entry) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            [
-                (names.known(name), base + entry.seq)
-                for entry in entries
-                if entry.kind == "text" and not entry.mentions.startswith(EVERYBODY)
-                for name in entry.mentions.split(",")
-                if name not in ("", entry.sender)
             ],
         )
 
@@ -369,15 +386,19 @@ class SqliteTarget:
         Raises:
             ConfigError: a database exists at its path by now.
         """
+        self._finish("a copy of another store")
+        files.publish(self._partial, self._path, "a copy overwrites nothing")
+        self.is_published = True
+
+    def _finish(self, what: str) -> None:
+        """Make it a database on which a server can start, and close it; `what` describes it."""
         with self._transaction() as db:
             db.execute("DROP TABLE reused_cid")
             db.execute("DELETE FROM meta WHERE key IN ('index', ?)", (history.COPY_OF,))
-            history.mark_unstarted(db, "a copy of another store")
+            history.mark_unstarted(db, what)
         database.mark_closed(self._db)
         self._db.execute("PRAGMA journal_mode = DELETE")  # everything in one file
         self._db.close()
-        files.publish(self._partial, self._path, "a copy overwrites nothing")
-        self.is_published = True
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

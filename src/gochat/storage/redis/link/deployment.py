@@ -40,14 +40,36 @@ class Deployment:
             StoreCorrupt: a key has a value of the wrong type.
         """
         with mapped_errors(self.location):
-            return [
-                reply
-                for start in range(0, len(commands), PIPELINED)
-                for reply in self._execute(commands[start : start + PIPELINED])
-            ]
+            replies = self._execute_all(commands)
+            for reply in replies:
+                if isinstance(reply, Refused):
+                    raise reply
+            return replies
 
-    def _execute(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
-        replies: list[Reply] = [None] * len(commands)
+    def try_to_ask(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply | Refused]:
+        """Send commands as :meth:`ask` does; the reply to one that failed on its data is its error.
+
+        Raises:
+            StoreUnavailable: not all commands were answered, or one can't be executed now.
+            ConfigError: this user is not permitted to run one.
+        """
+        with mapped_errors(self.location):
+            replies = self._execute_all(commands)
+            for reply in replies:
+                # Scripts that fail on damaged data send only ERR, and those of gochat GONE.
+                if isinstance(reply, Refused) and reply.code not in ("", "WRONGTYPE", "GONE"):
+                    raise reply
+            return replies
+
+    def _execute_all(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply | Refused]:
+        return [
+            reply
+            for start in range(0, len(commands), PIPELINED)
+            for reply in self._execute(commands[start : start + PIPELINED])
+        ]
+
+    def _execute(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply | Refused]:
+        replies: list[Reply | Refused] = [None] * len(commands)
         by_wire: dict[Wire, list[int]] = {}
         for index, (partition, _) in enumerate(commands):
             by_wire.setdefault(self._wire(partition), []).append(index)
@@ -56,8 +78,6 @@ class Deployment:
         for wire, indexes in by_wire.items():
             answers = wire.receive(len(indexes))
             for index, answer in zip(indexes, answers, strict=True):
-                if isinstance(answer, Refused):
-                    raise answer
                 replies[index] = answer
         return replies
 
