@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 import structlog
 import trio
 from damage import overwrite
-from patience import PATIENCE, until
+from patience import PATIENCE
 from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 
@@ -25,7 +25,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common import worker
 from gochat.storage.maintenance import check, states
-from gochat.storage.sqlite import SqliteStore, database, indexer, search
+from gochat.storage.sqlite import SqliteStore, database
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -190,9 +190,6 @@ async def test_full_disk_refuses_writes_loses_nothing_and_recovers(path: Path) -
             assert await chat.find("Bob", "room again") == ["there is room again"]
             nursery.cancel_scope.cancel()
     assert check(path) == []
-    with closing(sqlite3.connect(path)) as raw:
-        (indexed,) = raw.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
-    assert indexed == len(said) + 301
 
 
 _LOCK = """
@@ -317,8 +314,6 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "a page of reactions": lambda path: _damage(path, "reaction"),
     "a text": lambda path: execute(path, "UPDATE entry SET text = CAST(x'ff41' AS TEXT)"),
     "an account": lambda path: execute(path, "DELETE FROM account WHERE key = 'bob'"),
-    "the index": lambda path: execute(path, "DELETE FROM search_data WHERE id > 10"),
-    "a page of the index": lambda path: _damage(path, "search_data"),
 }
 
 
@@ -337,8 +332,7 @@ async def edit(chat: Chat) -> None:
 @pytest.mark.usefixtures("no_quick_check")
 @pytest.mark.parametrize(
     ("what", "use"),
-    [(what, read_all) for what in DAMAGE]
-    + [(what, edit) for what in ("a page", "an account", "a page of the index")],
+    [(what, read_all) for what in DAMAGE] + [(what, edit) for what in ("a page", "an account")],
 )
 async def test_damage_ends_the_store_for_everyone(
     path: Path, what: str, use: Callable[[Chat], Awaitable[None]]
@@ -371,19 +365,6 @@ async def test_damage_ends_the_store_for_everyone(
             assert str(again.value) == str(caught.value)
     assert reasons == [str(caught.value)]
     assert len(following.logged) == entries
-
-
-@pytest.mark.usefixtures("no_quick_check")
-async def test_damage_found_in_the_background_ends_the_store(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await filled(path)
-    monkeypatch.setattr(indexer, "BATCH", 1)
-    DAMAGE["a page of the index"](path)
-    async with opened(path) as chat:
-        await chat.say("Mei", "#lobby", "is acknowledged, and then indexed")
-        with trio.fail_after(PATIENCE), pytest.raises(StoreCorrupt):
-            await chat.store.follow(Following())
 
 
 @pytest.mark.usefixtures("no_quick_check")
@@ -530,6 +511,7 @@ async def test_directory_and_files_are_accessible_only_to_their_owner(tmp_path: 
         os.umask(before)
     file_mode, directory_mode = (0o600, 0o700) if os.name == "posix" else (0o666, 0o777)
     files = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock", "chat.db.generation"]
+    files += ["chat.db.index", "chat.db.index-wal", "chat.db.index-shm"]
     assert modes == dict.fromkeys(files, file_mode)
     for directory in (path.parent, path.parent.parent):
         assert directory.stat().st_mode & 0o777 == directory_mode
@@ -844,203 +826,6 @@ async def _is_raised(
         await function(*arguments)
 
 
-def _costly(number: int) -> str:
-    """Return the longest text, nearly all of whose terms are new to the index."""
-    return "".join(chr(0x4E00 + (number * 1009 + n * n) % 20_000) for n in range(4000))
-
-
-async def test_others_write_between_the_turns_of_indexing_costly_texts(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events: list[int | str] = []
-    add = search.add
-
-    def noted(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
-        turn = list(texts)
-        add(db, turn)
-        events.append(sum(len(text) for _, text in turn))
-
-    monkeypatch.setattr(search, "add", noted)
-
-    async def say(chat: Chat, text: str) -> None:
-        await chat.say("Mei", "#lobby", text)
-        events.append("said")
-
-    async with opened(path) as chat:
-        await chat.register("Mei", "Bob")
-        async with trio.open_nursery() as nursery:
-            with writer_held_up(chat):
-                for number in range(30):
-                    nursery.start_soon(say, chat, _costly(number))
-                await trio.testing.wait_all_tasks_blocked()
-        await say(chat, "waits for a turn, not for all")
-        assert events.count(8000) < 14
-        await until(lambda: events.count(8000) == 14)
-        assert set(events) == {"said", 8000}
-        assert await chat.find("Bob", _costly(29)[:20]) == [_costly(29)]
-
-
-def _outdated(path: Path) -> list[str]:
-    """Return the texts that are in the index but no longer in the log."""
-    with closing(sqlite3.connect(path)) as db:
-        return [text for (text,) in db.execute("SELECT text FROM outdated ORDER BY entry")]
-
-
-async def _fill_index(chat: Chat, texts: int) -> None:
-    """Make Mei write a number of costly texts to the lobby, the first entries there."""
-    await chat.register("Mei", "Bob")
-    await chat.append(*(draft("Mei", "#lobby", _costly(n)) for n in range(texts)))
-
-
-async def test_changes_of_costly_texts_are_indexed_after_their_commits(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_index: list[int] = []
-    add, remove = search.add, search.remove
-
-    def adding(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
-        turn = list(texts)
-        add(db, turn)
-        in_index.extend(len(text) for _, text in turn)
-
-    def removing(db: sqlite3.Connection, entry: int, text: str) -> None:
-        remove(db, entry, text)
-        in_index.append(-len(text))
-
-    async with opened(path) as chat:
-        await _fill_index(chat, 6)
-    monkeypatch.setattr(search, "add", adding)
-    monkeypatch.setattr(search, "remove", removing)
-    turns: list[list[int]] = []
-    merge = search.merge
-
-    def merging(db: sqlite3.Connection, pages: int) -> None:
-        merge(db, pages)
-        turns.append(in_index[sum(map(len, turns)) :])
-
-    monkeypatch.setattr(search, "merge", merging)
-    changes = [
-        draft("Mei", "#lobby", _costly(7), kind="edit", ref=1),
-        draft("Mei", "#lobby", kind="delete", ref=2),
-        draft("Mei", "#lobby", _costly(8), kind="edit", ref=3),
-        draft("Mei", "#lobby", _costly(9), kind="edit", ref=3),
-        draft("Mei", "#lobby", _costly(10), kind="edit", ref=4),
-    ]
-
-    async with opened(path) as chat:
-        log = inside(chat)._log
-
-        def change() -> int:
-            assert all(isinstance(result, Appended) for result in log.append(changes))
-            return len(in_index)
-
-        assert await inside(chat)._writer.write(change) == 0
-        await until(lambda: not _outdated(path))
-        assert turns == [[-4000, 4000], [-4000], [-4000, 4000], [-4000, 4000]]
-        for gone in (0, 1, 2, 3, 8):
-            assert await chat.find("Bob", _costly(gone)[:20]) == []
-        for there in (4, 5, 7, 9, 10):
-            assert await chat.find("Bob", _costly(there)[:20]) == [_costly(there)]
-    assert check(path) == []
-
-
-async def test_changes_not_indexed_before_a_stop_are_found_and_indexed_later(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(path) as chat:
-        await _fill_index(chat, 4)
-        await chat.say("Mei", "@Bob", "hay")
-        await chat.append(*(draft("Bob", "@Eve", "x") for _ in range(300)))
-    with monkeypatch.context() as patch:
-        patch.setattr(indexer.Indexer, "is_due", False)
-        patch.setattr(indexer, "TURNS_AT_END", 0)
-        async with opened(path) as chat:
-            await chat.do("Mei", "#lobby", "edit", _costly(5), ref=1)
-            await chat.do("Mei", "#lobby", "edit", "needle", ref=1)
-            await chat.do("Mei", "#lobby", "delete", ref=2)
-            await chat.do("Mei", "@Bob", "edit", "needle in the hay", ref=1)
-            with pytest.raises(ZeroDivisionError):
-                await inside(chat)._writer.write(partial(_edit_and_fail, inside(chat)))
-            assert await chat.find("Bob", "needle") == ["needle in the hay", "needle"]
-            assert await chat.find("Bob", "needle", to="#lobby") == ["needle"]
-            for gone in (0, 1, 5):
-                assert await chat.find("Bob", _costly(gone)[:20]) == []
-            assert await chat.find("Bob", "hay") == ["needle in the hay"]
-    assert _outdated(path) == [_costly(0), _costly(1), "hay"]
-    assert check(path) == []
-    async with opened(path) as chat:  # without any writes
-        await until(lambda: not _outdated(path))
-        assert await chat.find("Bob", "needle") == ["needle in the hay", "needle"]
-    assert check(path) == []
-
-
-def _edit_and_fail(store: SqliteStore) -> None:
-    store._log.append([draft("Mei", "#lobby", "never", kind="edit", ref=3)])
-    raise ZeroDivisionError
-
-
-async def test_changes_and_new_texts_are_indexed_in_turn(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither waits for the other to finish, however much there is."""
-    monkeypatch.setattr(indexer, "BATCH", 4)
-    async with opened(path) as chat:
-        await chat.register("Mei", "Bob")
-        await chat.append(*(draft("Mei", "#lobby", f"one {n}") for n in range(12)))
-    turns: list[str] = []
-    update, extend = indexer.Indexer._update, indexer.Indexer._extend
-
-    def updating(self: indexer.Indexer) -> int:
-        turns.append("changed")
-        return update(self)
-
-    def extending(self: indexer.Indexer, position: int) -> tuple[int, int]:
-        turns.append("new")
-        return extend(self, position)
-
-    monkeypatch.setattr(indexer.Indexer, "_update", updating)
-    monkeypatch.setattr(indexer.Indexer, "_extend", extending)
-    async with opened(path) as chat:
-        await chat.append(
-            *(draft("Mei", "#lobby", f"two {n}", kind="edit", ref=n + 1) for n in range(12)),
-            *(draft("Mei", "#lobby", f"three {n}") for n in range(12)),
-        )
-        await until(lambda: len(turns) == 6)
-    assert turns[:6] == ["changed", "new"] * 3
-    assert check(path) == []
-
-
-async def test_texts_not_indexed_before_a_stop_are_found_and_indexed_later(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(indexer, "TURNS_AT_END", 1)
-    texts = [_costly(number) for number in range(9)]
-
-    async def all_are_found(chat: Chat) -> bool:
-        return [await chat.find("Bob", text[:20]) for text in texts] == [[text] for text in texts]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(indexer.Indexer, "is_due", False)
-        async with opened(path) as chat:
-            await chat.register("Mei", "Bob")
-            for number, text in enumerate(texts):
-                await chat.say("Mei", ["#lobby", "@Bob", "#lobby"][number // 3], text)
-    assert _indexed(path) == 2
-    async with opened(path) as chat:
-        assert await all_are_found(chat)
-        for number in range(9, 12):
-            await chat.say("Mei", "#lobby", _costly(number))
-        await until(lambda: _indexed(path) >= 9)
-        assert await all_are_found(chat)
-
-
-def _indexed(path: Path) -> int:
-    """Return the position in the log up to which texts are in the index."""
-    with closing(sqlite3.connect(path)) as db:
-        (position,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
-    return int(position)
-
-
 async def test_failure_of_a_follower_does_not_affect_others(path: Path) -> None:
     async with opened(path) as chat:
         await chat.register("Mei")
@@ -1065,7 +850,7 @@ async def test_closed_store_leaves_no_temporary_files(path: Path) -> None:
         await chat.entries("Mei", "#lobby")
         await chat.find("Mei", "x")
     names = {file.name for file in path.parent.iterdir()}
-    assert names == {"chat.db", "chat.db.lock", "chat.db.generation"}
+    assert names == {"chat.db", "chat.db.lock", "chat.db.generation", "chat.db.index"}
 
 
 async def test_deleted_text_is_not_in_the_file(path: Path) -> None:

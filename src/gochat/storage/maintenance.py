@@ -6,22 +6,31 @@ These functions block. They read from one snapshot, so the server continues mean
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
+from operator import le
 from pathlib import Path
 from typing import Final
 
 from gochat.chat.log import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, files, history, search, skeletons
-from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+from gochat.storage.sqlite import database, files, history, search, search_index, skeletons
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, last_position
 from gochat.storage.sqlite.errors import mapped_errors, translated
+from gochat.storage.sqlite.indexer import last_change
+from gochat.storage.sqlite.search_index import IndexDamaged, Progress
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
 #: Findings of one kind: more would add no information.
 MAX_FINDINGS: Final = 20
+#: How often to look for a moment in which the search index is not newer than the log, as read
+#: before; seconds in between.
+_TRIES: Final = 20
+_TRY_EVERY: Final = 0.05
+_ADVICE: Final = "stop the server, remove the file that ends in .index, and the next start makes it"
 
 
 def backup(source: Path, target: Path) -> None:
@@ -76,7 +85,10 @@ def check(path: Path) -> list[str]:
             findings += _damage(db)
             if not _is_older(db):  # an older schema may have other tables
                 findings += _contradictions(db)
-                findings += _search_index(db)
+                for _ in db.execute("SELECT text FROM entry"):
+                    pass  # each is decoded: SQLite itself accepts what is not UTF-8
+                db.execute("ROLLBACK")
+                findings += _search_index(path, db)
         except sqlite3.Error as error:
             damage = translated(error, path)
             if not isinstance(damage, StoreCorrupt):
@@ -213,23 +225,50 @@ def _contradictions(db: sqlite3.Connection) -> Iterator[str]:
             yield text.format(*row)
 
 
-def _search_index(db: sqlite3.Connection) -> Iterator[str]:
-    """Compare the index with the texts.
+def _search_index(path: Path, db: sqlite3.Connection) -> Iterator[str]:
+    """Compare the search index, if it belongs to the database, with the texts.
 
     It compares the sums of all tokens' hashes, because the tokens of a large log do not fit into
     memory.
     """
-    db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, search, row)")
-    found = expected = 0
-    for term, texts in db.execute("SELECT term, doc FROM temp.vocabulary"):
-        found += hash(term) * texts
-    texts_of_log = db.execute(
-        "SELECT coalesce(o.text, e.text) FROM entry e LEFT JOIN outdated o ON o.entry = e.id"
-        " WHERE e.kind = 'text' AND e.position <= (SELECT value FROM meta WHERE key = 'indexed')"
-        " UNION ALL SELECT o.text FROM outdated o"
-        " WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.id = o.entry)"
+    for _ in range(_TRIES):
+        db.execute("BEGIN")
+        try:
+            generation = history.get(db, history.GENERATION)
+            last = last_position(db), last_change(db)
+            with search_index.opened_to_check(path, generation or "") as index:
+                if index is None:
+                    return  # the next start makes it
+                if all(map(le, index.progress, last)):
+                    if _tokens(index.tokens()) != _tokens(_of_texts(db, index.progress)):
+                        yield f"the search index does not match the messages: {_ADVICE}"
+                    return
+        except IndexDamaged as error:
+            yield f"the search index is damaged ({error}): {_ADVICE}"
+            return
+        finally:
+            db.execute("ROLLBACK")
+        time.sleep(_TRY_EVERY)  # it was newer: a server has just written it
+
+
+def _tokens(counted: Iterable[tuple[str, int]]) -> int:
+    return sum(hash(token) * count for token, count in counted)
+
+
+def _of_texts(db: sqlite3.Connection, progress: Progress) -> Iterator[tuple[str, int]]:
+    """Yield the tokens of all texts that an index with this progress has."""
+    texts = db.execute(
+        "SELECT coalesce(o.text, e.text) FROM entry e LEFT JOIN first o ON o.entry = e.id"
+        " WHERE e.kind = 'text' AND e.position <= ?1"
+        " UNION ALL SELECT o.text FROM first o WHERE o.position <= ?1"
+        " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.id = o.entry)".replace(
+            # What each text was after the last change that the index has.
+            "first o",
+            "(SELECT entry, position, text, min(changed) FROM outdated WHERE changed > ?2"
+            " GROUP BY entry) o",
+        ),
+        progress,
     )
-    for (text,) in texts_of_log:
-        expected += sum(map(hash, search.grams(text).split(" "))) if text else 0
-    if found != expected:
-        yield "the search index does not match the messages"
+    for (text,) in texts:
+        if text:
+            yield from ((token, 1) for token in search.grams(text).split(" "))

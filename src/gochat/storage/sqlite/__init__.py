@@ -7,6 +7,7 @@
     account, room …     ─▶ reader.py, at once where that is fast ┐
     page …              ─▶ reader.py ┐                           ├ connections of their own,
     search              ─▶ finder.py ┴ in threads                ┘ on snapshots
+    the search index    ◀─ indexer.py, which follows the log: a thread and a file of its own
 
 In WAL mode, readers and the writer don't block each other. An in-memory database has only one
 connection, which they share in turns.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -45,14 +46,17 @@ from gochat.storage.sqlite.administration import SqliteAdministration
 from gochat.storage.sqlite.admission import SqliteAdmission
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
+from gochat.storage.sqlite.entries import last_position
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
+from gochat.storage.sqlite.indexer import Indexer, last_change
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.network_bans import SqliteNetworkBans
 from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.retention import SqliteRetention
+from gochat.storage.sqlite.search_index import SearchIndex
 from gochat.storage.sqlite.url import Location, parse_url
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Write, Writer, open_writer
@@ -329,6 +333,17 @@ class SqliteStore:
         self.health.succeeded("reader")
 
 
+def _soon(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that any thread may call, which has the Trio thread call another."""
+    token = trio.lowlevel.current_trio_token()
+
+    def call() -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(function)
+
+    return call
+
+
 class _Parts:
     """What is opened in a worker thread, because opening does file I/O."""
 
@@ -340,7 +355,8 @@ class _Parts:
         pace: Pace,
         integrity: Integrity,
     ) -> None:
-        db = database.open_database(location)
+        db, generations = database.open_database(location)
+        self.index = SearchIndex(location)
         opened = [db]
         try:
             with mapped_errors(location.path):
@@ -349,23 +365,35 @@ class _Parts:
                 watch = checkpoints = None
                 self.at_once: ConnectionPool | None
                 if location.path is None or held is None:
-                    self.reading = self.searching = writing
+                    self.reading = self.searching = indexing = writing
                     self.at_once = None
                 else:
                     path = location.path
                     opened.extend(
-                        database.connect(path, "ro") for _ in range(READERS + SEARCHERS + 1)
+                        database.connect(path, "ro") for _ in range(READERS + SEARCHERS + 2)
                     )
                     self.reading = ConnectionPool(*opened[1 : READERS + 1])
-                    self.searching = ConnectionPool(*opened[READERS + 1 : -1])
+                    self.searching = ConnectionPool(*opened[READERS + 1 : -2])
+                    indexing = ConnectionPool(opened[-2])
                     opened[-1].execute("PRAGMA busy_timeout = 0")
                     self.at_once = ConnectionPool(opened[-1])
                     watch = Watch(path, held)
                     opened.append(database.connect(path))
                     checkpoints = Checkpoints(opened[-1], pace, integrity)
                     files.close_to_others(path)
-                self.log = Log(writing, self.epoch, clock, watch, checkpoints)
+                progress = self.index.open(generations.continued, generations.now, last_change(db))
+                indexer = Indexer(
+                    self.index,
+                    progress,
+                    last_position(db),
+                    indexing,
+                    integrity,
+                    generations.now,
+                    is_shared=indexing is writing,
+                )
+                self.log = Log(writing, self.epoch, clock, indexer, watch, checkpoints)
         except BaseException:
+            self.index.close()
             for connection in opened:
                 connection.close()
             raise
@@ -390,13 +418,14 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
             stack.callback(history.close, location.path, held)
         async with open_writer(parts.log, followers.deliver, integrity, health, pace) as writer:
             try:
+                parts.log.start(_soon(lambda: writer.submit([Write(parts.log.drop_outdated)])))
                 yield SqliteStore(
                     writer,
                     parts.log,
                     followers,
                     Reader(parts.reading, parts.epoch),
                     None if parts.at_once is None else Reader(parts.at_once, parts.epoch),
-                    Finder(parts.searching, parts.epoch),
+                    Finder(parts.searching, parts.index, parts.epoch),
                     integrity,
                     clock,
                     health,

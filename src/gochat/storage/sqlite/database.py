@@ -15,6 +15,7 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import files, history, skeletons
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
+from gochat.storage.sqlite.history import Generations
 from gochat.storage.sqlite.url import Location, Synchronous
 
 log = structlog.stdlib.get_logger()
@@ -121,11 +122,11 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
     return db
 
 
-def open_database(location: Location) -> sqlite3.Connection:
+def open_database(location: Location) -> tuple[sqlite3.Connection, Generations]:
     """Open a database for a server, and upgrade its schema if necessary.
 
     Hold the locks (:mod:`gochat.storage.sqlite.lock`). The connection is in WAL mode (except in
-    memory), and the schema is the newest.
+    memory), and the schema is the newest. Returns it with its generations.
 
     Raises:
         StoreCorrupt: the file is damaged, another program's, or newer; it is not changed.
@@ -136,19 +137,19 @@ def open_database(location: Location) -> sqlite3.Connection:
         with mapped_errors():
             db = connect(None)
             _migrate(db)
-            return db
+            return db, Generations(None, history.new_name())
     examine(path)
     found = history.opening(path)
     db = open_file(path)
     try:
         with mapped_errors():
             is_durable = location.synchronous == "full"
-            history.begin(db, path, found, boot_id(), is_durable=is_durable)
+            generations = history.begin(db, path, found, boot_id(), is_durable=is_durable)
             _use_wal(db, path, location.synchronous)
     except BaseException:
         db.close()
         raise
-    return db
+    return db, generations
 
 
 def open_copy(location: Location, path: Path) -> sqlite3.Connection:

@@ -50,6 +50,16 @@ COLUMNS: Final = (
 FROM: Final = "entry e JOIN account a ON a.key = e.sender"
 
 
+def last_position(db: sqlite3.Connection) -> int:
+    """Return the position of the log's last entry; 0 if it is empty. Looks at each conversation."""
+    (position,) = db.execute(
+        "SELECT max((SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
+        " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1)) FROM conversation c",
+        (SEQ_BITS, MAX_SEQ),
+    ).fetchone()
+    return position or 0
+
+
 Word = TypeVar("Word", bound=str)
 
 

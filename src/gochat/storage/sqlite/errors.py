@@ -12,8 +12,6 @@ from gochat.errors import GochatError, StoreCorrupt, StoreUnavailable
 
 R = TypeVar("R")
 
-#: Includes damage of the search index (SQLITE_CORRUPT_VTAB). The log could rebuild the index, but
-#: it is in the same file, and nobody knows what else in there is wrong.
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 #: Python's message, without an error code, for a text that is not UTF-8; gochat writes only UTF-8.
 _NO_TEXT: Final = "Could not decode to UTF-8"
@@ -44,8 +42,8 @@ def mapped_errors(path: Path | None = None) -> Iterator[None]:
 
 def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
     """Return gochat's error for an SQLite error of the database at `path`."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in _DAMAGE or str(error).startswith(_NO_TEXT):
+    code = _code(error)
+    if is_damage(error):
         return StoreCorrupt(f"{path or 'the database'} is damaged: {error}")
     texts = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -59,6 +57,16 @@ def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
     public = _PUBLIC.get(code, "the server can't use its database now")
     where = "" if path is None else f"{path}: "
     return StoreUnavailable(f"{where}{text} ({error})", public=public)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return True if an error means that the file is damaged."""
+    return _code(error) in _DAMAGE or str(error).startswith(_NO_TEXT)
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
 
 
 def raise_damage(error: sqlite3.Error) -> None:

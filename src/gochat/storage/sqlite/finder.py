@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from heapq import heappush, heapreplace, merge
 from itertools import groupby
-from operator import itemgetter
 from typing import Final, NamedTuple
 
 from gochat.chat.conversations import ConversationKey
@@ -28,8 +27,8 @@ from gochat.storage.sqlite.entries import (
     last_id,
     with_reactions,
 )
-from gochat.storage.sqlite.errors import required
 from gochat.storage.sqlite.search import IndexedWords
+from gochat.storage.sqlite.search_index import IndexDamaged, IndexReader, SearchIndex
 
 #: A query of the index for one conversation takes 0.3 ms. For a person with more conversations than
 #: this, one query for all of them is faster, if it matches few entries.
@@ -76,8 +75,9 @@ class _Wanted(NamedTuple):
 class Finder:
     """Search messages, in any thread."""
 
-    def __init__(self, connections: ConnectionPool, epoch: str) -> None:
+    def __init__(self, connections: ConnectionPool, index: SearchIndex, epoch: str) -> None:
         self._connections = connections
+        self._index = index
         self._epoch = epoch
 
     def search(
@@ -132,51 +132,66 @@ class Finder:
         limit: int,
     ) -> tuple[list[Message], str | None]:
         with self._connections.snapshot() as db:
-            row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
-            (indexed,) = required(row, "the position of the index")
-            conversations = _searched(db, viewer, conversation)
-            matching = None
-            if not wanted.words:
-                indexed = 0  # the index does not know who has written what
-            elif len(conversations) > MANY_PLACES:
-                matching = _all_matches(db, wanted.words)
-            hits: list[_Hit] = []  # a heap: the oldest is first
-            for searched in conversations:
-                if len(hits) > limit and searched.newest < hits[0].position:
-                    break  # so are all others: the newest conversations come first
-                if (
-                    matching is not None
-                    and searched.id not in matching
-                    and searched.newest <= indexed
-                ):
-                    continue
-                for hit in self._hits(db, searched, wanted, before, indexed):
-                    if len(hits) <= limit:
-                        heappush(hits, hit)
-                    elif hit.position > hits[0].position:
-                        heapreplace(hits, hit)
-                    else:
-                        break
-            hits.sort(reverse=True)
+            conversations = _searched(db, viewer, conversation)  # first: see SearchIndex.read
+            hits: list[_Hit] | None = None
+            if wanted.words:
+                try:
+                    with self._index.read() as index:
+                        hits = self._newest(db, index, conversations, wanted, before, limit)
+                except IndexDamaged:
+                    hits = None
+            if hits is None:  # the index does not know who has written what
+                hits = self._newest(db, None, conversations, wanted, before, limit)
             messages = [
                 with_reactions(db, hit.searched.id, [self._message(db, hit)], viewer)[0]
                 for hit in hits[:limit]
             ]
         return messages, str(hits[limit - 1].position) if len(hits) > limit else None
 
+    def _newest(
+        self,
+        db: sqlite3.Connection,
+        index: IndexReader | None,
+        conversations: list[_SearchedConversation],
+        wanted: _Wanted,
+        before: int,
+        limit: int,
+    ) -> list[_Hit]:
+        """Return the newest hits of all conversations, newest first; one more than the limit."""
+        indexed = 0 if index is None else index.progress.position
+        matching = None
+        if index is not None and len(conversations) > MANY_PLACES:
+            matching = _all_matches(db, index, wanted.words)
+        hits: list[_Hit] = []  # a heap: the oldest is first
+        for searched in conversations:
+            if len(hits) > limit and searched.newest < hits[0].position:
+                break  # so are all others: the newest conversations come first
+            if matching is not None and searched.id not in matching and searched.newest <= indexed:
+                continue
+            for hit in self._hits(db, index, searched, wanted, before):
+                if len(hits) <= limit:
+                    heappush(hits, hit)
+                elif hit.position > hits[0].position:
+                    heapreplace(hits, hit)
+                else:
+                    break
+        hits.sort(reverse=True)
+        return hits
+
     def _hits(
         self,
         db: sqlite3.Connection,
+        index: IndexReader | None,
         searched: _SearchedConversation,
         wanted: _Wanted,
         before: int,
-        indexed: int,
     ) -> Iterator[_Hit]:
         """Yield a conversation's hits before a position, newest first."""
         last = last_id(searched.id)
         if searched.newest >= before:
             last = _last_before(db, searched.id, before)
         first = first_id(searched.id) + searched.floor + 1
+        indexed = 0 if index is None else index.progress.position
         if searched.newest > indexed:
             unindexed = db.execute(
                 f"SELECT e.position, {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ?"
@@ -190,24 +205,22 @@ class Finder:
                 last = row[0] - 1
                 if wanted.match(row):
                     yield _Hit(position, searched, row)
-        if not wanted.words:
+        if index is None:
             return
-        maybe = db.execute(
-            f"SELECT e.position, {COLUMNS} FROM search CROSS JOIN entry e ON e.id = search.rowid"
-            " JOIN account a ON a.key = e.sender"
-            " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
-            (wanted.words.expression(), first, last),
-        )
         # The index has the old text of these, which may lack a word of the new one.
         changed = db.execute(
-            f"SELECT e.position, {COLUMNS} FROM outdated o CROSS JOIN entry e ON e.id = o.entry"
-            " JOIN account a ON a.key = e.sender"
-            " WHERE o.entry BETWEEN ? AND ? ORDER BY o.entry DESC",
+            "SELECT DISTINCT entry FROM outdated WHERE entry BETWEEN ? AND ? ORDER BY entry DESC",
             (first, last),
         )
-        newest_first = merge(maybe, changed, key=itemgetter(0), reverse=True)
-        for position, same in groupby(newest_first, key=itemgetter(0)):
-            _, *columns = next(same)
+        maybe = index.entries(wanted.words, first, last)
+        newest_first = merge(maybe, (entry for (entry,) in changed), reverse=True)
+        for entry, _ in groupby(newest_first):
+            found = db.execute(
+                f"SELECT e.position, {COLUMNS} FROM {FROM} WHERE e.id = ?", (entry,)
+            ).fetchone()
+            if found is None:
+                continue  # it is no longer kept, or not yet in this snapshot
+            position, *columns = found
             row = tuple(columns)
             if wanted.match(row):
                 yield _Hit(position, searched, row)
@@ -224,16 +237,15 @@ def _position(cursor: str | None) -> int:
     return int(cursor)
 
 
-def _all_matches(db: sqlite3.Connection, words: IndexedWords) -> set[int] | None:
+def _all_matches(
+    db: sqlite3.Connection, index: IndexReader, words: IndexedWords
+) -> set[int] | None:
     """Return the conversations with candidates; None if there are too many candidates."""
-    rows = db.execute(
-        "SELECT rowid FROM search WHERE search MATCH ? LIMIT ?",
-        (words.expression(), FEW_MATCHES + 1),
-    ).fetchall()
-    if len(rows) > FEW_MATCHES:
+    entries = index.some_entries(words, FEW_MATCHES + 1)
+    if len(entries) > FEW_MATCHES:
         return None
-    changed = db.execute("SELECT entry FROM outdated").fetchall()
-    return {entry >> SEQ_BITS for (entry,) in (*rows, *changed)}
+    changed = db.execute("SELECT DISTINCT entry FROM outdated").fetchall()
+    return {entry >> SEQ_BITS for entry in (*entries, *(entry for (entry,) in changed))}
 
 
 def _searched(

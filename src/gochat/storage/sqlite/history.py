@@ -50,7 +50,7 @@ import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -123,6 +123,13 @@ class FileState(Struct, frozen=True):
             if noted not in (None, str(self.beside_changed)):
                 return "the file, or the one beside it, was changed or put back after a crash"
         return None
+
+
+class Generations(NamedTuple):
+    """The generation that a database continues, None if its history is new; and the present one."""
+
+    continued: str | None
+    now: str
 
 
 def look(path: Path) -> FileState:
@@ -207,7 +214,7 @@ def _in_file(path: Path) -> tuple[str, str | None] | None:
 
 def begin(
     db: sqlite3.Connection, path: Path, found: FileState, boot: str | None, *, is_durable: bool
-) -> None:
+) -> Generations:
     """Record in a database that a server starts on it, and begin a new history if necessary.
 
     Hold the lock; the database is in WAL mode only if others read it. `found` is the result of
@@ -237,6 +244,7 @@ def begin(
     _set(db, BESIDE_CHANGED, str(_beside_changed(path)))
     if reason is not None:
         log.warning("new epoch", path=str(path), epoch=get(db, EPOCH), reason=reason)
+    return Generations(before if reason is None else None, generation)
 
 
 def _reason(db: sqlite3.Connection, found: FileState, boot: str | None) -> str | None:

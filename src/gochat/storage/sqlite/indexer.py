@@ -1,242 +1,386 @@
-"""Maintain the search index: it follows the log, one turn at a time, between commits.
+"""Keep the search index up to date: it follows the log, in a thread of its own.
 
-When an indexed text is edited or deleted, the same commit records the old text, because only that
-text can remove it from the index. Later turns update the index.
+A turn adds new texts, or replaces changed ones, in one transaction of the index. So the index has,
+at any time, exactly the texts up to a position in the log, as they were after a number of changes
+(:class:`.Progress`).
+
+When a text is edited, deleted, or no longer kept, the same commit of the log records the old one in
+the table ``outdated``, because only the text that was added can remove it from the index. Once the
+index has lost it, the writer removes it there, too.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, NamedTuple
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import search
-from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
-from gochat.storage.sqlite.errors import raise_damage, required
-from gochat.storage.sqlite.transaction import Transaction
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.sqlite.connections import ConnectionPool
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+from gochat.storage.sqlite.search_index import IndexDamaged, Progress, Replaced, SearchIndex
 
-#: Texts indexed together. Indexing them one by one costs five times as much; a larger batch would
-#: delay the next write by more than the 5 ms that this one takes. A search scans the texts that are
-#: not indexed yet.
-BATCH: Final = 256
-#: Characters indexed in one turn, unless a single text has more. A batch of typical messages has
-#: about as many. Pieces that are new to the index cost ten times as much: a batch of the longest
-#: such texts would delay the next write by 5 s.
-TURN: Final = 8192
-#: Turns to run on closing the store; half a million characters. The next start indexes the
+log = structlog.stdlib.get_logger()
+
+#: Texts that make a turn due. A search scans the texts that are not indexed yet.
+DUE: Final = 256
+#: Characters that make a turn due, although the texts are fewer.
+DUE_CHARS: Final = 8192
+#: Texts, or changes, of one turn. Indexing them one by one costs five times as much; larger turns
+#: bring nothing.
+BATCH: Final = 1000
+#: Characters of one turn, unless a single text has more: what a stop may have to wait for. The
+#: texts of a batch have about as many; pieces that are new to the index cost ten times as much.
+TURN: Final = 32_768
+#: Turns to run on closing the store: half a million characters. The next start indexes the
 #: remainder.
-TURNS_AT_END: Final = 64
-#: Pages of the index merged after each batch. A batch adds 6 pages, each of which is merged about
-#: six times until it is part of a million messages. FTS5's automatic merge does more at once, which
-#: blocks everybody for 50 ms.
-MERGED_PAGES: Final = 48
+TURNS_AT_END: Final = 16
+#: Pages of the index merged in each turn. A batch adds some 25 pages, each of which is merged about
+#: six times until it is part of a million messages. FTS5's automatic merge does more at once.
+MERGED_PAGES: Final = 192
+#: Seconds to wait after what the disk could not take, and after damage.
+RETRY: Final = 10.0
 
 
-class _Waiting(NamedTuple):
-    """A text that is not indexed: its position in the log, its entry, and its size in characters.
+class _Waiting:
+    """Texts that wait for the index, in the order of the log.
 
-    `size` is 0 if it is unknown.
+    In arrays, because a new index of a large log begins with millions.
     """
 
-    position: int
-    entry: int
-    size: int = 0
+    def __init__(self) -> None:
+        self._columns = array("q"), array("q"), array("q")
+        self._start = 0  # those before have been removed
+
+    def __len__(self) -> int:
+        return len(self._columns[0]) - self._start
+
+    @property
+    def first(self) -> int | None:
+        """The position of the first text."""
+        return self._columns[0][self._start] if len(self) else None
+
+    def append(self, position: int, entry: int, size: int) -> None:
+        """Add a text of `size` characters; 0 if that is unknown."""
+        for column, value in zip(self._columns, (position, entry, size), strict=True):
+            column.append(value)
+
+    def extend(self, more: _Waiting) -> None:
+        """Add other texts."""
+        for column, other in zip(self._columns, more._columns, strict=True):
+            column.extend(other[more._start :])
+
+    def head(self, count: int) -> list[tuple[int, int, int]]:
+        """Return the first texts, each as its position, its entry, and its size."""
+        columns = (column[self._start : self._start + count] for column in self._columns)
+        return list(zip(*columns, strict=True))
+
+    def remove(self, count: int) -> None:
+        """Remove the first texts."""
+        self._start += count
+        if self._start > len(self):  # so all of it is moved once
+            for column in self._columns:
+                del column[: self._start]
+            self._start = 0
 
 
 class Indexer:
-    """Track which texts are indexed, and index the others. Use in the writer's thread."""
+    """Run the thread, and tell it what the log got.
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-        self._indexed, self.last_position, self._waiting = _find_waiting(transaction.db)
-        self._size = 0  # of the waiting texts, as far as it is known
-        #: Entries whose old text is indexed, in the order to update them.
-        self._outdated = [entry for (entry,) in transaction.db.execute(_OUTDATED)]
+    The writer calls everything but `run`, in one thread at a time; `texts` are connections to read
+    the log.
+    """
+
+    def __init__(
+        self,
+        index: SearchIndex,
+        progress: Progress,
+        position: int,
+        texts: ConnectionPool,
+        integrity: Integrity,
+        generation: str,
+        *,
+        is_shared: bool,
+    ) -> None:
+        """`progress` is that of the index, `position` the last one of the log.
+
+        `texts` are closed at the end, unless others use them, too (`is_shared`).
+        """
+        self._index = index
+        index.on_damage = self._wake
+        self._texts = texts
+        self._is_shared = is_shared
+        self._integrity = integrity
+        self._generation = generation
+        self._notify: Callable[[], None] = lambda: None
+        self._thread: threading.Thread | None = None
+        # Of the transaction that is open.
+        self._new: list[tuple[int, int, int]] = []
+        self._changes = 0
+        # Shared, under the lock.
+        self._lock = threading.Lock()
+        self._due = threading.Event()
+        self._stopping = threading.Event()
+        self._waiting = _Waiting()
+        self._size = 0
+        self._position = position  # of the last commit
+        self._outdated = 0  # changes that the index lacks
+        self._progress = progress
+        self._turns_at_end = 0
+        # Of the thread.
         self._was_update = False  # the last turn was an update
-        self._before = 0, 0, 0
+        self._is_failing = False
+
+    # -- in the writer --------------------------------------------------------------------------
 
     @property
     def unindexed(self) -> int:
-        """How many texts wait: new ones, and those that have changed."""
-        return len(self._waiting) + len(self._outdated)
+        """How many texts wait: new ones, and those that have changed. Any thread may ask."""
+        return len(self._waiting) + self.outdated
 
     @property
     def outdated(self) -> int:
         """How many texts have changed or are gone, but not yet in the index."""
-        return len(self._outdated)
+        return max(self._outdated, 0)
 
     @property
-    def is_due(self) -> bool:
-        """True if enough texts wait to fill a turn, or an indexed text has changed."""
-        return bool(self._outdated) or self._has_turn
+    def lost(self) -> int:
+        """The last change that the index has: what texts were before is not needed any more."""
+        return self._progress.changed
+
+    def start(self, notify: Callable[[], None]) -> None:
+        """Start the thread. It calls `notify` whenever `lost` has changed."""
+        self._notify = notify
+        # A daemon, so that the interpreter can exit even if the store is never closed.
+        self._thread = threading.Thread(target=self.run, name="gochat search index", daemon=True)
+        self._thread.start()
+
+    def append(self, position: int, entry: int, size: int) -> None:
+        """Note a new text of `size` characters, in a transaction."""
+        self._new.append((position, entry, size))
+
+    def change(self, db: sqlite3.Connection, entry: int, position: int, old: str) -> None:
+        """Record that a text, which was `old`, changes or is removed, in a transaction."""
+        db.execute(
+            "INSERT INTO outdated (entry, position, text) VALUES (?, ?, ?)", (entry, position, old)
+        )
+        self._changes += 1
+
+    def committed(self, position: int) -> None:
+        """Pass on what was noted since the last commit; `position` is the log's last one."""
+        with self._lock:
+            self._position = position
+            for text in self._new:
+                self._waiting.append(*text)
+                self._size += text[2]
+            self._outdated += self._changes
+            is_due = self._is_due
+        self.roll_back()
+        if is_due:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._due.set()
+
+    def roll_back(self) -> None:
+        """Forget what was noted since the last commit."""
+        self._new.clear()
+        self._changes = 0
+
+    def stop(self, *, finish: bool = True) -> None:
+        """End the thread, and close the index.
+
+        With `finish`, index everything that waits before, up to :data:`TURNS_AT_END` turns.
+        """
+        self._turns_at_end = TURNS_AT_END if finish else 0
+        self._stopping.set()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
+        self._index.close()
+        if not self._is_shared:
+            self._texts.close()
+
+    # -- in the thread --------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Index what is due, until stopped."""
+        try:
+            self._find_waiting()
+            while not self._stopping.is_set():
+                self._due.wait()
+                self._due.clear()
+                while self._is_due and not self._stopping.is_set():
+                    began = time.monotonic()
+                    done = self._try_turn()
+                    # As long as the turn took, so that a long backlog leaves the interpreter and
+                    # the disk to others half of the time.
+                    self._stopping.wait(time.monotonic() - began if done else RETRY)
+            for _ in range(self._turns_at_end):
+                if not self.unindexed or not self._try_turn():
+                    break
+        except StoreCorrupt as error:
+            self._integrity.lose(error)
+
+    @property
+    def _is_due(self) -> bool:
+        return self._outdated > 0 or self._has_turn or self._index.is_damaged
 
     @property
     def _has_turn(self) -> bool:
-        return len(self._waiting) >= BATCH or self._size >= TURN
+        return len(self._waiting) >= DUE or self._size >= DUE_CHARS
 
-    def begin(self) -> None:
-        """Mark the beginning of a transaction."""
-        self._before = len(self._waiting), self._size, len(self._outdated)
+    def _try_turn(self) -> bool:
+        """Run one turn; return False, with nothing changed, if that is not possible now.
 
-    def roll_back(self) -> None:
-        """Forget everything appended or changed since `begin`."""
-        waiting, self._size, outdated = self._before
-        del self._waiting[waiting:]
-        del self._outdated[outdated:]
-
-    def append(self, position: int, entry: int, size: int) -> None:
-        """Queue a new text of `size` characters for indexing."""
-        self._waiting.append(_Waiting(position, entry, size))
-        self._size += size
-
-    def change(self, entry: int, position: int, old: str) -> None:
-        """Record that a text, which was `old`, changes or is removed. Use inside a transaction.
-
-        A later turn updates the index: some texts take 20 ms to add or remove, which would delay
-        the next write.
+        Raises:
+            StoreCorrupt: the log is damaged.
         """
-        if position > self._indexed:
-            return  # not indexed yet: it will be indexed with its later text
-        noted = self._transaction.db.execute(
-            # If it has changed before, the index has the earlier old text.
-            "INSERT INTO outdated (entry, text) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (entry, old),
-        )
-        if noted.rowcount:
-            self._outdated.append(entry)
-
-    def catch_up(self, position: int) -> bool:
-        """Run one turn; return True if more work is due.
-
-        A turn indexes new texts, or changed texts anew. `position` is that of the log's last entry.
-        What the database can't take now waits longer.
-        """
-        if not self._waiting and not self._outdated:
-            return False
-        # Alternate if both are due, so that neither starves.
-        is_update = bool(self._outdated) and not (self._was_update and self._has_turn)
-        transaction = self._transaction
         try:
-            transaction.begin()
-            if is_update:
-                done = self._update()
-            else:
-                done, position = self._extend(position)
-            search.merge(transaction.db, MERGED_PAGES)
-            transaction.commit(done)
-        except sqlite3.Error as error:
-            transaction.roll_back()
-            raise_damage(error)
+            self._turn()
         except StoreCorrupt:
-            transaction.roll_back()
             raise
-        except StoreUnavailable:
-            transaction.roll_back()
-        except BaseException:
-            transaction.roll_back()
+        except StoreUnavailable as error:
+            if not self._is_failing:
+                log.warning("search index is behind", reason=str(error))
+            self._is_failing = True
+            return False
+        except IndexDamaged as error:
+            log.error("search index damaged", reason=str(error))
+            return self._try_anew()
+        if self._is_failing:
+            log.info("search index follows again")
+        self._is_failing = False
+        return True
+
+    def _try_anew(self) -> bool:
+        """Make the index anew, because it is damaged."""
+        try:
+            with self._texts.snapshot() as db:
+                changed = last_change(db)
+            progress = self._index.replace(self._generation, changed)
+        except StoreCorrupt:
             raise
+        except StoreUnavailable as error:
+            log.warning("search index is behind", reason=str(error))
+            return False
+        with self._lock:
+            self._progress = progress
+            self._waiting = _Waiting()
+            self._size = self._outdated = 0
+        self._find_waiting()
+        return False  # not at once: on a failing disk it would be damaged again
+
+    def _turn(self) -> None:
+        """Index new texts, or changed ones anew: in turn if both are due, so that none starves."""
+        if self._index.is_damaged:
+            raise IndexDamaged("a search has found damage")
+        is_update = self._outdated > 0 and not (self._was_update and self._has_turn)
+        if is_update:
+            self._update()
         else:
-            self._was_update = is_update
-            if is_update:
-                del self._outdated[:done]
-            else:
-                self._indexed = position
-                self._size -= sum(text.size for text in self._waiting[:done])
-                del self._waiting[:done]
-            return self.is_due
-        return False
+            self._extend()
+        self._was_update = is_update
 
-    def finish(self, position: int) -> None:
-        """Index everything that waits, up to :data:`TURNS_AT_END` turns."""
-        for _ in range(TURNS_AT_END):
-            self.catch_up(position)
-
-    def _extend(self, position: int) -> tuple[int, int]:
-        """Index some new texts; return their number, and the new position of the index.
-
-        That is `position` if no other texts wait.
-        """
-        turn = self._next_turn()
-        if len(turn) < len(self._waiting):
-            position = self._waiting[len(turn) - 1].position
-        db = self._transaction.db
-        search.add(db, [(entry, text) for entry, text in turn if text])
-        db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
-        return len(turn), position
-
-    def _update(self) -> int:
-        """Index some changed texts anew; return their number.
-
-        It takes as many as a turn has room for, but at least one.
-        """
-        db = self._transaction.db
-        turn: list[tuple[int, str, str]] = []
+    def _extend(self) -> None:
+        with self._lock:
+            turn = self._waiting.head(BATCH)
+            position = self._position
+            is_all = len(turn) == len(self._waiting)
+        texts: list[tuple[int, str]] = []
         left = TURN
-        for entry in self._outdated[:BATCH]:
-            row = db.execute(_CHANGE, (entry,)).fetchone()
-            old, new = required(row, f"the change of entry {entry}")
-            left -= len(old) + len(new)
-            if left < 0 and turn:
-                break
-            turn.append((entry, old, new))
-        for entry, old, new in sorted(turn):  # see search.add
-            search.remove(db, entry, old)
-            if new:
-                search.add(db, [(entry, new)])
-            db.execute("DELETE FROM outdated WHERE entry = ?", (entry,))
-        return len(turn)
+        with self._texts.snapshot() as db:
+            for _, entry, _ in turn:
+                (text,) = db.execute(_TEXT, (entry, self._progress.changed)).fetchone()
+                left -= len(text)
+                if left < 0 and texts:
+                    break
+                texts.append((entry, text))
+        done = turn[: len(texts)]
+        if not is_all or len(done) < len(turn):
+            position = done[-1][0]
+        self._index.extend(texts, position, MERGED_PAGES)
+        with self._lock:
+            self._progress = self._progress._replace(position=position)
+            self._waiting.remove(len(done))
+            self._size -= sum(size for _, _, size in done)
 
-    def _next_turn(self) -> list[tuple[int, str]]:
-        """Return the entries and texts that have waited longest.
+    def _update(self) -> None:
+        before, noted = self._progress, self._outdated
+        texts: dict[int, Replaced] = {}
+        count, last, left = 0, before.changed, TURN
+        with self._texts.snapshot() as db:
+            for change, entry, position, old, new in db.execute(_CHANGES, (last, BATCH)):
+                left -= len(old) + len(new)
+                if left < 0 and count:
+                    break
+                count, last = count + 1, change
+                if position <= before.position:  # others will be added as they are then
+                    first = texts[entry][1] if entry in texts else old
+                    texts[entry] = entry, first, new
+        replaced = [text for text in texts.values() if text[1] != text[2]]
+        self._index.update(replaced, last, MERGED_PAGES)
+        with self._lock:
+            self._progress = before._replace(changed=last)
+            # Less than 0 until those are noted that were committed just now. If there are none, all
+            # that were noted before had been counted twice.
+            self._outdated -= count or noted
+        self._notify()
 
-        As many as a turn has room for, but at least one.
-        """
-        turn: list[tuple[int, str]] = []
-        left = TURN
-        for waiting in self._waiting[:BATCH]:
-            text = self._text(waiting.entry)
-            left -= len(text)
-            if left < 0 and turn:
-                break
-            turn.append((waiting.entry, text))
-        return turn
+    def _find_waiting(self) -> None:
+        """Find the texts that the index lacks: those before what was noted since the start."""
+        with self._lock:
+            since, first = self._progress.position, self._waiting.first
+            until = self._position if first is None else first - 1
+        found = _Waiting()
+        with self._texts.snapshot() as db:
+            for position, entry in db.execute(_WAITING, (SEQ_BITS, MAX_SEQ, since, until)):
+                found.append(position, entry, 0)
+            (all_,) = db.execute(_OUTDATED, (0,)).fetchone()
+            (outdated,) = db.execute(_OUTDATED, (self._progress.changed,)).fetchone()
+        with self._lock:
+            found.extend(self._waiting)
+            self._waiting = found
+            self._outdated += outdated  # some of them may have been noted already
+            if self._is_due:
+                self._wake()
+        if outdated < all_:
+            self._notify()
 
-    def _text(self, entry: int) -> str:
-        """Return the text of an entry, empty if it is no longer kept."""
-        query = "SELECT text FROM entry WHERE id = ?"
-        row = self._transaction.db.execute(query, (entry,)).fetchone()
-        return "" if row is None else str(row[0])
+
+def last_change(db: sqlite3.Connection) -> int:
+    """Return the key of the last change that a database has recorded, whether or not it is there.
+
+    0 if there was none.
+    """
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outdated'").fetchone()
+    return 0 if row is None else int(row[0])
 
 
-_OUTDATED: Final = "SELECT entry FROM outdated ORDER BY entry"
-#: The indexed text of a message, and its present text; that is empty if it is no longer kept.
-_CHANGE: Final = (
-    "SELECT o.text, coalesce(e.text, '') FROM outdated o LEFT JOIN entry e ON e.id = o.entry"
-    " WHERE o.entry = ?"
+#: The text that an entry had after the change ?2; empty if it is no longer kept.
+_TEXT: Final = (
+    "SELECT coalesce((SELECT text FROM outdated WHERE entry = ?1 AND changed > ?2"
+    " ORDER BY changed LIMIT 1), (SELECT text FROM entry WHERE id = ?1), '')"
 )
-
-
-def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[_Waiting]]:
-    """Return the position of the index, the log's last position, and the texts in between."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
-    (indexed,) = required(row, "the position of the index")
-    last = indexed
-    waiting: list[_Waiting] = []
-    heads = db.execute(
-        "SELECT c.id, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
-        " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS head"
-        " FROM conversation c WHERE head > ?3",
-        (SEQ_BITS, MAX_SEQ, indexed),
-    ).fetchall()
-    for conversation, head in heads:
-        last = max(last, head)
-        entries = db.execute(
-            "SELECT id, position, kind FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC",
-            (first_id(conversation), last_id(conversation)),
-        )
-        for entry, position, kind in entries:
-            if position <= indexed:
-                break
-            if kind == "text":
-                waiting.append(_Waiting(position, entry))
-    return indexed, last, sorted(waiting)
+#: The changes after ?1, each with the text before and after it.
+_CHANGES: Final = (
+    "SELECT o.changed, o.entry, o.position, o.text, coalesce((SELECT text FROM outdated n"
+    " WHERE n.entry = o.entry AND n.changed > o.changed ORDER BY n.changed LIMIT 1),"
+    " (SELECT text FROM entry WHERE id = o.entry), '')"
+    " FROM outdated o WHERE o.changed > ? ORDER BY o.changed LIMIT ?"
+)
+_OUTDATED: Final = "SELECT count(*) FROM outdated WHERE changed > ?"
+#: The texts after the position ?3, up to ?4. A conversation is read from its end.
+_WAITING: Final = (
+    "SELECT e.position, e.id FROM conversation c CROSS JOIN entry e ON e.id > coalesce("
+    "(SELECT o.id FROM entry o WHERE o.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
+    " AND o.position <= ?3 ORDER BY o.id DESC LIMIT 1), c.id << ?1)"
+    " AND e.id <= (c.id << ?1) + ?2"
+    " WHERE e.position <= ?4 AND e.kind = 'text' ORDER BY e.position"
+)

@@ -25,7 +25,13 @@ from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
-from gochat.storage.sqlite.entries import MAX_SEQ, find_by_cid, first_id, has_dropped_cids
+from gochat.storage.sqlite.entries import (
+    MAX_SEQ,
+    find_by_cid,
+    first_id,
+    has_dropped_cids,
+    last_position,
+)
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.standing import Mutes
 from gochat.storage.sqlite.transaction import Transaction
@@ -55,12 +61,13 @@ class Log:
         connections: ConnectionPool,
         epoch: str,
         clock: Callable[[], int],
+        indexer: Indexer,
         watch: Watch | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self._transaction = Transaction(connections, watch, checkpoints)
         self._directory = ConversationCache(self._transaction, epoch)
-        self._indexer = Indexer(self._transaction)
+        self._indexer = indexer
         self._epoch = epoch
         self._clock = clock
         self._clock_warnings = ClockWarnings()
@@ -68,8 +75,9 @@ class Log:
         #: Who is muted.
         self.mutes = Mutes()
         #: The position of the last entry, in the order of all conversations together.
-        self.position = self._position_before = self._indexer.last_position
+        self.position = self._position_before = last_position(self.db)
         self._appended: list[Logged] = []
+        self._dropped = 0
         #: Whether entries were removed that had a cid. May be true although that was rolled back.
         self.has_dropped_cids = has_dropped_cids(self.db)
 
@@ -83,7 +91,6 @@ class Log:
     def begin(self, *, may_wait: bool = True) -> None:
         """Begin a transaction; see :meth:`.Transaction.begin`."""
         self._directory.shorten()
-        self._indexer.begin()
         self._position_before = self.position
         self._transaction.begin(may_wait=may_wait)
         self._now = self._clock()
@@ -91,6 +98,7 @@ class Log:
     def commit(self) -> Batch | None:
         """Commit, and return the appended entries; None if there are none."""
         self._transaction.commit(len(self._appended))
+        self._indexer.committed(self.position)
         if not self._appended:
             return None
         batch = Batch(self._appended)
@@ -106,24 +114,33 @@ class Log:
         self.position = self._position_before
         self._appended = []
 
-    @property
-    def has_deferred(self) -> bool:
-        """True if there is something to index."""
-        return self._indexer.is_due
+    def start(self, drop: Callable[[], None]) -> None:
+        """Start to index; `drop` is called, in any thread, when `drop_outdated` has work to do."""
+        self._indexer.start(drop)
 
-    def run_deferred(self) -> bool:
-        """Index what is due; return True if more is left."""
-        return self._indexer.is_due and self._indexer.catch_up(self.position)
+    def drop_outdated(self) -> None:
+        """Remove what texts were before they changed, once the index has lost it. A write."""
+        lost = self._indexer.lost
+        self.db.execute("DELETE FROM outdated WHERE changed <= ?", (lost,))
+        self._dropped = lost
 
     def close(self) -> None:
         """Close the database; bring the index up to date first, unless very much is missing."""
         try:
-            self._indexer.finish(self.position)
+            self._indexer.stop()
+            if self._dropped < self._indexer.lost:
+                self.begin()
+                self.drop_outdated()
+                self.commit()
+        except sqlite3.Error:
+            self.roll_back()
+            raise
         finally:
             self._transaction.close()
 
     def abandon(self) -> None:
         """Close the database, which is damaged, and change nothing."""
+        self._indexer.stop(finish=False)
         self._transaction.abandon()
 
     @property
@@ -265,7 +282,7 @@ class Log:
 
     def _outdate(self, old: OldEntry) -> None:
         """Prepare a message for another text, or none."""
-        self._indexer.change(old.id, old.position, old.text)
+        self._indexer.change(self.db, old.id, old.position, old.text)
         self._unmention(old.id, old.mentions)
         if old.edited is not None:
             # Only the last edit of a message has a text: each edit erases the one before. So what

@@ -6,14 +6,12 @@ of a word begins one token of up to three characters; prefix indexes of one and 
 short words as fast to look up as long ones. The index yields candidates; their texts decide. So it
 needs no positions, and stays small.
 
-Indexing each message separately would cost more than storing it. So the index follows the log, a
-few hundred entries behind at most, and a search scans the entries that it lacks.
+Indexing each message separately would cost more than storing it. So the index (search_index.py)
+follows the log, and a search scans the entries that it lacks.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -64,22 +62,3 @@ class IndexedWords(SearchWords):
             for start in starts[::step]:
                 terms[f'"{shown[start : start + GRAM]}"'] = None
         return " AND ".join(terms)
-
-
-def add(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
-    """Add texts to the index, as pairs of entry id and text."""
-    # In the order of ids: FTS5 begins a new segment whenever an id is less than the previous one.
-    rows = sorted((entry, grams(text)) for entry, text in texts)
-    db.executemany("INSERT INTO search (rowid, grams) VALUES (?, ?)", rows)
-
-
-def merge(db: sqlite3.Connection, pages: int) -> None:
-    """Merge segments of the index if there are many, writing about `pages` pages at most."""
-    db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
-
-
-def remove(db: sqlite3.Connection, entry: int, text: str) -> None:
-    """Remove a text from the index; `text` must be the one that was added."""
-    db.execute(
-        "INSERT INTO search (search, rowid, grams) VALUES ('delete', ?, ?)", (entry, grams(text))
-    )

@@ -40,10 +40,6 @@ T = TypeVar("T")
 class Transactions(Protocol):
     """The interface that runs the writes. Only one thread at a time calls it."""
 
-    @property
-    def has_deferred(self) -> bool:
-        """True if there is deferred work to do."""
-
     def begin(self, *, may_wait: bool) -> None:
         """Begin a transaction; with `may_wait` wait for a moment if the database is locked."""
 
@@ -52,12 +48,6 @@ class Transactions(Protocol):
 
     def roll_back(self) -> None:
         """Undo everything since `begin`, also in memory. Raises nothing."""
-
-    def run_deferred(self) -> bool:
-        """Do work that can wait until the writers have their answers; return True if more is left.
-
-        One call takes some milliseconds at most.
-        """
 
     def close(self) -> None:
         """Close the database."""
@@ -96,7 +86,6 @@ class Writer(Worker[Write[object]]):
         self._settled = settled
         self._pace = pace
         self._lock = threading.Lock()  # held while transactions run
-        self._is_nudged = False
         #: To be committed in the loop's thread when the writer's has done what it is doing.
         self._postponed: list[Write[object]] = []
 
@@ -156,13 +145,7 @@ class Writer(Worker[Write[object]]):
         self._pace.committed_here(seconds, len(group))
         self.waiting += len(group)
         self._settle(group, batch)
-        if self._transactions.has_deferred and not self._is_nudged:
-            self._is_nudged = True
-            self._submit(Write(lambda: None, self._nudged))
         return True
-
-    def _nudged(self, _: object, __: object) -> None:
-        self._is_nudged = False
 
     def _settle(self, group: list[Write[object]], batch: Batch | None) -> None:
         if batch is not None:
@@ -177,22 +160,12 @@ class Writer(Worker[Write[object]]):
 
     def _work(self) -> None:
         try:
-            self._run_deferred()  # the work left by a killed server
             while (group := self._take()) is not None:
                 with self._lock:
                     self._run_group(group)
-                self._run_deferred()
         finally:
             is_lost = self._integrity.is_lost
             self._guard(self._transactions.abandon if is_lost else self._transactions.close)
-
-    def _run_deferred(self) -> None:
-        """Do deferred work until there is something to write."""
-        while not self._integrity.is_lost:
-            with self._lock:
-                is_more = self._guard(self._transactions.run_deferred)
-            if not is_more or not self._queue.empty():
-                break
 
     def _guard(self, function: Callable[[], T]) -> T | None:
         """Call `function`; only log its exceptions, since no caller waits, but record damage."""

@@ -31,7 +31,6 @@ from gochat.storage.sqlite import (
     lock,
     network_bans,
     retention,
-    search,
     skeletons,
 )
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -48,10 +47,6 @@ from gochat.storage.transfer.contents import (
     Target,
 )
 from gochat.storage.transfer.sqlite_source import SqliteSource
-
-#: Pages of the search index merged for each text, so that the index is as if the texts had been
-#: added one after the other (indexer.py).
-MERGED_PER_TEXT: Final = 0.2
 
 
 @contextmanager
@@ -179,22 +174,12 @@ class SqliteTarget:
 
     def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
-        texts: list[tuple[int, str]] = []
         with self._transaction() as db:
             for record, entries in pieces:
                 base = first_id(self._ids[record.key])
                 self._add(db, base, entries)
-                add_mentions(
-                    db,
-                    (
-                        (base + entry.seq, entry.sender, entry.mentions)
-                        for entry in entries
-                        if entry.kind == "text"
-                    ),
-                )
-                texts += [(base + e.seq, e.text) for e in entries if e.kind == "text" and e.text]
-            search.add(db, texts)
-            search.merge(db, max(1, int(len(texts) * MERGED_PER_TEXT)))
+                texts = (entry for entry in entries if entry.kind == "text")
+                add_mentions(db, ((base + e.seq, e.sender, e.mentions) for e in texts))
 
     def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[EntryRecord]) -> None:
         # The position, in the order of all conversations, is set once all entries are copied.
@@ -351,7 +336,6 @@ class SqliteTarget:
             db.execute("DROP TABLE temp.placed")
             self._index(db)
             skeletons.claim_all(db)
-            db.execute("UPDATE meta SET value = (SELECT count(*) FROM entry) WHERE key = 'indexed'")
             db.execute(
                 "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"
                 " p.conversation = conversation.id AND p.role IN ('member', 'operator'))"
