@@ -62,7 +62,7 @@ def test_backup_to_a_relative_path_is_in_the_current_directory(
     assert main(["db", "backup", "copy.db"]) == 0
     assert main(["db", "check", "--store", "sqlite:///copy.db"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("chat.db", "chat.db.lock", "chat.db.generation", "copy.db")
+        *("chat.db", "chat.db.lock", "chat.db.generation", "chat.db.index", "copy.db")
     }
 
 

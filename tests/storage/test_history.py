@@ -320,6 +320,7 @@ async def test_interrupted_creation_of_a_store_is_repeated(
         "chat.db",
         "chat.db.lock",
         "chat.db.generation",
+        "chat.db.index",
     }
 
 

@@ -132,6 +132,7 @@ class Indexer:
         self._position = position  # of the last commit
         self._outdated = 0  # changes that the index lacks
         self._progress = progress
+        self._has_searched = False  # for what the index lacks since before the start
         self._turns_at_end = 0
         # Of the thread.
         self._was_update = False  # the last turn was an update
@@ -212,25 +213,26 @@ class Indexer:
     def run(self) -> None:
         """Index what is due, until stopped."""
         try:
-            self._find_waiting()
             while not self._stopping.is_set():
-                self._due.wait()
-                self._due.clear()
                 while self._is_due and not self._stopping.is_set():
                     began = time.monotonic()
                     done = self._try_turn()
                     # As long as the turn took, so that a long backlog leaves the interpreter and
                     # the disk to others half of the time.
                     self._stopping.wait(time.monotonic() - began if done else RETRY)
+                self._due.wait()
+                self._due.clear()
             for _ in range(self._turns_at_end):
-                if not self.unindexed or not self._try_turn():
+                if not (self._is_due or self.unindexed) or not self._try_turn():
                     break
         except StoreCorrupt as error:
             self._integrity.lose(error)
 
     @property
     def _is_due(self) -> bool:
-        return self._outdated > 0 or self._has_turn or self._index.is_damaged
+        return (
+            self._outdated > 0 or self._has_turn or not self._has_searched or self._index.is_damaged
+        )
 
     @property
     def _has_turn(self) -> bool:
@@ -252,8 +254,13 @@ class Indexer:
             self._is_failing = True
             return False
         except IndexDamaged as error:
-            log.error("search index damaged", reason=str(error))
+            if not self._is_failing:
+                log.error("search index damaged", reason=str(error))
+            self._is_failing = True
             return self._try_anew()
+        except Exception:
+            log.exception("store maintenance failed")
+            return False
         if self._is_failing:
             log.info("search index follows again")
         self._is_failing = False
@@ -274,13 +281,16 @@ class Indexer:
             self._progress = progress
             self._waiting = _Waiting()
             self._size = self._outdated = 0
-        self._find_waiting()
+            self._has_searched = False
         return False  # not at once: on a failing disk it would be damaged again
 
     def _turn(self) -> None:
         """Index new texts, or changed ones anew: in turn if both are due, so that none starves."""
         if self._index.is_damaged:
             raise IndexDamaged("a search has found damage")
+        if not self._has_searched:
+            self._find_waiting()
+            return
         is_update = self._outdated > 0 and not (self._was_update and self._has_turn)
         if is_update:
             self._update()
@@ -348,8 +358,7 @@ class Indexer:
             found.extend(self._waiting)
             self._waiting = found
             self._outdated += outdated  # some of them may have been noted already
-            if self._is_due:
-                self._wake()
+            self._has_searched = True
         if outdated < all_:
             self._notify()
 

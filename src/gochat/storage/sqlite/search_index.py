@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
-from gochat.errors import StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import files
 from gochat.storage.sqlite.errors import is_damage, mapped_errors
 from gochat.storage.sqlite.search import IndexedWords, grams
@@ -99,22 +99,29 @@ class SearchIndex:
         Raises:
             StoreUnavailable: it can't be read or written.
         """
-        with mapped_errors(self._path), self._lock:
-            progress = None
-            if self._path is not None and before is not None:
-                progress = self._continued(self._path, before)
-            if progress is None:
-                progress = Progress(0, changed)
-                self._writing = self._created()
-                self._writing.execute("INSERT INTO progress VALUES ('', ?, ?)", progress)
-            db = self._connected()
-            db.execute("UPDATE progress SET generation = ?", (now,))
-            if self._path is None:
-                self._reading = db
-            else:
-                files.close_to_others(self._path)
-                self._reading = _connect(self._path, "ro")
-            return progress
+        try:
+            with mapped_errors(self._path), self._lock:
+                progress = self._opened(before, changed)
+                db = self._connected()
+                db.execute("UPDATE progress SET generation = ?", (now,))
+                if self._path is None:
+                    self._reading = db
+                else:
+                    files.close_to_others(self._path)
+                    self._reading = _connect(self._path, "ro")
+                return progress
+        except StoreCorrupt as error:  # a new file: the disk fails. The log may not be concerned
+            raise StoreUnavailable(str(error)) from error
+
+    def _opened(self, before: str | None, changed: int) -> Progress:
+        if self._path is not None and before is not None:
+            progress = self._continued(self._path, before)
+            if progress is not None:
+                return progress
+        progress = Progress(0, changed)
+        self._writing = self._created()
+        self._writing.execute("INSERT INTO progress VALUES ('', ?, ?)", progress)
+        return progress
 
     def replace(self, now: str, changed: int) -> Progress:
         """Make the index anew, because it is damaged. Raises as :meth:`open` does."""
