@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -26,7 +25,8 @@ from gochat.protocol.text import mentions
 from gochat.server import logs
 from gochat.storage.common.matching import SearchWords
 from gochat.storage.sqlite import search
-from gochat.storage.sqlite.database import migrations
+from gochat.storage.sqlite.search_index import SearchIndex
+from gochat.storage.sqlite.url import Location
 
 pytestmark = pytest.mark.trio
 
@@ -68,17 +68,17 @@ async def assert_linear(
 
 
 @cache
-def database() -> sqlite3.Connection:
-    """A database with the index of a store."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.executescript(migrations()[0])
-    return db
+def search_index() -> SearchIndex:
+    """The index of a store in memory."""
+    index = SearchIndex(Location(None))
+    index.open(None, "", 0)
+    return index
 
 
 def index(text: str) -> None:
-    """Put a text into an empty index."""
-    search.add(database(), [(1, text)])
-    database().execute("INSERT INTO search (search) VALUES ('delete-all')")
+    """Put a text into an empty index, and take it out."""
+    search_index().update([(1, "", text)], 1, 0)
+    search_index().update([(1, text, "")], 2, 0)
 
 
 #: Operations on texts of the maximum configured length, some of them after the reply.

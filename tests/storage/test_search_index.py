@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -74,9 +74,13 @@ def outdated(path: Path) -> list[str]:
 
 def progress(path: Path) -> tuple[int, int]:
     """Return up to which position and change the index has the log."""
-    with closing(sqlite3.connect(index_file(path))) as db:
-        position, changed = db.execute("SELECT position, changed FROM progress").fetchone()
-    return position, changed
+    with (
+        suppress(sqlite3.OperationalError),  # it is being made
+        closing(sqlite3.connect(f"{index_file(path).as_uri()}?mode=ro", uri=True)) as db,
+    ):
+        for position, changed in db.execute("SELECT position, changed FROM progress"):
+            return position, changed
+    return -1, -1
 
 
 class Turns:

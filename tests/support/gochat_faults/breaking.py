@@ -38,6 +38,7 @@ CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
         "fan-out": 100,
         "frame": 400,
         "index": 1,
+        "indexed": 1,
     },
     "redis": {
         "append": 200,

@@ -29,9 +29,10 @@ from gochat.server import delivery, outlets
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
 from gochat.storage.redis.parts import Parts
-from gochat.storage.sqlite import SqliteStore, checkpoints, pace, search
+from gochat.storage.sqlite import SqliteStore, checkpoints, pace, search_index
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.search_index import SearchIndex
 
 
 class Bomb:
@@ -111,7 +112,7 @@ def _around_redis(bomb: Bomb) -> None:
 
 
 def _around_sqlite(bomb: Bomb) -> None:
-    commit, merge = Log.commit, search.merge
+    commit, merge, extend = Log.commit, search_index._merge, SearchIndex.extend
 
     def commit_and_die(self: Log) -> Any:
         if self._appended:
@@ -132,11 +133,18 @@ def _around_sqlite(bomb: Bomb) -> None:
         merge(db, pages)
         bomb.at("index")  # the full-text index is written, in a transaction that is still open
 
+    def extend_and_die(
+        self: SearchIndex, texts: Iterable[tuple[int, str]], position: int, pages: int
+    ) -> None:
+        extend(self, texts, position, pages)
+        bomb.at("indexed")  # on disk
+
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
     Checkpoints._run = checkpoint_and_die  # type: ignore[method-assign] # likewise
     checkpoints.PAGES = 100  # type: ignore[misc] # so that there are many
     pace.LIMIT = pace.LIMIT_APART = inf  # type: ignore[misc] # so that both commit, however busy
-    search.merge = merge_and_die
+    search_index._merge = merge_and_die
+    SearchIndex.extend = extend_and_die  # type: ignore[method-assign] # that is what this is for
 
 
 class _DyingOs:
