@@ -1,7 +1,7 @@
 """A new database that a store in use is copied into: a :class:`SqliteTarget` whose entries may
 change until all are there.
 
-So what is derived from them is made at the end: mentions, and the search index.
+So what is derived from them, the mentions, is made at the end.
 """
 
 # ruff: noqa: S608 -- the statements contain only this module's own text
@@ -16,20 +16,15 @@ from typing import Final
 from gochat.chat.names import NameKey
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage import maintenance
-from gochat.storage.sqlite import database, files, search
+from gochat.storage.sqlite import database, files
 from gochat.storage.sqlite.entries import first_id, last_id
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.url import Location
 from gochat.storage.transfer.contents import ConversationRecord, EntryRecord
-from gochat.storage.transfer.sqlite_target import (
-    MERGED_PER_TEXT,
-    SqliteTarget,
-    add_mentions,
-    begin,
-)
+from gochat.storage.transfer.sqlite_target import SqliteTarget, add_mentions, begin
 
-#: Texts indexed at once.
-_TEXTS: Final = 1000
+#: Messages read at once.
+_MESSAGES: Final = 1000
 _RULE: Final = "a backup overwrites nothing"
 
 
@@ -95,12 +90,9 @@ class SqliteBackup(SqliteTarget):
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         last = 0
-        while rows := self._db.execute(_MESSAGES, (last, _TEXTS)).fetchall():
+        while rows := self._db.execute(_MENTIONS, (last, _MESSAGES)).fetchall():
             with self._transaction() as db:
-                add_mentions(db, ((id_, sender, mentions) for id_, sender, _, mentions in rows))
-                texts = [(id_, text) for id_, _, text, _ in rows if text]
-                search.add(db, texts)
-                search.merge(db, max(1, int(len(texts) * MERGED_PER_TEXT)))
+                add_mentions(db, rows)
             last = rows[-1][0]
         # A use of an invitation is taken before the account is created that it is for.
         with self._transaction() as db:
@@ -129,7 +121,7 @@ _ERASE_EDITS: Final = (
     "UPDATE entry SET text = '', mentions = NULL, extra = NULL, deleted = 1"
     " WHERE id BETWEEN ? AND ? AND kind = 'edit' AND NOT deleted"
 )
-_MESSAGES: Final = (
-    "SELECT e.id, a.name, e.text, coalesce(e.mentions, '') FROM entry e"
-    " JOIN account a ON a.key = e.sender WHERE e.kind = 'text' AND e.id > ? ORDER BY e.id LIMIT ?"
+_MENTIONS: Final = (
+    "SELECT e.id, a.name, e.mentions FROM entry e JOIN account a ON a.key = e.sender"
+    " WHERE e.kind = 'text' AND e.mentions IS NOT NULL AND e.id > ? ORDER BY e.id LIMIT ?"
 )
