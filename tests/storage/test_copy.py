@@ -341,7 +341,7 @@ async def test_copy_interrupted_many_times_is_complete_in_the_end(
     if kinds[1] == "sqlite":
         assert check(path_of(target)) == []
         suffixes = {path.suffix for path in path_of(target).parent.iterdir()}
-        assert suffixes <= {".db", ".lock", ".generation"}
+        assert suffixes <= {".db", ".lock", ".generation", ".index"}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
