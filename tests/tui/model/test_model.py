@@ -30,7 +30,8 @@ from gochat.client.convert import to_entry
 from gochat.client.moments import moment
 from gochat.protocol import messages as wire
 from gochat.tui.model.attention import FRESH
-from gochat.tui.model.chat import KEPT, ChatModel
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.conversations import KEPT
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.views import Attention
 
