@@ -24,9 +24,9 @@ from gochat.protocol.messages import Register, Resume
 from gochat.protocol.text import mentions
 from gochat.server import logs
 from gochat.storage.common.matching import SearchWords
+from gochat.storage.common.sqlite_url import Location
 from gochat.storage.sqlite import search
 from gochat.storage.sqlite.search_index import SearchIndex
-from gochat.storage.sqlite.url import Location
 
 pytestmark = pytest.mark.trio
 

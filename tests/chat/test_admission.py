@@ -9,7 +9,8 @@ import pytest
 from storing import NOON, Chat, Clock, key, person
 
 from gochat.chat.accounts import Identity
-from gochat.chat.admission import MAX_LIFE, MAX_USES, Admission, NewInvitation
+from gochat.chat.admission import Admission, NewInvitation
+from gochat.chat.bounds import MAX_LIFE, MAX_USES
 from gochat.errors import ChatError
 from gochat.storage import open_store
 

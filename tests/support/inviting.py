@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from gochat.chat.admission import MAX_LIFE, MAX_USES, digest_of
+from gochat.chat.admission import digest_of
 from gochat.chat.admission_store import ServerInvitation
+from gochat.chat.bounds import MAX_LIFE, MAX_USES
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 

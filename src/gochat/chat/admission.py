@@ -21,6 +21,7 @@ from msgspec import Struct
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.admission_store import MAX_KEPT, ServerInvitation
+from gochat.chat.bounds import MAX_LIFE, MAX_USES
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.external import Directory, NoDirectory, registered_elsewhere
@@ -43,9 +44,7 @@ _MISREAD: Final = str.maketrans("oil", "011")
 #: Letters of a code, 5 bits each, in groups.
 CODE_LETTERS: Final = 16
 _GROUP: Final = 4
-#: Uses of an invitation at most; in milliseconds the longest life; characters of a note.
-MAX_USES: Final = 10_000
-MAX_LIFE: Final = 366 * 24 * 3600 * 1000
+#: Characters of a note at most.
 MAX_NOTE: Final = 200
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from gochat.chat.bounds import MAX_NETWORK
 from gochat.chat.extras import MAX_REASON
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length
@@ -27,8 +28,6 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 #: Bans that a store keeps. In memory and in Redis, that is a few megabytes.
 MAX_BANS: Final = 10_000
-#: The longest text of a network, by far.
-MAX_TEXT: Final = 100
 #: What `force` is needed for: programs of the server's own machine connect from there.
 _LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 #: Where IPv6 has the addresses of IPv4.
@@ -107,11 +106,11 @@ def parse(text: str) -> Network:
     try:
         if "%" in text:
             raise ValueError("a zone")
-        network = ipaddress.ip_network(text[:MAX_TEXT], strict=False)
+        network = ipaddress.ip_network(text[:MAX_NETWORK], strict=False)
         address = ipaddress.ip_address(text.partition("/")[0])
     except ValueError:
         raise _invalid(
-            f"invalid network {text[:MAX_TEXT]!r}: expected an address, or a network as "
+            f"invalid network {text[:MAX_NETWORK]!r}: expected an address, or a network as "
             "203.0.113.0/24 or 2001:db8::/32"
         ) from None
     if address != network.network_address:

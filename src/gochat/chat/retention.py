@@ -25,9 +25,6 @@ from gochat.protocol.messages import EntryKind
 DEFAULT: Final = "default"
 #: The scope of all private conversations.
 PRIVATE: Final = "private"
-#: A rule's largest values: a century, and more entries than a log can have.
-MAX_DAYS: Final = 36_500
-MAX_ENTRIES: Final = 1 << 31
 
 #: Milliseconds.
 _DAY: Final = 24 * 3600 * 1000

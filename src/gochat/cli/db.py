@@ -230,7 +230,7 @@ def _print(report: Report) -> None:
 
 def _database(url: str) -> Path:
     from gochat.errors import ConfigError
-    from gochat.storage.sqlite.url import parse_url
+    from gochat.storage.common.sqlite_url import parse_url
 
     path = parse_url(url).path if url.startswith("sqlite:") else None
     if path is None:

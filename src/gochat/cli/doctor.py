@@ -140,7 +140,7 @@ def _descriptors(config: Config) -> Iterator[Finding]:
 
 def _sqlite(config: Config) -> Iterator[Finding]:
     from gochat.storage import directory_of
-    from gochat.storage.sqlite.url import parse_url
+    from gochat.storage.common.sqlite_url import parse_url
 
     path, directory = parse_url(config.store_url).path, directory_of(config.store_url)
     if path is None or directory is None:

@@ -72,7 +72,7 @@ def directory_of(url: str) -> Path | None:
     """
     if url.partition("://")[0] != "sqlite":
         return None
-    from gochat.storage.sqlite.url import parse_url
+    from gochat.storage.common.sqlite_url import parse_url
 
     path = parse_url(url).path
     return None if path is None else path.absolute().parent

@@ -32,7 +32,7 @@ def _require_idle(url: str) -> None:
     if url.partition("://")[0] in REDIS_SCHEMES:
         _require_idle_redis(url)
         return
-    from gochat.storage.sqlite.url import parse_url
+    from gochat.storage.common.sqlite_url import parse_url
 
     path = parse_url(url).path
     if path is None or not path.exists():

@@ -22,8 +22,9 @@ from gochat.errors import ConfigError
 from gochat.protocol.messages import LoggedIn, Login
 from gochat.server import workers
 from gochat.server.admin import admin_socket, wire
-from gochat.server.admin.command import Call
+from gochat.server.admin.call import Call
 from gochat.server.admin.commands import COMMANDS
+from gochat.server.admin.handlers import HANDLERS
 from gochat.server.admin.place import socket_path
 
 # ruff: noqa: ASYNC240 -- nobody else runs
@@ -232,7 +233,7 @@ async def test_bug_in_a_command_is_logged_and_ends_nothing(
         await call.record("mei")
         raise ZeroDivisionError
 
-    broken = dict(COMMANDS) | {"bot on": COMMANDS["bot on"]._replace(handle=fail)}
+    broken = dict(HANDLERS) | {"bot on": fail}
     monkeypatch.setattr(admin_socket.AdminSocket.__init__, "__defaults__", (broken,))
     async with administered(tmp_path) as (_, admin):
         with structlog.testing.capture_logs() as logs:
@@ -241,6 +242,10 @@ async def test_bug_in_a_command_is_logged_and_ends_nothing(
     assert "admin command failed" in [log["event"] for log in logs]
     assert (tried["act"], tried["subject"], tried["detail"]) == ("bot on", "mei", "")
     assert failed["detail"].startswith("FAILED: ")
+
+
+async def test_each_command_has_a_handler() -> None:
+    assert COMMANDS.keys() == HANDLERS.keys()
 
 
 async def test_people_log_in_while_the_socket_is_flooded(

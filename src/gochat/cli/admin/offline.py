@@ -8,28 +8,20 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
-import trio
-from msgspec.structs import replace
-
-from gochat.chat import names
-from gochat.chat.account import Account, require_not_deleted
-from gochat.chat.accounts import Accounts, has_changed
-from gochat.chat.administration import AuditEntry
 from gochat.chat.server_roles import ServerRole
-from gochat.chat.store import Store
 from gochat.cli.admin import output
-from gochat.config import load_store_url
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.server.admin.accounts import nobody
-from gochat.storage.common.clock import wall_clock
-from gochat.storage.idle import open_idle
+
+if TYPE_CHECKING:  # imported in the functions: most commands need no store
+    from gochat.chat.account import Account
+    from gochat.chat.store import Store
 
 _HOUR: Final = 3600 * 1000
 
 #: Changes an account in a store, and returns what to print.
-Act = Callable[[Store, Account, argparse.Namespace], Awaitable[dict[str, Any]]]
+Act: TypeAlias = "Callable[[Store, Account, argparse.Namespace], Awaitable[dict[str, Any]]]"
 
 
 def add_arguments(actions: Any) -> None:
@@ -74,6 +66,16 @@ def _add_common(parser: argparse.ArgumentParser, word: str, act: Act) -> None:
 
 
 def _run(word: str, act: Act, args: argparse.Namespace) -> int:
+    import trio
+
+    from gochat.chat import names
+    from gochat.chat.account import require_not_deleted
+    from gochat.chat.administration import AuditEntry
+    from gochat.config import load_store_url
+    from gochat.server.admin.accounts import nobody
+    from gochat.storage.common.clock import wall_clock
+    from gochat.storage.idle import open_idle
+
     url = load_store_url(args.config, flag=args.store)
 
     async def carry_out() -> dict[str, Any]:
@@ -114,6 +116,10 @@ _ONLINE: Final = {"grant": "role set", "reset-password": "account reset-password
 
 
 async def _grant(store: Store, account: Account, args: argparse.Namespace) -> dict[str, Any]:
+    from msgspec.structs import replace
+
+    from gochat.chat.accounts import has_changed
+
     after = replace(account, role=args.role)
     if not await store.administration.change_account(account, after):
         raise has_changed(account.name)
@@ -121,5 +127,8 @@ async def _grant(store: Store, account: Account, args: argparse.Namespace) -> di
 
 
 async def _reset(store: Store, account: Account, args: argparse.Namespace) -> dict[str, Any]:
+    from gochat.chat.accounts import Accounts
+    from gochat.storage.common.clock import wall_clock
+
     issued = await Accounts(store, wall_clock).reset_password(account, args.hours * _HOUR)
     return {"name": account.name, "code": issued.code, "expires": issued.expires}

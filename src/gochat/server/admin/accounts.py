@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from gochat.chat import names, one_time_codes
@@ -15,50 +15,14 @@ from gochat.chat.names import NameKey
 from gochat.chat.restriction import held
 from gochat.chat.server_roles import ServerRole
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.admin.command import Arguments, Call, Command
+from gochat.server.admin.arguments import AccountPage, OfAccount
+from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
 
 #: Accounts looked at for one page of a list: with a filter few of them may be in it.
 MAX_LOOKED_AT: Final = 5000
 #: Accounts read at once.
 PIECE: Final = 500
-
-Name = Annotated[str, Meta(max_length=200, description="the account")]
-
-
-class OfAccount(Arguments, frozen=True, kw_only=True):
-    """The account that a command is about."""
-
-    name: Name
-
-
-class Page(Arguments, frozen=True, kw_only=True):
-    """Which accounts to list, by name."""
-
-    after: Annotated[
-        str, Meta(max_length=200, description="begin after this name, the `next` of a page")
-    ] = ""
-    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 100)")] = 100
-    role: Annotated[
-        Literal["member", "moderator", "admin"] | None, Meta(description="only with this role")
-    ] = None
-    state: Annotated[
-        Literal["active", "disabled", "removing", "deleted"] | None,
-        Meta(description="only those that are this"),
-    ] = None
-    bots: Annotated[bool, Meta(description="only bots")] = False
-    matching: Annotated[
-        str, Meta(max_length=200, description="only with this text in the name")
-    ] = ""
-
-    def includes(self, account: Account) -> bool:
-        """Return whether an account is one of those."""
-        return (
-            self.role in (None, account.role)
-            and self.state in (None, account.state)
-            and (account.bot or not self.bots)
-            and self.matching.casefold() in account.name.casefold()
-        )
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -148,7 +112,17 @@ def nobody(name: str) -> ChatError:
     )
 
 
-async def list_all(call: Call, page: Page) -> ShownAccounts:
+def _includes(page: AccountPage, account: Account) -> bool:
+    """Return whether an account is one of those to list."""
+    return (
+        page.role in (None, account.role)
+        and page.state in (None, account.state)
+        and (account.bot or not page.bots)
+        and page.matching.casefold() in account.name.casefold()
+    )
+
+
+async def list_all(call: Call, page: AccountPage) -> ShownAccounts:
     """List accounts."""
     found: list[Account] = []
     after, has_more, looked_at = NameKey(page.after and names.known(page.after)), True, 0
@@ -157,7 +131,7 @@ async def list_all(call: Call, page: Page) -> ShownAccounts:
         for place, account in enumerate(some, start=1):
             after = account.key
             looked_at += 1
-            if page.includes(account):
+            if _includes(page, account):
                 found.append(account)
                 if len(found) == page.limit:
                     has_more = has_more or place < len(some)
@@ -201,9 +175,7 @@ async def show(call: Call, of: OfAccount) -> ShownAccount:
     )
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "account list": Command(Page, "moderator", list_all, "list the accounts, by name"),
-    "account show": Command(
-        OfAccount, "moderator", show, "show an account: its sessions, rooms, when it was last seen"
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "account list": list_all,
+    "account show": show,
 }

@@ -4,67 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from gochat.chat import network_bans
 from gochat.chat.network_bans import Change, Network, address_of, parse, require_harmless, spoken
 from gochat.chat.restriction import Restriction, held
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.admin.command import DURATION, Arguments, Call, Command
+from gochat.server.admin.arguments import BanPage, NewBan, OfNetwork
+from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
 
 #: Tries to change a ban that others are changing.
 TRIES: Final = 3
-
-NetworkText = Annotated[
-    str,
-    Meta(
-        max_length=network_bans.MAX_TEXT,
-        description="an address, or a network as 203.0.113.0/24 or 2001:db8::/32",
-    ),
-]
-
-
-class OfNetwork(Arguments, frozen=True, kw_only=True):
-    """The network that a command is about."""
-
-    network: NetworkText
-
-
-class NewBan(OfNetwork, frozen=True, kw_only=True):
-    """A network to ban, and for how long."""
-
-    seconds: Annotated[
-        Annotated[int, Meta(ge=1, le=31_536_000)] | None,
-        Meta(
-            extra=DURATION,
-            description="for how long: 90s, 30m, 2h or 7d (default: until it is removed)",
-        ),
-    ] = None
-    force: Annotated[
-        bool, Meta(description="also if it includes the server's own machine (loopback)")
-    ] = False
-
-
-class Page(Arguments, frozen=True, kw_only=True):
-    """Which bans to list, in the order of their networks."""
-
-    after: Annotated[
-        str,
-        Meta(
-            max_length=network_bans.MAX_TEXT, description="begin after this one, `next` of a page"
-        ),
-    ] = ""
-    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 100)")] = 100
-    address: Annotated[
-        str,
-        Meta(
-            max_length=network_bans.MAX_TEXT,
-            description="only those that keep out this address",
-        ),
-    ] = ""
 
 
 class ShownBan(Struct, frozen=True, kw_only=True):
@@ -143,7 +95,7 @@ async def _change(
     )
 
 
-async def list_all(call: Call, page: Page) -> ShownBans:
+async def list_all(call: Call, page: BanPage) -> ShownBans:
     """List the bans that hold now."""
     address = address_of(page.address)
     if page.address and address is None:
@@ -176,18 +128,8 @@ def _place(network: Network) -> tuple[int, int, int]:
     return network.version, int(network.network_address), network.prefixlen
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "address-ban add": Command(
-        NewBan,
-        "admin",
-        add,
-        "ban an address or a network for a time: connections from there end, and are refused",
-        acts=True,
-    ),
-    "address-ban remove": Command(
-        OfNetwork, "admin", remove, "lift the ban of an address or a network", acts=True
-    ),
-    "address-ban list": Command(
-        Page, "admin", list_all, "list from where nobody can connect, until when and why"
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "address-ban add": add,
+    "address-ban remove": remove,
+    "address-ban list": list_all,
 }

@@ -25,8 +25,9 @@ from gochat.errors import (
 )
 from gochat.server import workers
 from gochat.server.admin import wire
-from gochat.server.admin.command import Call, Command
+from gochat.server.admin.call import Call, Handler
 from gochat.server.admin.commands import COMMANDS
+from gochat.server.admin.handlers import HANDLERS
 from gochat.server.admin.peer import peer_uid
 from gochat.server.admin.place import require_safe, socket_path
 from gochat.server.admin.wire import Failure, LineDecoder, Reply, Request
@@ -90,11 +91,11 @@ def opened(config: Config) -> Iterator[trio.SocketListener | None]:
 
 
 class AdminSocket:
-    """Serves the connections to the admin socket, with these commands."""
+    """Serves the connections to the admin socket; `handlers` carry out the commands."""
 
-    def __init__(self, services: Services, commands: Mapping[str, Command] = COMMANDS) -> None:
+    def __init__(self, services: Services, handlers: Mapping[str, Handler] = HANDLERS) -> None:
         self._services = services
-        self._commands = commands
+        self._handlers = handlers
         self._open = 0
         self._idle: dict[trio.CancelScope, None] = {}  # the longest first
 
@@ -172,17 +173,17 @@ class AdminSocket:
         call = None
         try:
             request = msgspec.json.decode(line, type=Request)
-            command = self._commands.get(request.command)
+            command = COMMANDS.get(request.command)
             if command is None:
                 raise ChatError(
                     ErrorCode.UNKNOWN_TYPE,
                     f"unknown command {request.command[:64]!r}: expected one of "
-                    f"{', '.join(self._commands)}",
+                    f"{', '.join(COMMANDS)}",
                 )
             require_role(actor, command.least)
             arguments = msgspec.convert(request.arguments, command.arguments)
             call = Call(self._services, actor, request.command, request.reason)
-            return Reply(ok=True, result=await command.handle(call, arguments))
+            return Reply(ok=True, result=await self._handlers[request.command](call, arguments))
         except msgspec.MsgspecError as error:
             return _refused(ErrorCode.BAD_REQUEST, f"invalid request: {error}")
         except ChatError as error:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gochat.chat.administration import AuditEntry
-from gochat.server.admin.command import Arguments, Call, Command
-
-
-class AuditPage(Arguments, frozen=True, kw_only=True):
-    """Which entries to show."""
-
-    before: Annotated[
-        int | None, Meta(description="entries older than the one with this number (default: all)")
-    ] = None
-    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 50)")] = 50
+from gochat.server.admin.arguments import AuditPage
+from gochat.server.admin.call import Call, Handler
 
 
 class ShownAudit(Struct, frozen=True, kw_only=True):
@@ -34,6 +26,6 @@ async def show(call: Call, page: AuditPage) -> ShownAudit:
     return ShownAudit(acts=tuple(entries), next=entries[-1].id if has_more else None)
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "audit": Command(AuditPage, "admin", show, "list who did what here, and why, the newest first"),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "audit": show,
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gochat.chat import names, restrictions
@@ -13,11 +13,19 @@ from gochat.chat.account import Account, AccountState, require_not_deleted
 from gochat.chat.accounts import has_changed, taken
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import account_banned
-from gochat.chat.server_roles import ServerRole, require_over
+from gochat.chat.server_roles import require_over
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import RestrictionKind
-from gochat.server.admin.accounts import Name, OfAccount, Standing, require_account
-from gochat.server.admin.command import DURATION, SECRET, Arguments, Call, Command
+from gochat.server.admin.accounts import Standing, require_account
+from gochat.server.admin.arguments import (
+    NewAccount,
+    NewRole,
+    OfAccount,
+    Reset,
+    Restricting,
+    RestrictionPage,
+)
+from gochat.server.admin.call import Call, Handler
 from gochat.server.restriction_requests import listed
 from gochat.server.revocation import DISABLED, ENDED
 from gochat.storage.common.clock import wall_clock
@@ -27,58 +35,6 @@ _HOUR: Final = 3600 * 1000
 #: Tries to change an account that others are changing.
 TRIES: Final = 3
 RESET: Final = "the password was reset: ask whoever runs the server for a code"
-
-Hours = Annotated[
-    int, Meta(ge=1, le=30 * 24, description="hours for which the code is valid (default: 24)")
-]
-
-
-class NewAccount(Arguments, frozen=True, kw_only=True):
-    """An account to make."""
-
-    name: Annotated[str, Meta(max_length=200, description="its name; reserved ones, too")]
-    password: Annotated[
-        str | None,
-        Meta(
-            extra=SECRET,
-            description="take its password from a line on standard input, instead of making a code",
-        ),
-    ] = None
-    hours: Hours = 24
-
-
-class Reset(OfAccount, frozen=True, kw_only=True):
-    """An account whose owner has forgotten the password."""
-
-    hours: Hours = 24
-
-
-class NewRole(Arguments, frozen=True, kw_only=True):
-    """An account, and its new role."""
-
-    name: Name
-    role: Annotated[ServerRole, Meta(description="its new role")]
-
-
-class Restricting(OfAccount, frozen=True, kw_only=True):
-    """An account to ban or mute, and for how long."""
-
-    seconds: Annotated[
-        Annotated[int, Meta(ge=1, le=31_536_000)] | None,
-        Meta(
-            extra=DURATION,
-            description="for how long: 90s, 30m, 2h or 7d (default: until it is lifted)",
-        ),
-    ] = None
-
-
-class Page(Arguments, frozen=True, kw_only=True):
-    """Which restrictions to list, by name."""
-
-    after: Annotated[
-        str, Meta(max_length=200, description="begin after this name, the `next` of a page")
-    ] = ""
-    limit: Annotated[int, Meta(ge=1, le=500, description="how many accounts (default: 100)")] = 100
 
 
 class Restricted(Struct, frozen=True, kw_only=True):
@@ -205,7 +161,7 @@ async def _restrict(
     )
 
 
-async def list_restricted(call: Call, page: Page) -> ShownRestrictions:
+async def list_restricted(call: Call, page: RestrictionPage) -> ShownRestrictions:
     """List who is banned or muted now."""
     after = NameKey(page.after and names.known(page.after))
     found, has_more = await listed(call.services, after, page.limit)
@@ -321,56 +277,18 @@ def _changed(account: Account, *, sessions_ended: bool | None = None) -> Changed
     return Changed(**standing, sessions_ended=sessions_ended)
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "account create": Command(
-        NewAccount,
-        "admin",
-        create,
-        "create an account, with a password or a one-time code",
-        acts=True,
-    ),
-    "account disable": Command(
-        OfAccount,
-        "admin",
-        disable,
-        "disable an account: its sessions end, and nobody can log in",
-        acts=True,
-    ),
-    "account enable": Command(
-        OfAccount, "admin", enable, "enable a disabled account again", acts=True
-    ),
-    "account reset-password": Command(
-        Reset,
-        "admin",
-        reset_password,
-        "replace a forgotten password with a one-time code; the sessions end",
-        acts=True,
-    ),
-    "account ban": Command(
-        Restricting,
-        "admin",
-        ban,
-        "ban an account for a time: its sessions end, nobody logs in",
-        acts=True,
-    ),
-    "account unban": Command(OfAccount, "admin", unban, "lift a ban", acts=True),
-    "account mute": Command(
-        Restricting,
-        "admin",
-        mute,
-        "let an account write nothing in #lobby and public rooms for a time",
-        acts=True,
-    ),
-    "account unmute": Command(OfAccount, "admin", unmute, "let it write again", acts=True),
-    "account restrictions": Command(
-        Page, "moderator", list_restricted, "list who is banned or muted, until when and why"
-    ),
-    "account end-sessions": Command(
-        OfAccount, "admin", end_sessions, "end all sessions of an account", acts=True
-    ),
-    "role set": Command(
-        NewRole, "owner", set_role, "make an account a member, moderator or admin", acts=True
-    ),
-    "bot on": Command(OfAccount, "admin", bot_on, "mark an account as a program's", acts=True),
-    "bot off": Command(OfAccount, "admin", bot_off, "mark it as a person's again", acts=True),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "account create": create,
+    "account disable": disable,
+    "account enable": enable,
+    "account reset-password": reset_password,
+    "account ban": ban,
+    "account unban": unban,
+    "account mute": mute,
+    "account unmute": unmute,
+    "account restrictions": list_restricted,
+    "account end-sessions": end_sessions,
+    "role set": set_role,
+    "bot on": bot_on,
+    "bot off": bot_off,
 }

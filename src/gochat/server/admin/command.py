@@ -12,21 +12,11 @@ next page, empty on the last.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
-from gochat.chat.administration import AuditEntry
-from gochat.chat.server_roles import Actor, ActorRole
-from gochat.errors import StoreUnavailable
-from gochat.server.services import Services
-from gochat.storage.common.clock import wall_clock
-
-log = structlog.stdlib.get_logger()
+from gochat.chat.server_roles import ActorRole
 
 #: Fields that are times.
 TIMES: Final = frozenset({"at", "created", "seen", "expires"})
@@ -42,60 +32,16 @@ class Arguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The arguments of a command."""
 
 
-class Call:
-    """A command that somebody has sent, with their reason."""
-
-    def __init__(self, services: Services, actor: Actor, command: str, reason: str) -> None:
-        self.services: Final = services
-        self.actor: Final = actor
-        self._command = command
-        self.reason: Final = reason
-        self._recorded: AuditEntry | None = None
-
-    async def record(self, subject: str, detail: str = "") -> None:
-        """Write the act to the audit log. Call it once all is checked, before it is done.
-
-        So no act is missing there. One that fails after that gets a second entry, which says so
-        (:meth:`failed`).
-        """
-        entry = AuditEntry(
-            at=wall_clock(),
-            actor=self.actor.name,
-            act=self._command,
-            subject=subject,
-            detail=detail,
-            reason=self.reason,
-        )
-        await self.services.store.administration.record(entry)
-        self._recorded = entry
-        log.info(
-            "administered",
-            **{name: getattr(entry, name) for name in ("act", "actor", "subject", "detail")},
-        )
-
-    async def failed(self, why: str) -> None:
-        """Record that the act has failed, or may have, if it was recorded."""
-        if self._recorded is not None:
-            with contextlib.suppress(StoreUnavailable):
-                entry = replace(self._recorded, at=wall_clock(), detail=f"FAILED: {why}")
-                await self.services.store.administration.record(entry)
-
-
-#: Carries out a command and returns its result, a struct. May raise ChatError and StoreUnavailable.
-Handler: TypeAlias = Callable[[Call, Any], Awaitable[Struct]]
-
-
 class Command(NamedTuple):
-    """A row of the table: arguments, the least role that may send it, handler, and its summary.
+    """A row of the table: arguments, the least role that may send it, and its summary.
 
-    `acts`: it takes a reason, and records what it does (:meth:`Call.record`). `exports`: its
-    result is a page of `records`, which the command line writes to a file, page after page
-    (:mod:`gochat.server.admin.export`).
+    `acts`: it takes a reason, and records what it does
+    (:meth:`gochat.server.admin.call.Call.record`). `exports`: its result is a page of `records`,
+    which the command line writes to a file, page after page (:mod:`gochat.server.admin.export`).
     """
 
     arguments: type[Arguments]
     least: ActorRole
-    handle: Handler
     summary: str
     acts: bool = False
     exports: bool = False

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gochat.chat.accounts import has_changed
 from gochat.chat.deletion import withdraw
 from gochat.chat.server_roles import require_over
 from gochat.errors import StoreUnavailable
-from gochat.server.admin.accounts import OfAccount, require_account
-from gochat.server.admin.command import Call, Command
+from gochat.server.admin.accounts import require_account
+from gochat.server.admin.arguments import Deletion
+from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
 
 #: What those are sent who are logged in.
 TEXT: Final = "this account was deleted: ask whoever runs the server"
-
-
-class Deletion(OfAccount, frozen=True, kw_only=True):
-    """An account to delete, and what becomes of its messages."""
-
-    messages: Annotated[
-        Literal["keep", "remove"],
-        Meta(description="whether what they wrote stays, without their name (default: keep)"),
-    ] = "keep"
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -77,12 +69,6 @@ async def delete(call: Call, of: Deletion) -> Deleted:
     )
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "account delete": Command(
-        Deletion,
-        "admin",
-        delete,
-        "delete an account for good; its name stays taken",
-        acts=True,
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "account delete": delete,
 }

@@ -10,10 +10,10 @@ entries are those of increasing seq, whatever is appended or removed meanwhile.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.account import Account
@@ -22,8 +22,9 @@ from gochat.chat.deletion import ABOUT_SOMEBODY
 from gochat.chat.names import NameKey, known
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
-from gochat.server.admin.accounts import Name, require_account
-from gochat.server.admin.command import HIDDEN, Arguments, Call, Command
+from gochat.server.admin.accounts import require_account
+from gochat.server.admin.arguments import ExportedAccount, ExportedRoom
+from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
 
 T = TypeVar("T")
@@ -38,22 +39,6 @@ LOOKED_AT: Final = 2000
 PIECE: Final = 200
 #: Who reads an export: nobody, from whom nothing is hidden.
 NOBODY: Final = NameKey("")
-
-Cursor = Annotated[str, Meta(max_length=2000, extra=HIDDEN)]
-
-
-class OfRoom(Arguments, frozen=True, kw_only=True):
-    """The room to export."""
-
-    room: Annotated[str, Meta(max_length=200, description="the room, as '#garden', or '#lobby'")]
-    cursor: Cursor = ""
-
-
-class OfPerson(Arguments, frozen=True, kw_only=True):
-    """The account to export."""
-
-    name: Name
-    cursor: Cursor = ""
 
 
 class Exported(Struct, frozen=True, kw_only=True):
@@ -87,7 +72,7 @@ class _PersonPlace(Struct, frozen=True, array_like=True):
     after: int
 
 
-async def export_room(call: Call, of: OfRoom) -> Exported:
+async def export_room(call: Call, of: ExportedRoom) -> Exported:
     """Export a room: first what it is, then its log."""
     key = conversations.key(of.room, NOBODY, "room")
     store = call.services.store
@@ -134,7 +119,7 @@ async def export_room(call: Call, of: OfRoom) -> Exported:
     return _page(records, _RoomPlace(None, page.epoch, last) if last < page.head else None)
 
 
-async def export_person(call: Call, of: OfPerson) -> Exported:
+async def export_person(call: Call, of: ExportedAccount) -> Exported:
     """Export what the server has about a person: first all but the entries, then these."""
     account = await require_account(call, of.name)
     place = _decoded(of.cursor, _PersonPlace)
@@ -259,21 +244,7 @@ def _decoded(cursor: str, kind: type[T]) -> T | None:
         raise ChatError(ErrorCode.BAD_CURSOR, f"not a cursor of an export: {error}") from error
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "export room": Command(
-        OfRoom,
-        "owner",
-        export_room,
-        "write a room and its log to a file, as JSON Lines",
-        acts=True,
-        exports=True,
-    ),
-    "export account": Command(
-        OfPerson,
-        "owner",
-        export_person,
-        "write what the server has about a person to a file, as JSON Lines",
-        acts=True,
-        exports=True,
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "export room": export_room,
+    "export account": export_person,
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from typing import TYPE_CHECKING
 
-import trio
+if TYPE_CHECKING:
+    import trio
 
 if sys.platform == "linux":
 

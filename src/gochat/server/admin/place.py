@@ -10,7 +10,7 @@ from typing import Final
 from gochat.config import Config, default_store_path
 from gochat.errors import ConfigError
 from gochat.storage import REDIS_SCHEMES
-from gochat.storage.sqlite.url import parse_url
+from gochat.storage.common.sqlite_url import parse_url
 
 #: What the name of a SQLite file gets appended.
 SUFFIX: Final = ".admin"

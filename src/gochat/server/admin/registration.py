@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from gochat.chat.admission import MAX_LIFE, MAX_USES, Mode
+from gochat.chat.admission import Mode
 from gochat.chat.admission_store import ServerInvitation
-from gochat.server.admin.command import Arguments, Call, Command
+from gochat.server.admin.arguments import InvitationPage, NewInvitation, Nothing, OfInvitation
+from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
 
 #: Milliseconds.
 _DAY: Final = 24 * 3600 * 1000
-
-
-class Nothing(Arguments, frozen=True, kw_only=True):
-    """No arguments."""
-
-
-class NewInvitation(Arguments, frozen=True, kw_only=True):
-    """An invitation to make."""
-
-    uses: Annotated[
-        int,
-        Meta(ge=1, le=MAX_USES, description="how many people can register with it (default: 1)"),
-    ] = 1
-    days: Annotated[
-        int,
-        Meta(ge=1, le=MAX_LIFE // _DAY, description="days after which it expires (default: 7)"),
-    ] = 7
-    room: Annotated[
-        str, Meta(max_length=200, description="a room that they join, as '#garden'")
-    ] = ""
-    maker: Annotated[
-        str,
-        Meta(
-            max_length=200,
-            description="the account that invites; for a private room one of its operators",
-        ),
-    ] = ""
-    note: Annotated[str, Meta(max_length=200, description="what it is for, for the list")] = ""
-
-
-class OfInvitation(Arguments, frozen=True, kw_only=True):
-    """The invitation that a command is about."""
-
-    id: Annotated[str, Meta(max_length=200, description="its id, as in the list")]
-
-
-class Page(Arguments, frozen=True, kw_only=True):
-    """Which invitations to list, in the order in which they were made."""
-
-    after: Annotated[
-        str, Meta(max_length=200, description="begin after this id, the `next` of a page")
-    ] = ""
-    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 100)")] = 100
-    usable: Annotated[bool, Meta(description="only those that somebody can register with")] = False
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -158,7 +115,7 @@ async def create(call: Call, new: NewInvitation) -> Made:
     )
 
 
-async def list_all(call: Call, page: Page) -> ShownInvitations:
+async def list_all(call: Call, page: InvitationPage) -> ShownInvitations:
     """List invitations."""
     found = list(await call.services.admission.all())
     places = {invitation.id: place for place, invitation in enumerate(found)}
@@ -217,36 +174,14 @@ def _state(invitation: ServerInvitation, now: int) -> str:
     return "usable" if invitation.left else "used up"
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "invitation create": Command(
-        NewInvitation, "admin", create, "create a code with which people can register", acts=True
-    ),
-    "invitation list": Command(Page, "admin", list_all, "list the invitations, oldest first"),
-    "invitation show": Command(
-        OfInvitation, "admin", show, "show an invitation, and who has registered with it"
-    ),
-    "invitation revoke": Command(
-        OfInvitation,
-        "admin",
-        revoke,
-        "revoke an invitation, so that nobody else registers with it",
-        acts=True,
-    ),
-    "registration show": Command(Nothing, "admin", show_mode, "show who may register"),
-    "registration open": Command(
-        Nothing, "admin", _set("open"), "open registration to everybody", acts=True
-    ),
-    "registration invite": Command(
-        Nothing,
-        "admin",
-        _set("invite"),
-        "restrict registration to people with an invitation",
-        acts=True,
-    ),
-    "registration closed": Command(
-        Nothing, "admin", _set("closed"), "close registration", acts=True
-    ),
-    "registration default": Command(
-        Nothing, "admin", _set(None), "go back to the configuration's mode", acts=True
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "invitation create": create,
+    "invitation list": list_all,
+    "invitation show": show,
+    "invitation revoke": revoke,
+    "registration show": show_mode,
+    "registration open": _set("open"),
+    "registration invite": _set("invite"),
+    "registration closed": _set("closed"),
+    "registration default": _set(None),
 }

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.names import NameKey
-from gochat.chat.retention import DEFAULT, MAX_DAYS, MAX_ENTRIES, PRIVATE, Rule
+from gochat.chat.retention import DEFAULT, PRIVATE, Rule
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.admin.command import Arguments, Call, Command
-
-Scope = Annotated[
-    str,
-    Meta(
-        max_length=200,
-        description="where: 'default', 'private' (all private conversations), '#lobby' or a room",
-    ),
-]
-
-
-class Nothing(Arguments, frozen=True, kw_only=True):
-    """No arguments."""
-
-
-class OfScope(Arguments, frozen=True, kw_only=True):
-    """The scope that a command is about."""
-
-    scope: Scope
-
-
-class NewRule(OfScope, frozen=True, kw_only=True):
-    """A rule to set."""
-
-    days: Annotated[
-        int, Meta(ge=1, le=MAX_DAYS, description="remove what is older than so many days")
-    ] = 0
-    entries: Annotated[
-        int, Meta(ge=1, le=MAX_ENTRIES, description="keep the newest so many entries")
-    ] = 0
-    all: Annotated[bool, Meta(description="keep everything there, whatever the default is")] = False
+from gochat.server.admin.arguments import NewRule, Nothing, OfScope
+from gochat.server.admin.call import Call, Handler
 
 
 class ShownRule(Struct, frozen=True, kw_only=True):
@@ -129,16 +100,8 @@ def _spoken(rule: Rule) -> str:
     return ", ".join(parts) or "everything is kept"
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "retention show": Command(Nothing, "admin", show, "say for how long what is kept"),
-    "retention set": Command(
-        NewRule,
-        "admin",
-        set_rule,
-        "set how long entries are kept, and how many; what exceeds it is removed for good",
-        acts=True,
-    ),
-    "retention clear": Command(
-        OfScope, "admin", clear, "let the more general rule hold again", acts=True
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "retention show": show,
+    "retention set": set_rule,
+    "retention clear": clear,
 }

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gochat.chat.handing_over import hand_over
-from gochat.server.admin.accounts import Name, require_account
-from gochat.server.admin.command import Arguments, Call, Command
-
-
-class OfRoom(Arguments, frozen=True, kw_only=True):
-    """A room, and who gets it."""
-
-    room: Annotated[str, Meta(max_length=200, description="the room, as '#garden'")]
-    name: Name
+from gochat.server.admin.accounts import require_account
+from gochat.server.admin.arguments import NewOperator
+from gochat.server.admin.call import Call, Handler
 
 
 class HandedOver(Struct, frozen=True, kw_only=True):
@@ -27,7 +21,7 @@ class HandedOver(Struct, frozen=True, kw_only=True):
     changed: bool
 
 
-async def give(call: Call, of: OfRoom) -> HandedOver:
+async def give(call: Call, of: NewOperator) -> HandedOver:
     """Make an account an operator of a room."""
     account = await require_account(call, of.name)
     await call.record(account.name, f"operator of {of.room}")
@@ -35,12 +29,6 @@ async def give(call: Call, of: OfRoom) -> HandedOver:
     return HandedOver(room=of.room, name=account.name, changed=changed)
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "room hand-over": Command(
-        OfRoom,
-        "admin",
-        give,
-        "make an account an operator of a room, also of one that everybody has left",
-        acts=True,
-    ),
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "room hand-over": give,
 }

@@ -40,6 +40,7 @@ from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.common.sqlite_url import Location, parse_url
 from gochat.storage.common.submitting import report
 from gochat.storage.sqlite import accounts, database, files, history, people, reserving, tokens
 from gochat.storage.sqlite.administration import SqliteAdministration
@@ -57,7 +58,6 @@ from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.retention import SqliteRetention
 from gochat.storage.sqlite.search_index import SearchIndex
-from gochat.storage.sqlite.url import Location, parse_url
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Write, Writer, open_writer
 

@@ -12,11 +12,11 @@ from typing import Final, Literal, TypeAlias
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.common.sqlite_url import Location, Synchronous
 from gochat.storage.sqlite import files, history, skeletons
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 from gochat.storage.sqlite.history import Generations
-from gochat.storage.sqlite.url import Location, Synchronous
 
 log = structlog.stdlib.get_logger()
 

@@ -25,10 +25,10 @@ from typing import Final, NamedTuple, TypeAlias
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.common.sqlite_url import Location, Synchronous
 from gochat.storage.sqlite import files
 from gochat.storage.sqlite.errors import is_damage, mapped_errors
 from gochat.storage.sqlite.search import IndexedWords, grams
-from gochat.storage.sqlite.url import Location, Synchronous
 
 log = structlog.stdlib.get_logger()
 

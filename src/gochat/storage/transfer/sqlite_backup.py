@@ -16,10 +16,10 @@ from typing import Final
 from gochat.chat.names import NameKey
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage import maintenance
+from gochat.storage.common.sqlite_url import Location
 from gochat.storage.sqlite import database, files
 from gochat.storage.sqlite.entries import first_id, last_id
 from gochat.storage.sqlite.errors import mapped_errors
-from gochat.storage.sqlite.url import Location
 from gochat.storage.transfer.contents import ConversationRecord, EntryRecord
 from gochat.storage.transfer.sqlite_target import SqliteTarget, add_mentions, begin
 

@@ -19,6 +19,7 @@ from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import HistorySetting, Level
+from gochat.storage.common.sqlite_url import parse_url
 from gochat.storage.sqlite import (
     accounts,
     admission,
@@ -34,7 +35,6 @@ from gochat.storage.sqlite import (
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
-from gochat.storage.sqlite.url import parse_url
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,

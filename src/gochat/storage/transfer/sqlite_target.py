@@ -21,6 +21,7 @@ from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.text import EVERYBODY
+from gochat.storage.common.sqlite_url import parse_url
 from gochat.storage.sqlite import (
     accounts,
     admission,
@@ -36,7 +37,6 @@ from gochat.storage.sqlite import (
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.tokens import INSERT, to_row
-from gochat.storage.sqlite.url import parse_url
 from gochat.storage.transfer.contents import (
     AccountRecord,
     AdmissionRecord,
