@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, get_args
 
 from gochat.chat.server_roles import ServerRole
 from gochat.protocol.messages import (
+    Activity,
     Away,
     Ban,
     Bans,
@@ -35,6 +36,7 @@ from gochat.protocol.messages import (
     Login,
     Logout,
     Mark,
+    MarkActivity,
     Members,
     Ping,
     Pong,
@@ -211,8 +213,8 @@ ROWS: Final[tuple[Row, ...]] = (
     *(
         Row(request)
         for request in (
-            Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Rooms, Blocks,
-            Restrictions,
+            Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Activity, MarkActivity,
+            Rooms, Blocks, Restrictions,
         )
     ),
     Row(Search, "everywhere"),

@@ -18,6 +18,7 @@ from worst_inputs import REQUESTS
 
 from gochat.protocol.messages import (
     MAX_TIME,
+    Activity,
     Away,
     Ban,
     Bans,
@@ -42,6 +43,7 @@ from gochat.protocol.messages import (
     Login,
     Logout,
     Mark,
+    MarkActivity,
     Members,
     Message,
     Payload,
@@ -191,6 +193,8 @@ class Scene:
                 *(Mark(conv=DEN, read=seq, level="mentions") for seq in seqs),
                 Mark(conv=DEN, level="all"),
             ],
+            Activity: [Activity(limit=50), Activity(cursor="9999999999999 9 #den")],
+            MarkActivity: [MarkActivity(seen=1)],
             CreateRoom: [CreateRoom(room=DEN)],
             Join: [Join(room=DEN)],
             Leave: [Leave(room="#elsewhere")],

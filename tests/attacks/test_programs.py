@@ -80,6 +80,8 @@ NEEDS: Final[Mapping[str, str]] = {
     "search": "read",
     "sync": "read",
     "mark": "read",
+    "activity": "read",
+    "mark_activity": "read",
     "create_room": "rooms",
     "join": "rooms",
     "leave": "rooms",
@@ -109,7 +111,7 @@ NEEDS: Final[Mapping[str, str]] = {
 }
 #: Requests about no conversation, or about all, that a token limited to rooms can send: their
 #: replies leave out what it may not see.
-FILTERED: Final = ("sync",)
+FILTERED: Final = ("activity", "sync")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])

@@ -19,6 +19,7 @@ from msgspec import structs
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import (
+    Activity,
     Away,
     Ban,
     Bans,
@@ -40,6 +41,7 @@ from gochat.protocol.messages import (
     Login,
     Logout,
     Mark,
+    MarkActivity,
     Members,
     Ping,
     Pong,
@@ -97,6 +99,8 @@ VALID: Final[Mapping[type, Any]] = {
         Search(query="hi"),
         Sync(),
         Mark(conv="#lobby", read=1, level="all"),
+        Activity(limit=50),
+        MarkActivity(seen=1),
         CreateRoom(room=ROOM),
         Join(room=ROOM),
         Leave(room=ROOM),

@@ -21,7 +21,7 @@ NAMES = {
     "form", "history", "interval", "invite", "kind", "level", "lifetime", "limit", "message",
     "meta", "name", "new", "old", "on",
     "options", "outbox", "outgoing", "password", "private", "query", "reason", "room", "rooms",
-    "scopes", "session_id", "ssl_context", "text", "token", "topic", "url",
+    "scopes", "seen", "session_id", "ssl_context", "text", "token", "topic", "url",
 }  # fmt: skip
 
 

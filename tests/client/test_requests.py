@@ -18,6 +18,8 @@ from scripted_server import (
 )
 
 from gochat.client import (
+    ActivityItem,
+    ActivityPage,
     ChatError,
     Client,
     ConnectionLost,
@@ -162,6 +164,31 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
             wire.Search(query="seeds", conv="#lobby"),
             wire.Found(hits=(said(8),), cursor="next"),
             Found(hits=(heard(8),), cursor="next"),  # type: ignore[arg-type]  # an entry of any kind, here a message
+        ),
+        (
+            lambda c: c.activity(limit=5),
+            wire.Activity(limit=5),
+            wire.ActivityList(
+                items=(
+                    wire.ActivityItem(kind="reply", ts=9000, entry=said(8), about="hi"),
+                    wire.ActivityItem(kind="of another time", ts=8000, entry=said(7)),
+                ),
+                seen=1000,
+                cursor="next",
+            ),
+            ActivityPage(
+                items=(
+                    ActivityItem(kind="reply", time=moment(9000), entry=heard(8), about="hi"),  # type: ignore[arg-type]  # likewise
+                ),
+                seen=moment(1000),
+                cursor="next",
+            ),
+        ),
+        (
+            lambda c: c.mark_activity(moment(9000)),
+            wire.MarkActivity(seen=9000),
+            wire.Ok(),
+            None,
         ),
         (lambda c: c.mark_read(MessageId("#g", 3)), wire.Mark(conv="#g", read=3), wire.Ok(), None),
         (

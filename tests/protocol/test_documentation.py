@@ -14,7 +14,18 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import blocks, drafts, emoji, extras, moderation, names, passwords, rooms, token
+from gochat.chat import (
+    activity,
+    blocks,
+    drafts,
+    emoji,
+    extras,
+    moderation,
+    names,
+    passwords,
+    rooms,
+    token,
+)
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
@@ -30,8 +41,8 @@ REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Invitation, m.Room, m.RoomBan, m.Restriction, m.Member,
-    m.Session, m.Limits, m.Reaction,
+    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Room,
+    m.RoomBan, m.Restriction, m.Member, m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
 
@@ -297,6 +308,8 @@ FIXED = {
     "pending invitations of a person": rooms.MAX_INVITATIONS,
     "bans of a room": moderation.MAX_BANS,
     "people whom a person blocks": blocks.MAX_BLOCKED,
+    "entries of a conversation that are listed in a person's activity": activity.PER_CONVERSATION,
+    "entries that are listed in it, in all": activity.MAX_LISTED,
     "sessions of an account's devices": token.MAX_DEVICES,
     "sessions of its programs": token.MAX_PROGRAMS,
 }

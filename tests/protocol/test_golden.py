@@ -123,6 +123,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             '"level":"all"},{"conv":"@bob","epoch":"e1","seq":0,"ts":0}],"limit":20}'
         ),
     ),
+    (m.Activity(cursor="9 1 #lobby", limit=5), '{"cursor":"9 1 #lobby","limit":5}'),
+    (m.MarkActivity(seen=9), '{"seen":9}'),
     (m.Mark(conv="#lobby", read=7), '{"conv":"#lobby","read":7}'),
     (m.Mark(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
     (
@@ -267,6 +269,15 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.HistoryPage(conv="#garden", epoch="e1", head=7, entries=(ENTRY,), older=True),
         '{"conv":"#garden","epoch":"e1","head":7,"entries":[' + ENTRY_DATA + '],"older":true}',
     ),
+    (
+        m.ActivityList(
+            items=(m.ActivityItem(kind="reply", ts=9, entry=ENTRY, about="hi"),), seen=8, cursor="k"
+        ),
+        '{"items":[{"kind":"reply","ts":9,"entry":'
+        + ENTRY_DATA
+        + ',"about":"hi"}],"seen":8,"cursor":"k"}',
+    ),
+    (m.ActivityChanged(), "{}"),
     (m.Found(hits=(ENTRY,), cursor="k"), '{"hits":[' + ENTRY_DATA + '],"cursor":"k"}'),
     (
         m.Synced(

@@ -99,6 +99,30 @@ async def test_people_can_continue_in_a_copy(place: Places) -> None:
     assert check(path_of(target)) == []
 
 
+async def test_activity_is_made_anew_in_a_copy(place: Places) -> None:
+    source, middle, target = place("sqlite"), place("redis_server"), place("sqlite")
+    async with open_store(source, clock=Clock()) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        for to, other in (("#lobby", "#lobby"), ("@Bob", "@Mei")):
+            await chat.say("Mei", to, "hello")
+            await chat.say("Bob", other, "hi", ref=1)
+            await chat.do("Bob", other, "react", "👍", ref=1)
+            await chat.do("Bob", other, "react", "🎉", ref=1)
+            await chat.do("Bob", other, "unreact", "👍", ref=1)
+            await chat.say("Mei", to, "to myself", ref=1)
+        await chat.say("Bob", "#lobby", "@Mei", mentions=("Mei",))
+        await store.mark_activity(person("Mei"), 5)
+        listed = await store.activity(person("Mei"))
+        assert [ref.seq for ref in listed.refs] == [4, 7, 4, 2]
+    for before, after in ((source, middle), (middle, target)):
+        await copied(before, after)
+        async with open_store(after, clock=Clock()) as store:
+            copy = await store.activity(person("Mei"))
+            assert (copy.seen, list(copy.refs)) == (5, list(listed.refs))
+            assert list((await store.activity(person("Bob"))).refs) == []
+
+
 async def go_on(url: str) -> None:
     async with open_store(url, clock=wall_clock) as store:
         chat = Chat(store)

@@ -105,6 +105,8 @@ class Logged(Struct, frozen=True):
 
     `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`). `topic`,
     of an ``invite``: that of the room. `uninvited` are those whose invitation this entry ended.
+    `author`: of a reply in a room, and of a reaction given or taken back, who wrote the message
+    that it is about, unless that is its sender.
     """
 
     conversation: ConversationKey
@@ -113,6 +115,7 @@ class Logged(Struct, frozen=True):
     floor: int = 0
     topic: str = ""
     uninvited: tuple[NameKey, ...] = ()
+    author: NameKey | None = None
 
 
 class Batch(Struct, frozen=True):

@@ -80,6 +80,12 @@ class MarkerMoved(_NodeEvent, frozen=True, array_like=True, tag=True):
     event: Marked
 
 
+class ActivitySeen(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A person has seen their activity: for their devices at other nodes."""
+
+    person: NameKey
+
+
 class BlockSet(_NodeEvent, frozen=True, array_like=True, tag=True):
     """A person blocks somebody, whose name is shown as `name`, or no longer does: for their
     sessions at other nodes."""
@@ -139,7 +145,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 NodeEvent: TypeAlias = (
-    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet
+    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 

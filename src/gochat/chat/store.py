@@ -28,6 +28,7 @@ from typing import Final, Protocol
 import trio
 
 from gochat.chat.account import Account
+from gochat.chat.activity import ActivityIndex
 from gochat.chat.administration import Administration
 from gochat.chat.admission_store import AdmissionStore
 from gochat.chat.conversations import ConversationKey, Summary
@@ -396,6 +397,17 @@ class Store(Protocol):
 
         It does not in a conversation that is not one of theirs.
         """
+        ...
+
+    async def activity(self, person: NameKey) -> ActivityIndex:
+        """Return what may concern the person in their conversations (:mod:`.activity`).
+
+        It is of the store's present state, which may be ahead of what :meth:`follow` delivered.
+        """
+        ...
+
+    async def mark_activity(self, person: NameKey, seen: int) -> bool:
+        """Move forward up to when a person has seen their activity; return whether it moved."""
         ...
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:

@@ -66,6 +66,7 @@ from gochat.client.errors import (
     Unavailable,
 )
 from gochat.client.events import (
+    ActivityChanged,
     ClientEvent,
     ConnectionState,
     Invited,
@@ -80,6 +81,9 @@ from gochat.client.events import (
     Uninvited,
 )
 from gochat.client.models import (
+    ActivityItem,
+    ActivityKind,
+    ActivityPage,
     Conversation,
     CreatedToken,
     Found,
@@ -120,6 +124,10 @@ from gochat.protocol.messages import (
 
 __all__ = [
     "AccessChanged",
+    "ActivityChanged",
+    "ActivityItem",
+    "ActivityKind",
+    "ActivityPage",
     "AlreadyExists",
     "AlreadyLoggedIn",
     "AnnouncementsChanged",

@@ -10,6 +10,7 @@ from gochat.client.entries import MessageId, MessageRef
 from gochat.client.errors import chat_error
 from gochat.client.events import ClientEvent, ConnectionState
 from gochat.client.models import (
+    ActivityPage,
     Conversation,
     CreatedToken,
     Found,
@@ -421,6 +422,23 @@ class Client(RoomRequests):
         """
         request = wire.Search(query=query, conv=conversation, cursor=cursor, limit=limit)
         return convert.to_found(await self._requester.call(request, wire.Found), self.name)
+
+    async def activity(self, *, cursor: str | None = None, limit: int = 20) -> ActivityPage:
+        """Return what concerns the person: mentions, and replies and reactions to their messages.
+
+        The newest come first. `cursor` is that of the previous page; `limit` is at most 50. What
+        else waits for them is in :class:`Synchronised`: invitations, and unread private messages.
+
+        Raises:
+            ChatError: ``bad_cursor``: the cursor is not one of these.
+        """
+        request = wire.Activity(cursor=cursor or "", limit=limit)
+        page = await self._requester.call(request, wire.ActivityList)
+        return convert.to_activity(page, self.name)
+
+    async def mark_activity(self, seen: datetime) -> None:
+        """Move forward up to when the person has seen their activity, for all their devices."""
+        await self._requester.call(wire.MarkActivity(seen=milliseconds(seen)), wire.Ok)
 
     # -- people and conversations ---------------------------------------------------------------
 

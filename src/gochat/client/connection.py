@@ -37,6 +37,7 @@ from gochat.protocol import connection as protocol
 from gochat.protocol.connection import Role
 from gochat.protocol.framing import MAX_FRAME_SIZE, FrameDecoder
 from gochat.protocol.messages import (
+    ActivityChanged,
     Blocked,
     Bye,
     ChangePassword,
@@ -321,8 +322,8 @@ class Connection:
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(
             payload,
-            Message | Presence | Marked | Invited | Uninvited | Blocked | Unblocked | IsTyping
-            | NewLogin,
+            Message | Presence | Marked | ActivityChanged | Invited | Uninvited
+            | Blocked | Unblocked | IsTyping | NewLogin,
         ):  # fmt: skip
             self._receiver.received(payload)
         else:

@@ -13,6 +13,9 @@ from gochat.protocol import messages as wire
 
 #: Whole seconds, at most some three years of them.
 _SECONDS: Final = re.compile(r"[0-9]{1,8}")
+_ACTIVITY: Final[dict[str, models.ActivityKind]] = {
+    "mention": "mention", "reply": "reply", "reaction": "reaction",
+}  # fmt: skip
 
 
 def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
@@ -101,6 +104,7 @@ def to_event(
     event: (
         wire.Presence
         | wire.Marked
+        | wire.ActivityChanged
         | wire.Invited
         | wire.Uninvited
         | wire.Blocked
@@ -119,6 +123,8 @@ def to_event(
                 mentions=event.mentions,
                 level=event.level,
             )
+        case wire.ActivityChanged():
+            return events.ActivityChanged()
         case wire.Invited():
             return events.Invited(to_invitation(event))
         case wire.Uninvited():
@@ -260,4 +266,25 @@ def to_found(found: wire.Found, me: str | None) -> models.Found:
     hits = (to_entry(hit, me) for hit in found.hits)
     return models.Found(
         hits=tuple(hit for hit in hits if isinstance(hit, entries.Message)), cursor=found.cursor
+    )
+
+
+def to_activity(page: wire.ActivityList, me: str | None) -> models.ActivityPage:
+    """Return a page of what concerns `me`; kinds that are not known here are left out."""
+    return models.ActivityPage(
+        items=tuple(
+            models.ActivityItem(
+                kind=_ACTIVITY[item.kind],
+                time=moment(item.ts),
+                entry=entry,
+                about=item.about,
+            )
+            for item in page.items
+            if item.kind in _ACTIVITY
+            and isinstance(
+                entry := to_entry(item.entry, me), entries.Message | entries.ReactionAdded
+            )
+        ),
+        seen=moment(page.seen),
+        cursor=page.cursor,
     )

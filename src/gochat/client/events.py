@@ -27,6 +27,14 @@ class Marked(Struct, frozen=True, kw_only=True):
     level: Level
 
 
+class ActivityChanged(Struct, frozen=True):
+    """What concerns the person has changed, or up to when they have seen it, here or on another
+    device: ask by :meth:`~gochat.client.Client.activity`.
+
+    A message that mentions everybody, and what is deleted or edited, is noticed by itself.
+    """
+
+
 class Invited(Struct, frozen=True):
     """The person is invited to a room. The invitation is pending until :class:`Uninvited`."""
 
@@ -126,7 +134,7 @@ class OutgoingChanged:
 
 #: All that a client yields.
 ClientEvent: TypeAlias = (
-    LogEntry | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
+    LogEntry | Presence | Marked | ActivityChanged | Invited | Uninvited | IsTyping | NewLogin
     | PersonBlocked | PersonUnblocked
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from gochat.client.entries import LogEntry, Message
+from gochat.client.entries import LogEntry, Message, ReactionAdded
 from gochat.protocol.messages import HistorySetting, Level, RestrictionKind, TokenScope
 
 
@@ -155,6 +156,35 @@ class HistoryPage(Struct, frozen=True, kw_only=True):
     newer: bool = False
     floor: int = 0
     base: int = 0
+
+
+ActivityKind: TypeAlias = Literal["mention", "reply", "reaction"]
+
+
+class ActivityItem(Struct, frozen=True, kw_only=True):
+    """Something that concerns the person, since `time`: a message that mentions them or is a reply
+    to one of theirs, or a reaction to one of theirs. `about` is how that one begins.
+
+    It is new if `time` is after :attr:`ActivityPage.seen`, and its seq after the read marker of its
+    conversation.
+    """
+
+    kind: ActivityKind
+    time: datetime
+    entry: Message | ReactionAdded
+    about: str = ""
+
+
+class ActivityPage(Struct, frozen=True, kw_only=True):
+    """A page of what concerns the person, the newest first.
+
+    They have seen it up to `seen`. `cursor` asks for the next page; None: there is none. A page may
+    have few items, or none, and a cursor.
+    """
+
+    items: tuple[ActivityItem, ...]
+    seen: datetime
+    cursor: str | None = None
 
 
 class Found(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ from gochat.protocol import messages as wire
 READS: Final = (
     wire.History,
     wire.Search,
+    wire.Activity,
+    wire.MarkActivity,
     wire.Who,
     wire.Sync,
     wire.Sessions,

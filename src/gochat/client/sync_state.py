@@ -81,8 +81,8 @@ class SyncState:
             case Message():
                 self.show(self.inbox.receive(event))
             case (
-                wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
-                | wire.IsTyping()
+                wire.Presence() | wire.Marked() | wire.ActivityChanged()
+                | wire.Invited() | wire.Uninvited() | wire.IsTyping()
             ):  # fmt: skip
                 self.buffer.put([to_event(event)])
 

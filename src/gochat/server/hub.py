@@ -28,6 +28,7 @@ from gochat.chat.history import views
 from gochat.chat.log import Batch, Logged
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import (
+    ActivitySeen,
     Arrived,
     AwaySet,
     BlockSet,
@@ -42,6 +43,7 @@ from gochat.chat.typing_notices import TypingNotices
 from gochat.histogram import SIZES, Histogram
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
+    ActivityChanged,
     Blocked,
     Capability,
     Event,
@@ -210,7 +212,40 @@ class Hub:
                 self._post_private(conversation, entries, is_last=is_last)
             else:
                 self._post(conversation, self._audience(conversation), entries, is_last=is_last)
+        self._post_activity(batch)
         self._delivery.flush()
+
+    def _post_activity(self, batch: Batch) -> None:
+        """Notify those who are named in entries, or whose messages these are about.
+
+        Not of messages to everybody: these are noticed by themselves.
+        """
+        concerned: dict[Subscriber, None] = {}
+        for logged in batch.entries:
+            conversation, entry = logged.conversation, logged.entry
+            if logged.author is None and not entry.mentions:
+                continue
+            for key in (logged.author, *map(known, entry.mentions)):
+                person = None if key is None else self._people.get(key)
+                if person is not None and entry.from_ != person.name:
+                    is_theirs = conversation == LOBBY_KEY or is_private(conversation)
+                    if is_theirs or conversation in person.rooms:
+                        concerned.update(_seeing(person.sessions, conversation))
+        if concerned:
+            self.post_event(concerned, ActivityChanged(), Capability.LOG)
+
+    def publish_activity(self, person: NameKey) -> None:
+        """Notify a person's sessions, on all nodes, that they have seen their activity."""
+        self.deliver_activity(person)
+        self.publish(ActivitySeen(person))
+
+    def deliver_activity(self, person: NameKey) -> None:
+        """Notify a person's sessions here that their activity has changed, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            seeing = [session for session in here.sessions if session.grant.sees_people]
+            self.post_event(seeing, ActivityChanged(), Capability.LOG)
+            self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
         entry = logged.entry

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from gochat.chat.node_bus import (
     Acknowledged,
+    ActivitySeen,
     Arrived,
     AwaySet,
     BlockSet,
@@ -55,6 +56,8 @@ class PeerNodes:
                 self._hub.deliver_typing(conversation, typing, besides=key)
             case MarkerMoved(key, marked):
                 self._hub.deliver_marked(key, marked)
+            case ActivitySeen(key):
+                self._hub.deliver_activity(key)
             case BlockSet(key, name, on):
                 self._hub.deliver_block(key, name, on=on)
             case LoginSeen(key, login):

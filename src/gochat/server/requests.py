@@ -17,6 +17,7 @@ from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest
 from gochat.chat.scopes import Scope
 from gochat.protocol.messages import (
+    Activity,
     Away,
     Ban,
     Bans,
@@ -38,6 +39,7 @@ from gochat.protocol.messages import (
     Login,
     Logout,
     Mark,
+    MarkActivity,
     Members,
     Ping,
     Pong,
@@ -65,9 +67,10 @@ from gochat.protocol.messages import (
     Unrestrict,
     Who,
 )
+from gochat.server.activity import ActivityRequests
 from gochat.server.authentication import Authentication
 from gochat.server.block_requests import BlockRequests
-from gochat.server.budget import BY_TIME, PER_ENTRY, PER_POSITION, SEARCH
+from gochat.server.budget import ACTIVITY, BY_TIME, PER_ENTRY, PER_ITEM, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
 from gochat.server.restriction_requests import RestrictionRequests
@@ -94,6 +97,7 @@ class Parts:
 
     def __init__(self, services: Services) -> None:
         self.services: Final = services
+        self.activity: Final = ActivityRequests(services)
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
         self.reading: Final = ReadRequests(services)
@@ -223,6 +227,14 @@ _ALL: Final = (
         by_content=lambda request: len(request.have) * PER_POSITION,
     ),
     _personal(Mark, 1.0, Scope.READ, lambda parts: parts.reading.mark),
+    _personal(
+        Activity,
+        ACTIVITY,
+        Scope.READ,
+        lambda parts: parts.activity.list,
+        by_content=lambda request: request.limit * PER_ITEM,
+    ),
+    _personal(MarkActivity, 1.0, Scope.READ, lambda parts: parts.activity.mark),
     _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),
     _personal(Members, 4.0, Scope.READ, lambda parts: parts.reading.members),
     _personal(Rooms, 5.0, Scope.READ, lambda parts: parts.reading.rooms),

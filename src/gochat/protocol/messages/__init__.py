@@ -23,7 +23,7 @@ Request: TypeAlias = (
     Hello | Register | Login | Resume
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
     | Who | Away | Send | Edit | Delete | React | Typing
-    | History | Search | Sync | Mark
+    | History | Search | Sync | Mark | Activity | MarkActivity
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
@@ -44,7 +44,7 @@ WriteRequest: TypeAlias = (
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | Synced | RoomList | MemberList | BanList | BlockList
+    | HistoryPage | Found | ActivityList | Synced | RoomList | MemberList | BanList | BlockList
     | RestrictionList | Pong
 )  # fmt: skip
 
@@ -52,6 +52,7 @@ Event: TypeAlias = (
     Message
     | Presence
     | Marked
+    | ActivityChanged
     | Invited
     | Uninvited
     | Blocked

@@ -40,6 +40,12 @@ class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
     level: Level = "all"
 
 
+class ActivityChanged(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """What concerns the person has changed, or up to when they have seen it: ask by `Activity`."""
+
+    msg_type: ClassVar[str] = "activity_changed"
+
+
 class Invited(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """The person is invited to a room: the fields are those of an `Invitation`.
 

@@ -206,6 +206,19 @@ class Invitation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     topic: str = ""
 
 
+class ActivityItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that concerns the person, since when, and the entry that does.
+
+    `kind` is ``mention``, ``reply`` or ``reaction``; leave out those you don't know. `about` is the
+    beginning of what the person wrote themselves, where the entry is about that.
+    """
+
+    kind: str
+    ts: Time
+    entry: Message
+    about: str = ""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """The server's limits that a client can respect by itself."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gochat.protocol.messages.parts import (
+    ActivityItem,
     Conversation,
     Int,
     Invitation,
@@ -197,6 +198,19 @@ class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "found"
     hits: tuple[Message, ...]
+    cursor: str | None = None
+
+
+class ActivityList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of what concerns the person, newest first.
+
+    `seen` is the time up to which they have seen it. `cursor` asks for the next page; null: there
+    is none. A page may hold fewer items than requested, or none, and have a cursor.
+    """
+
+    msg_type: ClassVar[str] = "activity_list"
+    items: tuple[ActivityItem, ...]
+    seen: Time = 0
     cursor: str | None = None
 
 

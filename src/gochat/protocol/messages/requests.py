@@ -230,6 +230,22 @@ class Mark(_Request, frozen=True, kw_only=True, omit_defaults=True):
     level: Level | None = None
 
 
+class Activity(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask for what concerns the person: who mentions them, or replies or reacts to what they wrote,
+    newest first. `cursor` is that of the page before. Answered by `ActivityList`."""
+
+    msg_type: ClassVar[str] = "activity"
+    cursor: ShortText = ""
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
+class MarkActivity(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """The person has seen their activity up to this time; it never moves back. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "mark_activity"
+    seen: Time
+
+
 class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Notify the others that the person is typing; at most one every 3 s is passed on. Not answered
     unless it has a `request_id`."""

@@ -177,6 +177,8 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
         state = await store.conversation(account.key, summary.key)
         if state is not None:
             yield {"type": "conversation", **msgspec.to_builtins(state)}
+    if seen := (await store.activity(account.key)).seen:
+        yield {"type": "activity", "seen": seen}
     for invitation in await store.invitations(account.key):
         yield {"type": "invitation", **msgspec.to_builtins(invitation)}
     for name in await store.blocked(account.key):

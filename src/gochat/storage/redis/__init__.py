@@ -26,6 +26,7 @@ from typing import Final
 import trio
 
 from gochat.chat.account import Account
+from gochat.chat.activity import ActivityIndex
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
@@ -41,6 +42,7 @@ from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
 from gochat.storage.redis import trim
+from gochat.storage.redis.activity import Activity
 from gochat.storage.redis.administration import AdministrationOperations, RedisAdministration
 from gochat.storage.redis.admission import RedisAdmission
 from gochat.storage.redis.bans import Bans
@@ -104,6 +106,7 @@ class RedisStore:
         self._log = log
         self._reading = reading
         self._summaries = Summaries(keys, reading)
+        self._activity = Activity(keys, names, reading)
         self._invitations = Invitations(keys, reading)
         self._bans = Bans(keys)
         self._blocks = Blocks(keys, names)
@@ -285,6 +288,12 @@ class RedisStore:
 
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
         return await self._writer.carry_out(self._people.mark_read(person, conversation, seq))
+
+    async def activity(self, person: NameKey) -> ActivityIndex:
+        return await self._reader.carry_out(self._activity.read(person))
+
+    async def mark_activity(self, person: NameKey, seen: int) -> bool:
+        return await self._writer.carry_out(self._activity.mark(person, seen))
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
         return await self._writer.carry_out(self._people.set_level(person, conversation, level))

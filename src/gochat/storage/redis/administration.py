@@ -61,6 +61,7 @@ class AdministrationOperations:
         yield [
             RedisCommand(0, ("SADD", self._keys.deleted, person)),
             RedisCommand(partition, ("HSET", account, "hash", "", "read", 0, "texts", 0)),
+            RedisCommand(partition, ("HDEL", account, "activity")),
             RedisCommand(partition, ("DEL", addresses)),
             *(
                 RedisCommand(

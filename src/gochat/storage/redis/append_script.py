@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from gochat.chat import conversations, extras
+from gochat.chat.activity import PER_CONVERSATION
 from gochat.chat.extras import extended
 from gochat.chat.log import MAX_AHEAD, Draft, Logged
-from gochat.chat.names import NameKey
+from gochat.chat.names import NameKey, known
 from gochat.chat.refusals import cid_conflict, room_exists, unknown_message
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
@@ -42,6 +43,7 @@ _CHANGED: Final = (
     key_kinds.UNREAD,
     key_kinds.BANS,
     key_kinds.SLOWED,
+    key_kinds.ACTIVITY,
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -119,6 +121,7 @@ class AppendScript:
             people=people,
             max_ahead=MAX_AHEAD,
             max_gate=GATE,
+            activity_kept=PER_CONVERSATION,
             facts=draft.facts,
             has_claim=has_claim,
             seconds=extras.lifetime(draft.extra) if draft.kind == "ban" else 0,
@@ -150,7 +153,7 @@ class AppendScript:
             cid=draft.cid,
             mentions=draft.mentions if has_mentions else (),
         )
-        topic, uninvited = effects or (b"", ())
+        topic, uninvited, *author = effects or (b"", ())
         logged = Logged(
             draft.conversation,
             extended(entry, draft.extra),
@@ -158,6 +161,7 @@ class AppendScript:
             floor,
             topic.decode(),
             tuple(NameKey(key.decode()) for key in uninvited),
+            known(author[0].decode()) if author else None,
         )
         return logged, position
 

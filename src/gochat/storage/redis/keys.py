@@ -38,13 +38,15 @@ conversation are in one partition, and so are all keys of a person.
 ``b:CONVERSATION``   hash   the bans of a room: a row for each person, see records.py; of a private
                             conversation, which of the two block the other
 ``u:CONVERSATION``   zset   when each person last wrote in a room in slow mode
+``e:CONVERSATION``   zset   what concerns people, see chat/activity.py: name, NUL, seq, ":",
+                            time; of everybody: "@room" as the name
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
 ``x:CONVERSATION``   zset   seqs of indexed entries that have changed since; the
                             score is the seq of the change
 ``i:CONVERSATION:N`` hash   the index of a block of entries, see index.py
 ``k:BUCKET``         hash   the seqs of entries by the digest of their conversation, sender and cid
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
-``a:PERSON``         hash   the account
+``a:PERSON``         hash   the account; `activity`: up to when they have seen theirs
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses of their logins, by time; expires
 ``z:PERSON``         hash   whom they block; ``b:`` decides
@@ -112,6 +114,7 @@ REACTIONS: Final = "r"
 CHANGED: Final = "x"
 BANS: Final = "b"
 SLOWED: Final = "u"
+ACTIVITY: Final = "e"
 #: The letters of a person's keys.
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"

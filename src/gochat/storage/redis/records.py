@@ -76,7 +76,7 @@ class InvitationRecord(Struct, array_like=True, frozen=True):
 
 
 class FeedEntry(Struct, array_like=True, frozen=True):
-    """An entry as stored in a feed: as it was appended."""
+    """An entry as stored in a feed: as it was appended. `author` is a display name."""
 
     conversation: ConversationKey
     seq: int
@@ -93,6 +93,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
     extra: str = ""
     topic: str = ""
     uninvited: tuple[NameKey, ...] = ()
+    author: str = ""
 
     def logged(self, epoch: str) -> Logged:
         """Return the entry as followers receive it."""
@@ -116,6 +117,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
             self.floor,
             self.topic,
             self.uninvited,
+            known(self.author) if self.author else None,
         )
 
 
@@ -146,6 +148,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     people: tuple[str, ...]
     max_ahead: int
     max_gate: int
+    activity_kept: int
     facts: Facts | None
     has_claim: bool
     seconds: int

@@ -50,6 +50,8 @@ APPEND: Final = _read("append")
 PAGE: Final = _read("page")
 STANDING: Final = _read("standing")
 SUMMARY: Final = _read("summary")
+ACTIVITY: Final = _read("activity")
+ACTIVITY_SEEN: Final = _read("activity_seen")
 MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
@@ -79,6 +81,8 @@ ALL: Final = (
         PAGE,
         STANDING,
         SUMMARY,
+        ACTIVITY,
+        ACTIVITY_SEEN,
         MARK,
         SEEK,
         BEAT,

@@ -27,6 +27,7 @@ from typing import Final, TypeVar
 import trio
 
 from gochat.chat.account import Account
+from gochat.chat.activity import ActivityIndex
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
@@ -42,7 +43,16 @@ from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.sqlite_url import Location, parse_url
 from gochat.storage.common.submitting import report
-from gochat.storage.sqlite import accounts, database, files, history, people, reserving, tokens
+from gochat.storage.sqlite import (
+    accounts,
+    activity,
+    database,
+    files,
+    history,
+    people,
+    reserving,
+    tokens,
+)
 from gochat.storage.sqlite.administration import SqliteAdministration
 from gochat.storage.sqlite.admission import SqliteAdmission
 from gochat.storage.sqlite.checkpoints import Checkpoints
@@ -252,6 +262,12 @@ class SqliteStore:
         return await self._writer.write(
             partial(people.mark_read, self._log, person, conversation, seq)
         )
+
+    async def activity(self, person: NameKey) -> ActivityIndex:
+        return await self._read(lambda: self._reader.ask(lambda db: activity.read(db, person)))
+
+    async def mark_activity(self, person: NameKey, seen: int) -> bool:
+        return await self._writer.write(lambda: activity.mark(self._log.db, person, seen))
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
         return await self._writer.write(

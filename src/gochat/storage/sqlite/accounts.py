@@ -108,6 +108,8 @@ def forget(log: Log, person: NameKey) -> None:
         "DELETE FROM participant WHERE person = ? AND peer IS NOT NULL",
         "UPDATE participant SET read = 0, level = 'all' WHERE person = ?",
         "DELETE FROM mention WHERE person = ?",
+        "DELETE FROM activity WHERE person = ?",
+        "UPDATE account SET activity_seen = 0 WHERE key = ?",
         "DELETE FROM slowed WHERE person = ?",
     ):
         log.db.execute(statement, (person,))

@@ -20,7 +20,7 @@ from gochat.chat.refusals import room_exists, unknown_message
 from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import EntryKind, Message
 from gochat.storage.common.log_time import ClockWarnings
-from gochat.storage.sqlite import facts, modes, rooms, skeletons
+from gochat.storage.sqlite import activity, facts, modes, rooms, skeletons
 from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
@@ -243,6 +243,13 @@ class Log:
         if conversation.modes.slow:
             modes.begin_wait(self.db, conversation, draft.sender_key, self._now)
         self._mention(entry, draft)
+        self._list(draft, conversation, entry)
+        if draft.ref is not None and not conversations.is_private(conversation.key):
+            answered = self.db.execute(
+                "SELECT sender FROM entry WHERE id = ?", (first_id(conversation.id) + draft.ref,)
+            ).fetchone()
+            if answered is not None:
+                self._concern(NameKey(answered[0]), draft, conversation)
         return appended
 
     def _append_change(
@@ -259,7 +266,7 @@ class Log:
             raise unknown_message(draft.ref, draft.to)
         old = OldEntry._make(target)
         if draft.kind in ("react", "unreact"):
-            return self._append_reaction(draft, conversation, old.id)
+            return self._append_reaction(draft, conversation, old)
         draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
         if draft.kind == "edit":
@@ -269,6 +276,7 @@ class Log:
                 (draft.text, ",".join(draft.mentions) or None, conversation.seq, old.id),
             )
             self._mention(old.id, draft)
+            self._list(draft, conversation, old.id, known=old.mentions or "")
         else:
             self.take_back(old)
         return appended
@@ -290,10 +298,10 @@ class Log:
             self._erase((old.id & ~MAX_SEQ) + old.edited)
 
     def _append_reaction(
-        self, draft: Draft, conversation: KnownConversation, entry: int
+        self, draft: Draft, conversation: KnownConversation, target: OldEntry
     ) -> Appended | Unchanged:
         # A reaction exists once, and only an existing one can be removed: clients count them.
-        key = (entry, draft.text, draft.sender_key)
+        key = (target.id, draft.text, draft.sender_key)
         given = self.db.execute(
             "SELECT seq FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
         ).fetchone()
@@ -305,7 +313,11 @@ class Log:
                 "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
                 (*key, conversation.seq),
             )
+            self._concern(target.sender, draft, conversation)
         else:
+            assert given is not None
+            activity.remove(self.db, target.sender, first_id(conversation.id) + given[0])
+            self._concern(target.sender, draft, conversation)
             self.db.execute(
                 "DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
             )
@@ -385,6 +397,27 @@ class Log:
         entry = extended(entry, draft.extra)
         self._appended.append(Logged(conversation.key, entry, draft.subject))
         return Appended(entry)
+
+    def _concern(self, person: NameKey, draft: Draft, conversation: KnownConversation) -> None:
+        """Record that the last entry is about what a person wrote, and list what can be read."""
+        if person != draft.sender_key:
+            if draft.kind != "unreact":
+                newest = first_id(conversation.id) + conversation.seq
+                activity.add(self.db, (person,), newest, conversation.ts)
+            self._appended[-1] = replace(self._appended[-1], author=person)
+
+    def _list(
+        self, draft: Draft, conversation: KnownConversation, entry: int, known: str = ""
+    ) -> None:
+        """List a message for those whom it mentions, unless it did as its mentions are `known`."""
+        if draft.mentioned:
+            before = known.split(",")
+            people = [
+                person
+                for person, name in zip(draft.mentioned, draft.mentions, strict=True)
+                if person != draft.sender_key and name not in before
+            ]
+            activity.add(self.db, people, entry, conversation.ts)
 
     def _mention(self, entry: int, draft: Draft) -> None:
         if draft.mentioned:

@@ -5,8 +5,8 @@ from one to the other, and compares them. All methods block, and work in bounded
 few at a time, people and conversations by the hundred. Everything else about one conversation comes
 at once.
 
-Derived data is not copied: unread counts, mentions, the search index, member counts. Neither is
-short-lived data: the feed that nodes follow, and presence.
+Derived data is not copied but made anew: unread counts, mentions, what concerns people, the search
+index, member counts. Neither is short-lived data copied: the feed that nodes follow, and presence.
 
 All methods raise :exc:`~gochat.errors.StoreUnavailable` and :exc:`~gochat.errors.StoreCorrupt`.
 """
@@ -38,13 +38,15 @@ GROUP: Final = 100
 class AccountRecord(Struct, array_like=True, frozen=True):
     """An account, with its owner's marker and level in the lobby, where everybody is a member.
 
-    `blocked` are the people whom the owner blocks, in order.
+    `blocked` are the people whom the owner blocks, in order. `activity_seen`: up to when the owner
+    has seen their activity (:mod:`gochat.chat.activity`).
     """
 
     account: Account
     read: int
     level: Level
     blocked: tuple[NameKey, ...] = ()
+    activity_seen: int = 0
 
 
 class BanRecord(Struct, array_like=True, frozen=True):

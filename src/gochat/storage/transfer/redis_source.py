@@ -303,7 +303,7 @@ class RedisSource:
                     for words in (
                         (
                             *("HMGET", self._keys.person(who, key_kinds.ACCOUNT)),
-                            *(*ACCOUNT_FIELDS, "read"),
+                            *(*ACCOUNT_FIELDS, "read", "activity"),
                         ),
                         ("HKEYS", self._keys.person(who, key_kinds.BLOCKED)),
                     )
@@ -321,15 +321,16 @@ class RedisSource:
     def _person(
         self, key: NameKey, account: Reply, packed: bytes | None, blocked: Sequence[bytes]
     ) -> AccountRecord:
-        *fields, read = account
+        *fields, read, activity_seen = account
         kept = decode_account(key, fields)
         if kept is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
         row = None if packed is None else self.trusted(decode_row, packed)
         others = tuple(NameKey(other.decode()) for other in sorted(blocked))
+        seen = int(activity_seen or 0)
         if row is None:
-            return AccountRecord(kept, int(read or 0), "all", others)
-        return AccountRecord(kept, row.read, row.level, others)
+            return AccountRecord(kept, int(read or 0), "all", others, seen)
+        return AccountRecord(kept, row.read, row.level, others, seen)
 
     def audit(self) -> Iterator[Sequence[AuditEntry]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

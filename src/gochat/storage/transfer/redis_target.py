@@ -40,6 +40,7 @@ from gochat.storage.transfer.contents import (
     Source,
     Target,
 )
+from gochat.storage.transfer.redis_activity import listing
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading, rehearse_writing
 from gochat.storage.transfer.redis_rows import Tail, counted, forget_read, record_of
 from gochat.storage.transfer.redis_source import RedisSource, find_partitions
@@ -171,6 +172,7 @@ class RedisTarget:
             partition = self._keys.partition(record.key)
             commands += [(partition, words) for words in self._around(record.key, entries)]
             scripted.append((partition, self._extension(record, entries, now)))
+        commands += listing(self._redis, pieces)
         replies = self._redis.ask([*commands, *scripted])
         if 0 in replies[len(commands) :]:
             raise StoreUnavailable("another copy into the same place goes on")
@@ -325,6 +327,7 @@ class RedisTarget:
                         *("HSET", self._keys.person(key, key_kinds.ACCOUNT)),
                         *encode_account(who.account),
                         *("read", who.read, "texts", texts[who.read]),
+                        *("activity", who.activity_seen),
                     ),
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),

@@ -195,11 +195,18 @@ class SqliteSource:
         while found := accounts.accounts(self._db, last, MANY)[0]:
             yield [
                 AccountRecord(
-                    account, *self._marker(account.key, lobby), self._blocked(account.key)
+                    account,
+                    *self._marker(account.key, lobby),
+                    self._blocked(account.key),
+                    self._activity_seen(account.key),
                 )
                 for account in found
             ]
             last = found[-1].key
+
+    def _activity_seen(self, person: NameKey) -> int:
+        query = "SELECT activity_seen FROM account WHERE key = ?"
+        return int(self._db.execute(query, (person,)).fetchone()[0])
 
     def _marker(self, person: NameKey, conversation: int) -> tuple[int, Level]:
         query = "SELECT read, level FROM participant WHERE person = ? AND conversation = ?"

@@ -24,6 +24,7 @@ from gochat.protocol.text import EVERYBODY
 from gochat.storage.common.sqlite_url import parse_url
 from gochat.storage.sqlite import (
     accounts,
+    activity,
     admission,
     audit,
     database,
@@ -264,6 +265,10 @@ class SqliteTarget:
             ).fetchone()
             db.executemany(accounts.REPLACE, [accounts.to_row(who.account) for who in people])
             db.executemany(
+                "UPDATE account SET activity_seen = ? WHERE key = ?",
+                [(who.activity_seen, who.account.key) for who in people if who.activity_seen],
+            )
+            db.executemany(
                 "INSERT INTO block (person, blocked) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 [(who.account.key, blocked) for who in people for blocked in who.blocked],
             )
@@ -335,6 +340,7 @@ class SqliteTarget:
             )
             db.execute("DROP TABLE temp.placed")
             self._index(db)
+            activity.rebuild(db)
             skeletons.claim_all(db)
             db.execute(
                 "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, assert_never
 
 from gochat.client import (
+    ActivityChanged,
     ClientEvent,
     Conversation,
     Entry,
@@ -122,7 +123,7 @@ class ChatModel(Conversations):
                 self.blocked.add(event.name)
             case PersonUnblocked():
                 self.blocked.discard(event.name)
-            case NewLogin():
+            case NewLogin() | ActivityChanged():
                 pass  # for the app
             case StateChanged():
                 until = (

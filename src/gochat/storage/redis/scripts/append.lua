@@ -7,7 +7,8 @@
 -- Returns {"stale"}: another epoch; {"gate", milliseconds to wait}; or {"done", a reply to each draft …}:
 -- {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0, the floor of who joins, or 0}, and where it invites somebody or
--- ends invitations: the room's topic, {the people whose invitations it ends};
+-- ends invitations: the room's topic, {the people whose invitations it ends}; and where it is about what
+-- somebody else wrote, after these two: their name;
 -- {"dup", epoch, seq, the feed's newest position},
 -- {"same"}: nothing would change; {"no", error code}; {"changed"}: its facts are not so;
 -- {"again"}: nothing was appended yet, ask again. After the last two it ends: nothing overtakes what may
@@ -49,7 +50,8 @@ local function digits(number)
 end
 
 local function append(
-  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, slowed, said, claim
+  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, slowed, activity, said,
+  claim
 )
   local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
   local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
@@ -300,8 +302,12 @@ local function append(
     end
   end
 
-  local function add()
+  -- Append the entry; `author` is who wrote the message that it is about, or nil.
+  local function add(author)
     local topic, ended = effects()
+    if author then
+      topic, ended = '', {}
+    end
     seq = seq + 1
     local new_floor = kind == 'join' and floor_of_joining()
       or kind == 'hand_over' and floor_of_operator()
@@ -322,7 +328,7 @@ local function append(
     }))
     redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
       conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
-      topic and draft.extra or extra, topic, ended,
+      topic and draft.extra or extra, topic, ended, author,
     }))
     redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
     if seq == 1 then
@@ -335,7 +341,43 @@ local function append(
       end
     end
     local was_ahead = ahead > draft.max_ahead and ahead or 0
-    return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor, topic, ended }
+    return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor, topic, ended, author }
+  end
+
+  -- Who wrote a message, unless it is the sender, or nil.
+  local function other_author(target)
+    local author = target and target[RECORD.sender]
+    return author ~= draft.sender_name and author or nil
+  end
+
+  local function unlist(whose, number)
+    local element = whose .. '\0' .. digits(number)
+    redis.call('ZREMRANGEBYLEX', activity, '[' .. element .. ':', '(' .. element .. ';')
+  end
+
+  -- List an entry among what concerns somebody, or everybody, since now; the newest are kept.
+  local function list(whose, number)
+    unlist(whose, number)
+    redis.call('ZADD', activity, 0, whose .. '\0' .. digits(number) .. ':' .. ts)
+    local first, last = '[' .. whose .. '\0', '(' .. whose .. '\1'
+    local over = redis.call('ZLEXCOUNT', activity, first, last) - draft.activity_kept
+    if over > 0 then
+      local oldest = redis.call('ZRANGEBYLEX', activity, first, last, 'LIMIT', over - 1, 1)
+      redis.call('ZREMRANGEBYLEX', activity, first, '[' .. oldest[1])
+    end
+  end
+
+  -- The same for those whom a message mentions, and did not as its mentions were before.
+  local function list_mentions(number, before)
+    for one in string.gmatch(draft.mentions, '[^,]+') do
+      local is_new = not string.find(',' .. before .. ',', ',' .. one .. ',', 1, true)
+      if is_new and one ~= draft.sender_name then
+        list(one, number)
+      end
+      if one == EVERYBODY then
+        return
+      end
+    end
   end
 
   -- Call `act` with the member of the set of mentions for each person whom a message mentions. One that
@@ -368,7 +410,8 @@ local function append(
   end
 
   -- A reaction is given once, and only what was given is taken back: other clients count.
-  local function append_reaction()
+  local function append_reaction(target)
+    local author = other_author(target)
     local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. draft.sender_name
     local given
     for _, one in ipairs(
@@ -383,15 +426,21 @@ local function append(
       if given then
         return { 'same' }
       end
-      local reply = add()
+      local reply = add(author)
       redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
+      if author then
+        list(author, seq)
+      end
       return reply
     end
     if not given then
       return { 'same' }
     end
     redis.call('ZREM', reactions, given)
-    return add()
+    if author then
+      unlist(author, tonumber(string.sub(given, 14, 25)))
+    end
+    return add(author)
   end
 
   local function erase(number, record)
@@ -439,7 +488,8 @@ local function append(
         set_row(draft.people[index], { draft.people[index + 1], '', 0, 0, 0, 'all' })
       end
     end
-    local reply = add()
+    local author = ref > 0 and not is_private and other_author(read(ref)) or nil
+    local reply = add(author)
     redis.call('ZADD', own, 0, draft.sender_name .. '\0' .. digits(seq))
     if base > 0 then
       redis.call(
@@ -447,6 +497,10 @@ local function append(
       )
     end
     mention(seq)
+    list_mentions(seq, '')
+    if author then
+      list(author, seq)
+    end
     if slow > 0 then
       redis.call('ZREMRANGEBYSCORE', slowed, '-inf', now - slow)
       redis.call('ZADD', slowed, now, sender)
@@ -460,7 +514,7 @@ local function append(
       return { 'no', 'unknown_message' }
     end
     if kind == 'react' or kind == 'unreact' then
-      return append_reaction()
+      return append_reaction(target)
     end
     if not erase_old_edits(target[RECORD.edited]) then
       return { 'again' }
@@ -477,6 +531,7 @@ local function append(
       erase(target[RECORD.edited], last)
     end
     if kind == 'edit' then
+      list_mentions(ref, target[RECORD.mentions])
       target[RECORD.edited], target[RECORD.text], target[RECORD.mentions] = seq, text, draft.mentions
       write(ref, target)
       mention(ref)
@@ -668,7 +723,7 @@ end
 local replies, key = { 'done' }, 7
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
-  local last = key + (draft.has_claim and 12 or 11)
+  local last = key + (draft.has_claim and 13 or 12)
   local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
   if reply.err then
     return reply
