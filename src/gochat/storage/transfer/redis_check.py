@@ -548,7 +548,7 @@ _PROBES_OF_SERVER: Final = {
 }
 PROBES: Final = {
     **dict.fromkeys("cwbikaghz", "HLEN"),
-    **dict.fromkeys("mnsduxrf", "ZCARD"),
+    **dict.fromkeys("mnsduxref", "ZCARD"),
     **dict.fromkeys("qty", "GET"),
     "l": "LLEN",
     "p": "SISMEMBER",
