@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 import trio
+from damage import overwrite
 from patience import PATIENCE, until
-from storing import Chat, draft
+from storing import Chat, Following, draft
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Appended
 from gochat.chat.retention import Rule
-from gochat.errors import StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
-from gochat.storage.sqlite import SqliteStore, indexer
+from gochat.storage.sqlite import SqliteStore, database, indexer
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.search_index import Replaced, SearchIndex
@@ -366,6 +367,20 @@ async def test_damage_that_only_writing_finds_costs_no_message(
         await until(lambda: progress(path)[0] >= 300)
         assert await chat.find("Bob", "more 11") == ["more 11"]
     assert check(path) == []
+
+
+async def test_damage_of_the_log_that_the_index_meets_ends_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike its own: what else is wrong there, nobody knows."""
+    monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
+    monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
+    await filled(path)
+    index_file(path).unlink()
+    overwrite(path, b"hay 150")
+    async with opened(path) as chat:
+        with trio.fail_after(PATIENCE), pytest.raises(StoreCorrupt):
+            await chat.store.follow(Following())
 
 
 async def test_check_finds_tokens_that_are_not_utf8(path: Path) -> None:

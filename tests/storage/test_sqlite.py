@@ -26,6 +26,7 @@ from gochat.storage import open_store
 from gochat.storage.common import worker
 from gochat.storage.maintenance import check, states
 from gochat.storage.sqlite import SqliteStore, database
+from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -286,9 +287,13 @@ async def test_short_lock_is_waited_for(path: Path) -> None:
 
 @pytest.fixture
 def no_quick_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Treat the file as so large that the check at the start skips part of it."""
+    """Treat the file as so large that the check at the start skips part of it.
+
+    Nor does a new search index read it: the test does.
+    """
     monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
     monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
+    monkeypatch.setattr(Indexer, "run", lambda _: None)
 
 
 async def filled(path: Path) -> None:
