@@ -34,6 +34,7 @@ from gochat.protocol.messages import (
     Leave,
     Mark,
     React,
+    Report,
     Request,
     Restrict,
     Search,
@@ -119,6 +120,7 @@ ATTEMPTS: Final[Mapping[tuple[type[Request], str], Attempt]] = {
             else 1,
         )
     ),
+    (Report, ""): Attempt(lambda to, _: Report(to=to.address, seqs=(to.theirs,))),
     (Block, ""): Attempt(
         lambda to, _: Block(name=to.address),
         lambda to, actor: [(actor, Unblock(name=to.address))] * (to.place is not Place.BLOCKED),

@@ -42,7 +42,10 @@ from gochat.protocol.messages import (
     Pong,
     React,
     Register,
+    Report,
+    Reports,
     Request,
+    ResolveReport,
     Restrict,
     Restrictions,
     Resume,
@@ -214,7 +217,7 @@ ROWS: Final[tuple[Row, ...]] = (
         Row(request)
         for request in (
             Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Activity, MarkActivity,
-            Rooms, Blocks, Restrictions,
+            Rooms, Blocks, Restrictions, Reports, ResolveReport,
         )
     ),
     Row(Search, "everywhere"),
@@ -250,6 +253,7 @@ ROWS: Final[tuple[Row, ...]] = (
         private_member="no",
         people="no - no no nobody",
     ),
+    _inside(Report, people="ok bad ok ok nobody"),
     # Of a person.
     _row(Block, absent="-", people="ok bad ok ok nobody"),
     _row(Unblock, absent="-", people="ok bad ok ok nobody"),
@@ -309,8 +313,9 @@ def logged_in(request: type[Request], role: ServerRole | None = None) -> str:
 
     With None, of each role.
     """
-    if request is Restrictions:
-        each = ["not_permitted", "ok", "ok"]
+    if request in (Restrictions, Reports, ResolveReport):
+        # There is no report to resolve.
+        each = ["not_permitted", *["bad_request" if request is ResolveReport else "ok"] * 2]
         return "/".join(each) if role is None else each[ROLES.index(role)]
     return "already_logged_in" if needs_login(request) is False else "ok"
 

@@ -48,7 +48,10 @@ from gochat.protocol.messages import (
     Position,
     React,
     Register,
+    Report,
+    Reports,
     Request,
+    ResolveReport,
     Restrict,
     Restrictions,
     Resume,
@@ -120,6 +123,9 @@ VALID: Final[Mapping[type, Any]] = {
         Block(name=NAME),
         Unblock(name=NAME),
         Blocks(),
+        Report(to="#lobby", seqs=tuple(range(1, 11)), reason="x" * 200),
+        Reports(),
+        ResolveReport(id=0, note="x" * 200),
         Restrict(name=NAME, kind="mute", seconds=60),
         Unrestrict(name=NAME, kind="mute"),
         Restrictions(),
@@ -249,6 +255,10 @@ OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]
     },
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
+    (Report, "seqs"): {
+        "any": lambda request, size: structs.replace(request, seqs=tuple(range(1, size + 1))),
+        "the same": lambda request, size: structs.replace(request, seqs=(1,) * size),
+    },
     (Sync, "have"): {name: _positions("have", conv) for name, conv in _ADDRESSES.items()},
 }
 

@@ -42,7 +42,7 @@ def test_copy_reports_what_was_copied_and_compared(
     assert main(["db", "copy", f"sqlite:///{store}", f"sqlite:///{target}"]) == 0
     said = capsys.readouterr()
     lines = [line.split() for line in said.out.splitlines()]
-    assert [(line[0], line[1]) for line in lines[:9]] == [
+    assert [(line[0], line[1]) for line in lines[:10]] == [
         ("conversations", "1"),
         ("entries", "98"),
         ("memberships", "0"),
@@ -51,10 +51,11 @@ def test_copy_reports_what_was_copied_and_compared(
         ("acts", "0"),
         ("invitations", "0"),
         ("networks", "0"),
+        ("reports", "0"),
         ("rules", "0"),
     ]
-    assert all(line[3:] == ["the", "same", "in", "both"] for line in lines[:9])
-    assert said.out.splitlines()[9:] == [
+    assert all(line[3:] == ["the", "same", "in", "both"] for line in lines[:10])
+    assert said.out.splitlines()[10:] == [
         "of the entries: 98 text",
         "copied, and compared: a server can be started on it",
     ]

@@ -19,9 +19,10 @@ from gochat.protocol import messages as wire
 NAMES = {
     "after", "around", "at", "before", "conversation", "cursor", "device", "duration", "emoji",
     "form", "history", "interval", "invite", "kind", "level", "lifetime", "limit", "message",
-    "meta", "name", "new", "old", "on",
-    "options", "outbox", "outgoing", "password", "private", "query", "reason", "room", "rooms",
-    "scopes", "seen", "session_id", "ssl_context", "text", "token", "topic", "url",
+    "messages", "meta", "name", "new", "note", "old", "on",
+    "options", "outbox", "outgoing", "password", "private", "query", "reason",
+    "report", "room", "rooms", "scopes", "seen", "session_id",
+    "ssl_context", "text", "token", "topic", "url",
 }  # fmt: skip
 
 

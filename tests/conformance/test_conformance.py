@@ -147,6 +147,8 @@ NOT_SHOWN: Final = {
     "address_banned": "needs who runs the server; tests/server/admin/test_address_bans.py",
     "muted": "needs a moderator, too",
     "restriction_list": "needs a moderator, too",
+    "report_list": "needs a moderator, too; tests/server/test_reports.py",
+    "reported": "needs a moderator, too",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",
     "unavailable": "needs a store that fails; tests/faults",
     "internal": "a bug in the server",

@@ -11,7 +11,18 @@ import trio
 from admin_peer import needs_linux
 from peers import PASSWORD, Peer
 
-from gochat.protocol.messages import Bye, CreateRoom, Error, Leave, LoggedIn, Login, Sent
+from gochat.protocol.messages import (
+    Bye,
+    CreateRoom,
+    Error,
+    Leave,
+    LoggedIn,
+    Login,
+    Ok,
+    Report,
+    Send,
+    Sent,
+)
 from howto import Guide
 
 pytestmark = [pytest.mark.trio, needs_linux]
@@ -72,6 +83,12 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
             await monitor.ask(Login(name="monitor", password=PASSWORD), LoggedIn)
             await monitor.ask(CreateRoom(room="#den", private=True), Sent)
             await monitor.ask(Leave(room="#den"), Sent)
+            async with await trio.open_tcp_stream("127.0.0.1", server.port) as other:
+                mallory = Peer(other)
+                await mallory.log_in("mallory", "log")
+                rude = await mallory.ask(Send(to="@monitor", text="very rude"), Sent)
+            await monitor.ask(Report(to="@mallory", seqs=(rude.seq,)), Ok)
+        assert "very rude" in guide.run("gochat admin report list")
         assert "yes" in guide.run("gochat admin room hand-over").splitlines()[-1].split()
 
         guide.sh("gochat admin account create carol")

@@ -23,6 +23,7 @@ from gochat.chat import (
     moderation,
     names,
     passwords,
+    reports,
     rooms,
     token,
 )
@@ -42,7 +43,8 @@ EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
     m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Room,
-    m.RoomBan, m.Restriction, m.Member, m.Session, m.Limits, m.Reaction,
+    m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.Member,
+    m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
 
@@ -297,6 +299,7 @@ def test_details_of_every_code_are_described() -> None:
 
 #: The fixed limits, and where they are in the code.
 FIXED = {
+    "messages in a report": reports.MAX_MESSAGES,
     "characters of a name": names.MAX_NAME,
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
     "characters of an emoji": emoji.MAX_EMOJI,

@@ -162,6 +162,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     ),
     (m.Unrestrict(name="bob", kind="ban"), '{"name":"bob","kind":"ban"}'),
     (m.Restrictions(after="bob"), '{"after":"bob"}'),
+    (
+        m.Report(to="#lobby", seqs=(3, 4), reason="spam"),
+        '{"to":"#lobby","seqs":[3,4],"reason":"spam"}',
+    ),
+    (m.Reports(after=3), '{"after":3}'),
+    (m.ResolveReport(id=3, note="warned"), '{"id":3,"note":"warned"}'),
     (m.Unban(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
     (m.Bans(room="#garden", after="bob"), '{"room":"#garden","after":"bob"}'),
     (
@@ -328,6 +334,28 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             ),
         ),
         '{"restrictions":[{"name":"bob","kind":"ban","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
+    ),
+    (
+        m.ReportList(
+            reports=(
+                m.OpenReport(
+                    id=3,
+                    ts=9,
+                    from_="mei",
+                    conv="#lobby",
+                    messages=(m.ReportedMessage(seq=4, from_="bob", ts=5, text="x", edited=True),),
+                    reason="spam",
+                ),
+            ),
+        ),
+        (
+            '{"reports":[{"id":3,"ts":9,"from":"mei","conv":"#lobby","messages":[{"seq":4,'
+            '"from":"bob","ts":5,"text":"x","edited":true}],"reason":"spam"}]}'
+        ),
+    ),
+    (
+        m.Reported(id=3, ts=9, from_="mei", conv="#lobby", names=("bob",), reason="spam"),
+        '{"id":3,"ts":9,"from":"mei","conv":"#lobby","names":["bob"],"reason":"spam"}',
     ),
     (m.BlockList(names=("bob",), more=True), '{"names":["bob"],"more":true}'),
     (m.Blocked(name="bob"), '{"name":"bob"}'),

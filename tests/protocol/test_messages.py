@@ -28,7 +28,7 @@ SERVER_MESSAGES: tuple[type[Payload], ...] = get_args(ServerMessage)
 BOTH_WAYS: set[type[Payload]] = {Ping, Pong}
 
 #: Texts that a rule of the chat bounds, with an error code of its own; the frame bounds them.
-BOUND_BY_RULES = {"text", "topic", "reason", "meta", "password", "old", "new"}
+BOUND_BY_RULES = {"text", "topic", "reason", "note", "meta", "password", "old", "new"}
 
 
 def payload_types(base: type[Payload] = Payload) -> Iterator[type[Payload]]:

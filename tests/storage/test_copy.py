@@ -632,6 +632,7 @@ PLANTED = {
     "an invitation": ("UPDATE server_invitation SET uses = uses + 1", "the invitations"),
     "a use of one": ("DELETE FROM server_invitation_use", "the invitations"),
     "a ban of a network": ("DELETE FROM network_ban WHERE network LIKE '203%'", "the networks"),
+    "a report": ("DELETE FROM report WHERE id = 2", "the reports"),
     "a rule of retention": ("UPDATE retention SET days = days + 1", "the rules"),
     "the mode": ("DELETE FROM meta WHERE key = 'registration'", "the invitations"),
     "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 10"),

@@ -17,6 +17,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Appended
+from gochat.chat.reports import CopiedMessage, Handling, Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.storage import open_store
@@ -72,6 +73,18 @@ async def fill(url: str, more: int = 0) -> None:
         ):
             await store.administration.change_account(before, replace(before, **after))
         await store.network_bans.change("203.0.113.0/24", None, MUTE)
+        report = Report(
+            ts=TODAY,
+            reporter=person("Mei"),
+            name="Mei",
+            conv="@Bob",
+            messages=(CopiedMessage(seq=1, sender=person("Bob"), name="Bob", ts=1, text="ü"),),
+        )
+        await store.reports.add(replace(report, reason="open"))
+        report = replace(report, conv="#lobby")
+        await store.reports.add(report)
+        handling = Handling(by="Eve", role="owner", ts=TODAY)
+        await store.reports.change(replace(report, id=2), replace(report, id=2, handled=handling))
         await store.network_bans.change("2001:db8::1/128", None, replace(MUTE, until=0))
         for act in ("role set", "account disable"):
             entry = AuditEntry(at=clock.now, actor="uid 0", act=act, subject="who", reason="ü")
@@ -184,6 +197,9 @@ async def everything(url: str) -> dict[str, Any]:
         found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
         found["acts"] = await store.administration.audit(before=None, limit=9)
         found["admission"] = await store.admission.mode(), await store.admission.invitations()
+        found["staff"] = await store.administration.staff()
+        found["reports"] = await store.reports.reports(after=0, limit=9, resolved=True)
+        found["open reports"] = await store.reports.reports(after=0, limit=9)
         found["network bans"] = await store.network_bans.all()
         found["retention"] = await store.retention.rules()
         found["said"] = [

@@ -85,6 +85,10 @@ class Administration(Protocol):
         more. These may have ended."""
         ...
 
+    async def staff(self) -> dict[NameKey, ServerRole]:
+        """Return all whose role is a higher one than that of a member."""
+        ...
+
     async def record(self, entry: AuditEntry) -> int:
         """Append an entry to the audit log, and return its id; that of `entry` is ignored.
 

@@ -15,5 +15,7 @@ MAX_ENTRIES: Final = 1 << 31
 #: (:mod:`gochat.chat.admission`).
 MAX_USES: Final = 10_000
 MAX_LIFE: Final = 366 * 24 * 3600 * 1000
+#: Characters of a reason, and of a note on a report.
+MAX_NOTE: Final = 200
 #: The longest text of a network that can be banned, by far (:mod:`gochat.chat.network_bans`).
 MAX_NETWORK: Final = 100

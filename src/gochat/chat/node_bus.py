@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import IsTyping, Marked, NewLogin
+from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported
 
 #: A node's name, for as long as its process lives.
 Node: TypeAlias = str
@@ -102,6 +102,13 @@ class LoginSeen(_NodeEvent, frozen=True, array_like=True, tag=True):
     event: NewLogin
 
 
+class ReportMade(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """Somebody has reported messages: for the sessions, at other nodes, of those who handle it."""
+
+    people: tuple[NameKey, ...]
+    event: Reported
+
+
 class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Some of a person's sessions are revoked.
 
@@ -146,6 +153,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen
+    | ReportMade
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged,
 from gochat.chat.names import NameKey
 from gochat.chat.network_bans import NetworkBanStore
 from gochat.chat.node_bus import NodeBus
+from gochat.chat.reports import ReportStore
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import RetentionStore
 from gochat.chat.room_state import RoomState
@@ -93,6 +94,11 @@ class Store(Protocol):
     @property
     def network_bans(self) -> NetworkBanStore:
         """From where nobody may connect."""
+        ...
+
+    @property
+    def reports(self) -> ReportStore:
+        """Which messages people have reported."""
         ...
 
     @property

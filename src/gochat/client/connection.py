@@ -54,6 +54,7 @@ from gochat.protocol.messages import (
     Presence,
     Register,
     Reply,
+    Reported,
     Request,
     Resume,
     ServerMessage,
@@ -323,7 +324,7 @@ class Connection:
         elif isinstance(
             payload,
             Message | Presence | Marked | ActivityChanged | Invited | Uninvited
-            | Blocked | Unblocked | IsTyping | NewLogin,
+            | Blocked | Unblocked | IsTyping | Reported | NewLogin,
         ):  # fmt: skip
             self._receiver.received(payload)
         else:

@@ -110,6 +110,7 @@ def to_event(
         | wire.Blocked
         | wire.Unblocked
         | wire.IsTyping
+        | wire.Reported
         | wire.NewLogin
     ),
 ) -> events.ClientEvent:
@@ -135,6 +136,15 @@ def to_event(
             return events.PersonUnblocked(event.name)
         case wire.IsTyping():
             return events.IsTyping(event.conversation, event.from_)
+        case wire.Reported():
+            return events.MessagesReported(
+                id=event.id,
+                time=moment(event.ts),
+                sender=event.from_,
+                conversation=event.conv,
+                names=event.names,
+                reason=event.reason,
+            )
         case _:
             return event
 
@@ -201,6 +211,27 @@ def to_ban(ban: wire.RoomBan) -> models.RoomBan:
         time=moment(ban.ts),
         until=moment(ban.until) if ban.until else None,
         reason=ban.reason,
+    )
+
+
+def to_report(report: wire.OpenReport) -> models.Report:
+    """Return a report, with its messages."""
+    return models.Report(
+        id=report.id,
+        time=moment(report.ts),
+        sender=report.from_,
+        conversation=report.conv,
+        messages=tuple(
+            models.ReportedMessage(
+                seq=one.seq,
+                sender=one.from_,
+                time=moment(one.ts),
+                text=one.text,
+                edited=one.edited,
+            )
+            for one in report.messages
+        ),
+        reason=report.reason,
     )
 
 

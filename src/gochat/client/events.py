@@ -6,6 +6,7 @@ An entry of a log is an event of its own class; see :mod:`gochat.client.entries`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -65,6 +66,21 @@ class IsTyping(Struct, frozen=True):
 
     conversation: str
     name: str
+
+
+class MessagesReported(Struct, frozen=True, kw_only=True):
+    """`sender` has reported messages by `names`, and the person may handle that.
+
+    The messages are in the report with this `id`, of :meth:`~gochat.client.Client.reports`, as long
+    as nobody has resolved it. After a :class:`Synchronised`, some may have been missed.
+    """
+
+    id: int
+    time: datetime
+    sender: str
+    conversation: str
+    names: tuple[str, ...]
+    reason: str = ""
 
 
 class ConnectionState(StrEnum):
@@ -135,6 +151,6 @@ class OutgoingChanged:
 #: All that a client yields.
 ClientEvent: TypeAlias = (
     LogEntry | Presence | Marked | ActivityChanged | Invited | Uninvited | IsTyping | NewLogin
-    | PersonBlocked | PersonUnblocked
+    | PersonBlocked | PersonUnblocked | MessagesReported
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

@@ -86,6 +86,30 @@ class RoomBan(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ReportedMessage(Struct, frozen=True, kw_only=True):
+    """A message as it read when it was reported; `edited`: its text was not the first one."""
+
+    seq: int
+    sender: str
+    time: datetime
+    text: str
+    edited: bool = False
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """Messages that `sender` has reported, and why. `conversation` is as the sender sees it.
+
+    `sender` is empty if that account was deleted.
+    """
+
+    id: int
+    time: datetime
+    sender: str
+    conversation: str
+    messages: tuple[ReportedMessage, ...]
+    reason: str = ""
+
+
 class Restriction(Struct, frozen=True, kw_only=True):
     """A person who is banned from the server (`kind` ``"ban"``), or writes nothing in the lobby and
     in public rooms (``"mute"``): by whom (`sender`) and since when (`time`).

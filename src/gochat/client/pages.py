@@ -7,7 +7,15 @@ from typing import Final, Protocol, TypeVar
 
 from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import Conversation, Member, Person, Restriction, Room, RoomBan
+from gochat.protocol.messages import (
+    Conversation,
+    Member,
+    OpenReport,
+    Person,
+    Restriction,
+    Room,
+    RoomBan,
+)
 
 #: The most items in a list. No server has so many; one that always has more would fill memory.
 MAX_LISTED: Final = 100_000
@@ -75,6 +83,16 @@ async def restrictions(ask: Ask) -> list[Restriction]:
         page = await ask(wire.Restrictions(after=after), wire.RestrictionList)
         _add(found, page.restrictions)
         if not (page.more and page.restrictions):
+            return found
+
+
+async def reports(ask: Ask) -> list[OpenReport]:
+    """Return the reports that wait for the person, by id."""
+    found: list[OpenReport] = []
+    while True:
+        page = await ask(wire.Reports(after=found[-1].id if found else 0), wire.ReportList)
+        _add(found, page.reports)
+        if not (page.more and page.reports):
             return found
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from gochat.client import convert, pages
-from gochat.client.models import Member, Restriction, Room, RoomBan, Sent
+from gochat.client.entries import MessageRef
+from gochat.client.errors import InvalidRequest
+from gochat.client.models import Member, Report, Restriction, Room, RoomBan, Sent
 from gochat.client.outgoing import new_cid
 from gochat.client.requester import Requester
+from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import HistorySetting, RestrictionKind
 
@@ -167,6 +171,35 @@ class RoomRequests:
         """Return who is banned from the server or muted, by name (moderators)."""
         found = await pages.restrictions(self._requester.call)
         return [convert.to_restriction(one) for one in found]
+
+    async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
+        """Report messages of one conversation to the moderators, who get copies of them.
+
+        At most 10, and together not longer than one message. The moderators see the `reason`, of at
+        most 200 characters, and who reports them; those who wrote them don't.
+        """
+        if not messages or len({message.conversation for message in messages}) > 1:
+            raise InvalidRequest(ErrorCode.BAD_REQUEST, "report messages of one conversation")
+        request = wire.Report(
+            to=messages[0].conversation,
+            seqs=tuple(message.seq for message in messages),
+            reason=reason,
+        )
+        await self._requester.call(request, wire.Ok)
+
+    async def reports(self) -> list[Report]:
+        """Return the reports that wait for the person, the oldest first (moderators).
+
+        They are about people of a lower role than the person's own.
+        """
+        return [convert.to_report(one) for one in await pages.reports(self._requester.call)]
+
+    async def resolve_report(self, report: int, *, note: str = "") -> None:
+        """Resolve a report, by its id: it was looked into (moderators).
+
+        The `note`, of at most 200 characters, says what came of it, and is in the audit log.
+        """
+        await self._requester.call(wire.ResolveReport(id=report, note=note), wire.Ok)
 
     async def _say(self, request: wire.WriteRequest) -> Sent:
         return convert.to_sent(await self._requester.write(request, wire.Sent))

@@ -83,6 +83,7 @@ class SyncState:
             case (
                 wire.Presence() | wire.Marked() | wire.ActivityChanged()
                 | wire.Invited() | wire.Uninvited() | wire.IsTyping()
+                | wire.Reported()
             ):  # fmt: skip
                 self.buffer.put([to_event(event)])
 

@@ -251,6 +251,15 @@ class Limits(Struct, frozen=True, kw_only=True):
             "bot can greet each of them.",
         ),
     ] = 500
+    reports_per_day: Annotated[
+        int,
+        within(
+            1,
+            100_000,
+            "Reports of messages that a person may make in a day, as this server remembers it: "
+            "somebody has to read each.",
+        ),
+    ] = 20
     rooms_per_day: Annotated[
         int,
         within(

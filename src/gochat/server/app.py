@@ -13,6 +13,7 @@ The tree of tasks::
      │    ├── revocations.run
      │    ├── follow_mode: who may register, as other nodes set it
      │    ├── retention.run: removes what is not kept
+     │    ├── report_keeper.run: removes reports that are no longer kept
      │    ├── deleted.run: which accounts are deleted; removes what those wrote
      │    ├── address_bans.run: from where nobody may connect, as other nodes set it
      │    ├── rechecks.run: whether the directory still knows who is online
@@ -197,6 +198,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(services.revocations.run)
         nursery.start_soon(services.rechecks.run)
         nursery.start_soon(services.retention.run)
+        nursery.start_soon(services.report_keeper.run)
         await nursery.start(services.deleted.run)
         await nursery.start(services.address_bans.run)
         await nursery.start(follow_mode, services.admission, store)

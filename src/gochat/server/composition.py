@@ -33,6 +33,7 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.reports import ReportKeeper
 from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
@@ -88,6 +89,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         retention=Retention(store),
+        report_keeper=ReportKeeper(store, directory),
         deleted=DeletedAccounts(store, directory),
         journal=journal,
         identity=ServerIdentity(config.key_file),

@@ -1,4 +1,4 @@
-"""Daily quotas of permanent additions by a person: bytes of the log, rooms, private conversations.
+"""Daily quotas of what a person adds: bytes of the log, rooms, private conversations, reports.
 
 A quota is available at once, and refills over a day. The rate limit for writing bounds how many
 entries a person can add, but not how much disk they take; quotas do. Each server keeps what its
@@ -72,6 +72,7 @@ class Quotas:
         self._bytes = _buckets(limits.bytes_per_day)
         self._rooms = _buckets(limits.rooms_per_day)
         self._conversations = _buckets(limits.conversations_per_day)
+        self._reports = _buckets(limits.reports_per_day)
 
     def configure(self, limits: Limits) -> None:
         """Change the limits, also of quotas that are in use."""
@@ -80,6 +81,7 @@ class Quotas:
             (self._bytes, limits.bytes_per_day),
             (self._rooms, limits.rooms_per_day),
             (self._conversations, limits.conversations_per_day),
+            (self._reports, limits.reports_per_day),
         ):
             buckets.configure(per_day, per_day / _DAY, now)
 
@@ -112,6 +114,16 @@ class Quotas:
         elif isinstance(request, Send) and request.to.startswith("@") and appended.entry.seq == 1:
             now = self._clock()
             self._conversations.of(person, now).charge(now)
+
+    def charge_report(self, person: NameKey) -> None:
+        """Charge for a report that is about to be added. Raises QuotaExceeded."""
+        now = self._clock()
+        if wait := self._reports.of(person, now).take(now):
+            raise QuotaExceeded("reports_per_day", "you have made many reports", wait)
+
+    def refund_report(self, person: NameKey) -> None:
+        """Undo that, because none was added."""
+        self._reports.of(person, self._clock()).give_back()
 
     def new_conversation(self, person: NameKey) -> QuotaExceeded | None:
         """Return None if a person may start a private conversation, or the refusal."""

@@ -36,6 +36,7 @@ from gochat.chat.node_bus import (
     LoginSeen,
     NodeEvent,
     PersonHere,
+    ReportMade,
     Typed,
 )
 from gochat.chat.presence import Roster
@@ -53,6 +54,7 @@ from gochat.protocol.messages import (
     Message,
     NewLogin,
     Person,
+    Reported,
     Unblocked,
     Uninvited,
 )
@@ -430,6 +432,19 @@ class Hub:
             others = [s for s in here.sessions if s is not besides and s.grant.is_person]
             self.post_event(others, event, Capability.LOG)
             self._delivery.flush()
+
+    def publish_report(self, people: Sequence[NameKey], event: Reported) -> None:
+        """Notify the sessions of these people, on all nodes, that messages were reported."""
+        self.deliver_report(people, event)
+        self.publish(ReportMade(tuple(people), event))
+
+    def deliver_report(self, people: Sequence[NameKey], event: Reported) -> None:
+        """Notify the sessions of these people who are here of a report, and flush."""
+        for person in people:
+            if (here := self._people.get(person)) is not None:
+                own = [session for session in here.sessions if session.grant.is_person]
+                self.post_event(own, event, Capability.LOG)
+        self._delivery.flush()
 
     def limit_writes(self, burst: float, per_second: float) -> None:
         """Change how often each person may write, also of those who are online."""

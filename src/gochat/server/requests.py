@@ -45,7 +45,10 @@ from gochat.protocol.messages import (
     Pong,
     React,
     Register,
+    Report,
+    Reports,
     Request,
+    ResolveReport,
     Restrict,
     Restrictions,
     Resume,
@@ -73,6 +76,7 @@ from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import ACTIVITY, BY_TIME, PER_ENTRY, PER_ITEM, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
+from gochat.server.report_requests import ReportRequests
 from gochat.server.restriction_requests import RestrictionRequests
 from gochat.server.services import Services
 from gochat.server.session import Session
@@ -101,6 +105,7 @@ class Parts:
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
         self.reading: Final = ReadRequests(services)
+        self.reporting: Final = ReportRequests(services)
         self.restricting: Final = RestrictionRequests(services)
         self.signals: Final = Signals(services)
         self.synchroniser: Final = Synchroniser(services)
@@ -246,6 +251,15 @@ _ALL: Final = (
     _personal(Restrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrict),
     _personal(Unrestrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.unrestrict),
     _personal(Restrictions, 4.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrictions),
+    _personal(
+        Report,
+        5.0,
+        Scope.ACCOUNT,
+        lambda parts: parts.reporting.report,
+        by_content=lambda request: len(request.seqs) * PER_ENTRY,
+    ),
+    _personal(Reports, 5.0, Scope.ACCOUNT, lambda parts: parts.reporting.reports),
+    _personal(ResolveReport, 5.0, Scope.ACCOUNT, lambda parts: parts.reporting.resolve),
     _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),
     _personal(Away, 5.0, Scope.SEND, lambda parts: parts.signals.away),  # it is sent to everybody
     _batch(Send, Scope.SEND, lambda parts: parts.writing.send),

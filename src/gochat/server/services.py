@@ -30,6 +30,7 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.rechecks import Rechecks
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.reports import ReportKeeper
 from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
 
@@ -67,6 +68,7 @@ class Services:
     markers: Markers
     registrations: RegistrationLimiter
     retention: Retention
+    report_keeper: ReportKeeper
     deleted: DeletedAccounts
     journal: Journal
     identity: ServerIdentity

@@ -28,6 +28,7 @@ from gochat.server.admin.wire import Reply, Request
 GROUPS: Final[Mapping[str, str]] = {
     "account": "list, make and lock accounts",
     "address-ban": "addresses and networks from where nobody can connect",
+    "report": "messages that people have reported",
     "role": "who moderates and who administers",
     "bot": "which accounts are programs'",
     "invitation": "codes with which people can register",

@@ -30,6 +30,7 @@ Request: TypeAlias = (
     | Rooms | Members | Bans
     | Block | Unblock | Blocks
     | Restrict | Unrestrict | Restrictions
+    | Report | Reports | ResolveReport
     | Ping | Pong
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
     | HistoryPage | Found | ActivityList | Synced | RoomList | MemberList | BanList | BlockList
-    | RestrictionList | Pong
+    | RestrictionList | ReportList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (
@@ -58,6 +59,7 @@ Event: TypeAlias = (
     | Blocked
     | Unblocked
     | IsTyping
+    | Reported
     | NewLogin
     | Ping
     | Bye

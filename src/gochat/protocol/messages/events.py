@@ -96,6 +96,21 @@ class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
         return self.to if self.conv is None else self.conv
 
 
+class Reported(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody has reported messages, and the person may handle that: see `OpenReport`.
+
+    `names` are the people whom it is about.
+    """
+
+    msg_type: ClassVar[str] = "reported"
+    id: Int
+    ts: Time
+    from_: str = field(name="from")
+    conv: str
+    names: tuple[str, ...]
+    reason: str = ""
+
+
 class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """The account has logged in on another connection, from an address that is new for it.
 

@@ -175,6 +175,30 @@ class Restriction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class ReportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as it read when it was reported; `edited`: its text was not the first one."""
+
+    seq: Seq
+    from_: str = field(name="from")
+    ts: Time
+    text: str
+    edited: bool = False
+
+
+class OpenReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Messages that somebody has reported, with copies of them.
+
+    `from` is who did; empty if that account was deleted. `conv` is the conversation as they see it.
+    """
+
+    id: Int
+    ts: Time
+    from_: str = field(name="from")
+    conv: str
+    messages: tuple[ReportedMessage, ...]
+    reason: str = ""
+
+
 class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session of an account: a device on which its person is logged in, or a program.
 

@@ -12,6 +12,7 @@ from gochat.protocol.messages.parts import (
     Limits,
     Member,
     Message,
+    OpenReport,
     Payload,
     Person,
     Registration,
@@ -261,6 +262,14 @@ class RestrictionList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "restriction_list"
     restrictions: tuple[Restriction, ...]
+    more: bool = False
+
+
+class ReportList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the reports that wait for somebody."""
+
+    msg_type: ClassVar[str] = "report_list"
+    reports: tuple[OpenReport, ...]
     more: bool = False
 
 

@@ -19,6 +19,7 @@ from gochat.protocol.messages.parts import (
     Position,
     RequestId,
     RestrictionKind,
+    Seq,
     ShortText,
     Time,
     TokenScope,
@@ -477,6 +478,34 @@ class Restrictions(_Request, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "restrictions"
     after: ShortText = ""
     limit: PageSize = 200
+
+
+class Report(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Report messages of a conversation to the moderators, who get copies of them. Answered by
+    `Ok`."""
+
+    msg_type: ClassVar[str] = "report"
+    to: ShortText
+    seqs: Annotated[tuple[Seq, ...], Meta(min_length=1, max_length=10)]
+    reason: str = ""
+
+
+class Reports(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the reports that wait for somebody of this role, by id, from after `after` (moderators).
+    Answered by `ReportList`."""
+
+    msg_type: ClassVar[str] = "reports"
+    after: Int = 0
+    limit: PageSize = 50
+
+
+class ResolveReport(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Resolve a report: it was looked into (moderators). `note` says what came of it. Answered by
+    `Ok`."""
+
+    msg_type: ClassVar[str] = "resolve_report"
+    id: Int
+    note: str = ""
 
 
 class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from gochat.chat.bounds import MAX_DAYS, MAX_ENTRIES, MAX_LIFE, MAX_NETWORK, MAX_USES
+from gochat.chat.bounds import MAX_DAYS, MAX_ENTRIES, MAX_LIFE, MAX_NETWORK, MAX_NOTE, MAX_USES
 from gochat.protocol.messages import ServerRole
 from gochat.server.admin.command import DURATION, HIDDEN, SECRET, Arguments
 
@@ -149,6 +149,30 @@ class BanPage(Arguments, frozen=True, kw_only=True):
             description="only those that keep out this address",
         ),
     ] = ""
+
+
+class OfReport(Arguments, frozen=True, kw_only=True):
+    """The report that a command is about."""
+
+    id: Annotated[int, Meta(ge=0, le=2**53 - 1, description="its number, as `report list` shows")]
+
+
+class Resolution(OfReport, frozen=True, kw_only=True):
+    """What came of a report."""
+
+    note: Annotated[
+        str, Meta(max_length=MAX_NOTE, description="what came of it, kept with the report")
+    ] = ""
+
+
+class ReportPage(Arguments, frozen=True, kw_only=True):
+    """Which reports to list, the oldest first."""
+
+    after: Annotated[
+        int, Meta(ge=0, le=2**53 - 1, description="begin after this number, the `next` of a page")
+    ] = 0
+    limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 100)")] = 100
+    all: Annotated[bool, Meta(description="also those that were resolved")] = False
 
 
 class Nothing(Arguments, frozen=True, kw_only=True):

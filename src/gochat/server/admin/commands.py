@@ -99,6 +99,18 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "admin",
         "list from where nobody can connect, until when and why",
     ),
+    "report list": Command(
+        arguments.ReportPage,
+        "owner",
+        "list which messages people have reported, and why",
+    ),
+    "report show": Command(arguments.OfReport, "owner", "show a report, with the messages"),
+    "report resolve": Command(
+        arguments.Resolution,
+        "owner",
+        "resolve a report: it was looked into",
+        acts=True,
+    ),
     "invitation create": Command(
         arguments.NewInvitation,
         "admin",

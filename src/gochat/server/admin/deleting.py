@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gochat.chat import reports
 from gochat.chat.accounts import has_changed
 from gochat.chat.deletion import withdraw
 from gochat.chat.server_roles import require_over
@@ -59,6 +60,7 @@ async def delete(call: Call, of: Deletion) -> Deleted:
         after.key, TEXT, generation=after.generation
     )
     await services.store.administration.forget(after.key)
+    await reports.forget(services.store.reports, {after.key}, wall_clock())
     deserted = await withdraw(services.store, services.rooms, after, wall_clock())
     services.deleted.note(after.key)
     return Deleted(

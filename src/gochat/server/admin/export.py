@@ -20,6 +20,8 @@ from gochat.chat.account import Account
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.deletion import ABOUT_SOMEBODY
 from gochat.chat.names import NameKey, known
+from gochat.chat.reports import Report
+from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
 from gochat.server.admin.accounts import require_account
@@ -183,6 +185,17 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
         yield {"type": "invitation", **msgspec.to_builtins(invitation)}
     for name in await store.blocked(account.key):
         yield {"type": "block", "name": name}
+    async for report in _reports(store):
+        if report.reporter == account.key:
+            yield {
+                "type": "report",
+                "id": report.id,
+                "ts": report.ts,
+                "conv": report.conv,
+                "seqs": [message.seq for message in report.messages],
+                "reason": report.reason,
+                "resolved": report.handled is not None,
+            }
     for one in await call.services.admission.all():
         if one.maker == account.key or account.key in one.used:
             yield {
@@ -202,6 +215,16 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
         if not has_more:
             return
         before = acts[-1].id
+
+
+async def _reports(store: Store) -> AsyncIterator[Report]:
+    """Yield all reports. Those about a person are not theirs: they would show who made them."""
+    after, has_more = 0, True
+    while has_more:
+        some, has_more = await store.reports.reports(after=after, limit=PIECE, resolved=True)
+        for report in some:
+            after = report.id
+            yield report
 
 
 def _concerns(entry: Message, key: ConversationKey, account: Account) -> bool:

@@ -13,6 +13,7 @@ from gochat.server.admin import (
     deleting,
     export,
     registration,
+    reports,
     retention,
     rooms,
 )
@@ -24,6 +25,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     **changes.HANDLERS,
     **deleting.HANDLERS,
     **address_bans.HANDLERS,
+    **reports.HANDLERS,
     **registration.HANDLERS,
     **rooms.HANDLERS,
     **retention.HANDLERS,

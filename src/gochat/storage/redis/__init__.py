@@ -64,6 +64,7 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.parts import connect
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.reports import RedisReports
 from gochat.storage.redis.retention import RedisRetention
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.indexer import Indexer
@@ -122,6 +123,7 @@ class RedisStore:
         )
         self.admission = RedisAdmission(keys, writer)
         self.network_bans = RedisNetworkBans(keys, writer, lambda: self._reader)
+        self.reports = RedisReports(keys, writer, lambda: self._reader)
         self.retention = RedisRetention(keys, writer, lambda: self._reader, indexer, clock)
 
     @property

@@ -46,6 +46,17 @@ class AdministrationOperations:
         found = yield from self._people.accounts(keys[:limit])
         return [account for account in found if account is not None], len(keys) > limit
 
+    def staff(self) -> Operation[dict[NameKey, ServerRole]]:
+        """Those who may be, by what commits compare; the account decides."""
+        (flat,) = yield [RedisCommand(0, ("HGETALL", self._keys.common(0, "roles")))]
+        maybe = [
+            NameKey(person.decode())
+            for person, role in zip(flat[::2], flat[1::2], strict=True)
+            if role != b"member"
+        ]
+        found = yield from self._people.accounts(sorted(maybe))
+        return {one.key: one.role for one in found if one is not None and one.role != "member"}
+
     def forget(self, person: NameKey) -> Operation[None]:
         partition = self._keys.partition(person)
         (found,) = yield [
@@ -147,6 +158,9 @@ class RedisAdministration:
     async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         operation = self._operations.accounts(after, limit, listed="restricted")
         return await self._reader().carry_out(operation)
+
+    async def staff(self) -> dict[NameKey, ServerRole]:
+        return await self._reader().carry_out(self._operations.staff())
 
     async def forget(self, person: NameKey) -> None:
         await self._writer.carry_out(self._operations.forget(person))

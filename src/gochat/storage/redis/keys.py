@@ -55,7 +55,11 @@ conversation are in one partition, and so are all keys of a person.
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``audit``            list   the audit log: id, NUL, entry; only in partition 0
 ``settings``         hash   `registration`: the mode that was set; `network_bans`: how often
-                            those were changed; only in partition 0
+                            those were changed; `reports`: the last id of one; only in partition 0
+``reports``          hash   reports of messages, by their ids; `settings` has the last id
+``openreports``      zset   the ids of those that are not resolved, by the id
+``oldreports``       zset   the ids of those that are, by when they were
+``reported``         hash   the ids of open ones, by their digests; all in partition 0
 ``netbans``          hash   bans of networks, by the network; in partition 0
 ``retention``        hash   rules of chat/retention.py, by their scopes; in partition 0
 ``deleted``          set    the accounts that are deleted; only in partition 0
@@ -134,6 +138,10 @@ class Keys:
         self.audit: Final = self._prefixes[0] + "audit"
         self.settings: Final = self._prefixes[0] + "settings"
         self.network_bans: Final = self._prefixes[0] + "netbans"
+        self.reports: Final = self._prefixes[0] + "reports"
+        self.open_reports: Final = self._prefixes[0] + "openreports"
+        self.resolved_reports: Final = self._prefixes[0] + "oldreports"
+        self.reported: Final = self._prefixes[0] + "reported"
         self.retention: Final = self._prefixes[0] + "retention"
         self.deleted: Final = self._prefixes[0] + "deleted"
         self.sweep: Final = self._prefixes[0] + "sweep"

@@ -69,6 +69,8 @@ RELEASE: Final = _read("release")
 ACCOUNT_CHANGE: Final = _read("account_change")
 AUDIT: Final = _read("audit")
 NETWORK_BAN: Final = _read("network_ban")
+REPORT_ADD: Final = _read("report_add")
+REPORT_CHANGE: Final = _read("report_change")
 TOKEN_ADD: Final = _read("token_add")
 TOKEN_RENEW: Final = _read("token_renew")
 INVITATION_ADD: Final = _read("invitation_add")
@@ -95,6 +97,6 @@ ALL: Final = (
         LAG,
     ),
     *(INDEX, CLAIM, RELEASE, ACCOUNT_CHANGE, AUDIT, TOKEN_ADD, TOKEN_RENEW),
-    *(REMOVE, NETWORK_BAN),
+    *(REMOVE, NETWORK_BAN, REPORT_ADD, REPORT_CHANGE),
     *(INVITATION_ADD, INVITATION_TAKE, INVITATION_GIVE_BACK),
 )

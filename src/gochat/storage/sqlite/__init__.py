@@ -66,6 +66,7 @@ from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.network_bans import SqliteNetworkBans
 from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
+from gochat.storage.sqlite.reports import SqliteReports
 from gochat.storage.sqlite.retention import SqliteRetention
 from gochat.storage.sqlite.search_index import SearchIndex
 from gochat.storage.sqlite.watch import Watch
@@ -110,6 +111,7 @@ class SqliteStore:
         self.administration = SqliteAdministration(writer, log, reader, self._read)
         self.admission = SqliteAdmission(writer, log)
         self.network_bans = SqliteNetworkBans(writer, log, reader, self._read)
+        self.reports = SqliteReports(writer, log, reader, self._read)
         self.retention = SqliteRetention(writer, log, reader, self._read, clock)
 
     @property

@@ -59,6 +59,11 @@ def restricted(db: sqlite3.Connection, after: NameKey, limit: int) -> tuple[list
     return found[:limit], len(found) > limit
 
 
+def staff(db: sqlite3.Connection) -> dict[NameKey, ServerRole]:
+    """See :meth:`gochat.chat.administration.Administration.staff`."""
+    return dict(db.execute("SELECT key, role FROM account WHERE role <> 'member'").fetchall())
+
+
 def change_password(log: Log, proved: Account, password_hash: str) -> bool:
     """See :meth:`gochat.chat.store.Store.change_password`."""
     changed = log.db.execute(

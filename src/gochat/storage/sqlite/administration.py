@@ -51,6 +51,9 @@ class SqliteAdministration:
     async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._ask(lambda db: accounts.restricted(db, after, limit))
 
+    async def staff(self) -> dict[NameKey, ServerRole]:
+        return await self._ask(accounts.staff)
+
     async def forget(self, person: NameKey) -> None:
         await self._writer.write(partial(accounts.forget, self._log, person))
 

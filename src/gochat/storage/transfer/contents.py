@@ -24,6 +24,7 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.reports import Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
@@ -186,6 +187,10 @@ class Source(Protocol):
         """Return from where nobody may connect, by network."""
         ...
 
+    def reports(self) -> list[Report]:
+        """Return the reports of messages, by id."""
+        ...
+
 
 class Target(Protocol):
     """A copy being made. An interruption loses nothing.
@@ -236,6 +241,10 @@ class Target(Protocol):
 
     def put_network_bans(self, bans: Mapping[str, Restriction]) -> None:
         """Set from where nobody may connect."""
+        ...
+
+    def put_reports(self, reports: Sequence[Report]) -> None:
+        """Set the reports of messages."""
         ...
 
     def complete(self) -> int:

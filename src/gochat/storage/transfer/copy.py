@@ -3,7 +3,7 @@
 A copy contains accounts with their password hashes, sessions, who may register, from where nobody
 may connect, for how long what is kept, rooms with topic, access, members, operators and
 invitations, all conversations with every entry as it reads now (seq, time, sender, kind, text, ref,
-cid, edits, deletions, reactions), read markers and levels, and the audit log.
+cid, edits, deletions, reactions), read markers and levels, reports of messages, and the audit log.
 
 **The source must be idle.** A running server would accept messages that the copy never gets, so the
 copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
@@ -206,6 +206,7 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
     target.put_admission(source.admission())
     target.put_retention(source.retention())
     target.put_network_bans(source.network_bans())
+    target.put_reports(source.reports())
     return found
 
 
@@ -308,6 +309,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         ("acts", source.audit(), copied.audit()),
         ("invitations", _admission(source), _admission(copied)),
         ("networks", _network_bans(source), _network_bans(copied)),
+        ("reports", [source.reports()], [copied.reports()]),
         ("rules", [list(source.retention().items())], [list(copied.retention().items())]),
     ):
         part = _summed(what, all_here)

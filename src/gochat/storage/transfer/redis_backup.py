@@ -100,6 +100,7 @@ class _Backup:
         source, target = self._source, self._target
         target.put_retention(source.retention())
         target.put_network_bans(source.network_bans())
+        target.put_reports(source.reports())
         target.put_admission(source.admission())
         for acts in source.audit():
             target.put_audit(acts)

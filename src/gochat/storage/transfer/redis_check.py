@@ -171,6 +171,7 @@ class _Check:
             (self._keys.server_invitations, self._source.admission),
             (self._keys.retention, self._source.retention),
             (self._keys.network_bans, self._source.network_bans),
+            (self._keys.reports, self._source.reports),
             (self._keys.audit, self._audit),
         ):
             try:

@@ -18,11 +18,12 @@ from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.reports import Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.redis import admission, network_bans, retention
+from gochat.storage.redis import admission, network_bans, reports, retention
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit
 from gochat.storage.redis.keys import COPY_OF, VERSION
@@ -386,6 +387,12 @@ class RedisSource:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         return self.trusted(
             network_bans.decode_bans, self._redis.ask_one(0, *network_bans.query(self._keys))
+        )
+
+    def reports(self) -> list[Report]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return self.trusted(
+            reports.decode_reports, self._redis.ask_one(0, *reports.query(self._keys))
         )
 
     def participant(self, key: bytes, packed: bytes) -> ParticipantRecord:

@@ -15,6 +15,7 @@ import msgspec
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.reports import Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
@@ -22,6 +23,7 @@ from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import admission, network_bans, retention, scripts
 from gochat.storage.redis import keys as key_kinds
+from gochat.storage.redis import reports as in_redis
 from gochat.storage.redis.audit import decode_audit, encode_audit
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.deployment import Deployment
@@ -331,7 +333,7 @@ class RedisTarget:
                     ),
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, key)),
-                *self._restrictions(who),
+                *self._standing(who),
                 (there, ("HSET", rows, key, _encode(row))),
                 *((there, forget_read(conversation, name, who.read)) for conversation in unread),
             ]
@@ -339,9 +341,13 @@ class RedisTarget:
                 commands.append((0, ("SADD", self._keys.deleted, key)))
         self._redis.ask([*commands, *(command for who in people for command in self._blocks(who))])
 
-    def _restrictions(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
-        """Yield what lists and enforces the ban and mute of somebody."""
+    def _standing(self, who: AccountRecord) -> Iterator[tuple[int, Arguments]]:
+        """Yield what lists and enforces the role, ban and mute of somebody."""
         key, mute = who.account.key, who.account.mute
+        if who.account.role != "member":
+            for partition in range(self._keys.partitions):
+                roles = self._keys.common(partition, "roles")
+                yield partition, ("HSET", roles, key, who.account.role)
         if who.account.ban is not None or mute is not None:
             partition = self._keys.partition(key)
             yield partition, ("ZADD", self._keys.common(partition, "restricted"), 0, key)
@@ -405,6 +411,10 @@ class RedisTarget:
     def put_network_bans(self, bans: Mapping[str, Restriction]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         self._redis.ask([(0, one) for one in network_bans.insertions(self._keys, bans)])
+
+    def put_reports(self, reports: Sequence[Report]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        self._redis.ask([(0, one) for one in in_redis.insertions(self._keys, reports)])
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`. Only the claims are missing."""

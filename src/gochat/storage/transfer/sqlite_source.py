@@ -14,6 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.modes import Modes
 from gochat.chat.names import NameKey
+from gochat.chat.reports import MAX_REPORTS, Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
@@ -29,6 +30,7 @@ from gochat.storage.sqlite import (
     history,
     lock,
     network_bans,
+    reports,
     retention,
     tokens,
 )
@@ -239,6 +241,10 @@ class SqliteSource:
     def network_bans(self) -> dict[str, Restriction]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         return network_bans.read(self._db)
+
+    def reports(self) -> list[Report]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return reports.page(self._db, 0, MAX_REPORTS, resolved=True)[0]
 
     def _bans(self, conversation: int) -> tuple[BanRecord, ...]:
         rows = self._db.execute(

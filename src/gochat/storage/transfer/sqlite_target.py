@@ -16,6 +16,7 @@ from typing import Final
 from gochat.chat import conversations, names
 from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.reports import Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import Token
@@ -37,6 +38,7 @@ from gochat.storage.sqlite import (
 )
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.errors import mapped_errors
+from gochat.storage.sqlite.reports import put as put_reports
 from gochat.storage.sqlite.tokens import INSERT, to_row
 from gochat.storage.transfer.contents import (
     AccountRecord,
@@ -320,6 +322,12 @@ class SqliteTarget:
         with self._transaction() as db:
             db.execute("DELETE FROM network_ban")
             network_bans.put(db, bans)
+
+    def put_reports(self, reports: Sequence[Report]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM report")
+            put_reports(db, reports)
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

@@ -22,6 +22,7 @@ from gochat.protocol.messages import (
     Level,
     Member,
     Message,
+    OpenReport,
     Person,
     Reaction,
     Restriction,
@@ -49,6 +50,8 @@ class ScriptedChat:
         self.read: dict[str, int] = {}
         #: Who is banned from the server or muted.
         self.restrictions: dict[tuple[str, RestrictionKind], Restriction] = {}
+        #: Reports that wait for the person, by their ids.
+        self.reports: dict[int, OpenReport] = {}
         #: Whom the person blocks.
         self.blocked: set[str] = set()
         self.levels: dict[str, Level] = {}

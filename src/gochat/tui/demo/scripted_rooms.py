@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from gochat.client import (
+    MessageRef,
     PersonBlocked,
     PersonUnblocked,
+    Report,
     Restriction,
     RestrictionKind,
     RoomBan,
@@ -184,6 +186,38 @@ class ScriptedRooms(ScriptedConnection):
         await self._request("restrictions")
         self._require_moderator()
         return [convert.to_restriction(one) for _, one in sorted(self._chat.restrictions.items())]
+
+    async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
+        """Report messages. Whether somebody else wrote them is not looked at."""
+        conv, seqs = messages[0].conversation, sorted({message.seq for message in messages})
+        await self._request("report", conv, seqs, reason)
+        key = self._chat.address(conv)
+        found = [self._chat.message(key, seq, "seqs") for seq in seqs]
+        id_ = max(self._chat.reports, default=0) + 1
+        self._chat.reports[id_] = wire.OpenReport(
+            id=id_,
+            ts=self._chat.time(),
+            from_=self.me,
+            conv=conv,
+            messages=tuple(
+                wire.ReportedMessage(seq=one.seq, from_=one.from_, ts=one.ts, text=one.text)
+                for one in found
+            ),
+            reason=reason,
+        )
+
+    async def reports(self) -> list[Report]:
+        """Return the reports."""
+        await self._request("reports")
+        self._require_moderator()
+        return [convert.to_report(one) for _, one in sorted(self._chat.reports.items())]
+
+    async def resolve_report(self, report: int, *, note: str = "") -> None:
+        """Resolve one."""
+        await self._request("resolve_report", report, note)
+        self._require_moderator()
+        if self._chat.reports.pop(report, None) is None:
+            raise chat_error(ErrorCode.BAD_REQUEST, f"there is no open report {report}", field="id")
 
     def _require_moderator(self) -> None:
         if self._chat.role == "member":

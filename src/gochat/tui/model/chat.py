@@ -25,6 +25,7 @@ from gochat.client import (
     Message,
     MessageDeleted,
     MessageEdited,
+    MessagesReported,
     NewLogin,
     OutgoingChanged,
     PersonBanned,
@@ -123,7 +124,7 @@ class ChatModel(Conversations):
                 self.blocked.add(event.name)
             case PersonUnblocked():
                 self.blocked.discard(event.name)
-            case NewLogin() | ActivityChanged():
+            case NewLogin() | ActivityChanged() | MessagesReported():
                 pass  # for the app
             case StateChanged():
                 until = (
