@@ -20,6 +20,7 @@ import trio
 import trio.testing
 from children import child
 from http_peer import get
+from msgspec import structs
 from patience import PATIENCE, eventually, until
 from peers import LIMITS, Peer
 from processes import GOCHAT
@@ -27,7 +28,7 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.cli import CORRUPT, signals
-from gochat.config import Config
+from gochat.config import Config, Listen
 from gochat.errors import ConfigError
 from gochat.protocol.messages import Bye, Send, Sent
 from gochat.server import workers
@@ -59,7 +60,7 @@ class Supervised:
             self.log.append(event)
             if event["event"] == "worker ready":
                 self.pids[event["worker"]] = event["pid"]
-            if event["event"] == "listening":
+            if event["event"] == "listening" and "port" in event:
                 self.port = event["port"]
             if enough(event):
                 return event
@@ -78,14 +79,24 @@ class Supervised:
 
 @contextmanager
 def supervised(
-    nodes: Nodes, *flags: str, ready: int = COUNT, command: Sequence[str] = GOCHAT
+    nodes: Nodes,
+    *flags: str,
+    ready: int = COUNT,
+    command: Sequence[str] = GOCHAT,
+    port: int | None = 0,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Supervised]:
     """Run the command with workers; wait until all, or a given number, are ready."""
     limits = [f"--set=limits.{key}={getattr(LIMITS, key)}" for key in ("argon2_memory", "burst")]
-    with_store = [*command, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
+    with_store = [*command, "serve", f"--workers={COUNT}", f"--store={nodes.url()}"]
+    with_store += [] if port is None else [f"--port={port}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
     with subprocess.Popen(
-        [*with_store, *limits, *flags], stderr=subprocess.PIPE, text=True, env=environment
+        [*with_store, *limits, *flags],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        pass_fds=pass_fds,
     ) as process:
         running = Supervised(child(process))
         try:
@@ -315,6 +326,90 @@ async def test_workers_are_refused_where_unsupported(
     assert os.listdir(tmp_path) == []  # noqa: PTH208 -- so that it is not taken to wait
 
 
+async def test_workers_share_several_listeners(
+    nodes: Nodes, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """Two ports, and a unix socket, also after one of the workers has died."""
+    ports, path = [free_port(), free_port()], tmp_path / "chat.sock"
+    config = tmp_path / "server.toml"
+    config.write_text(
+        "".join(f"[[listen]]\nport = {port}\n" for port in ports) + f"[[listen]]\nunix = '{path}'\n"
+    )
+    with supervised(nodes, f"--config={config}", port=None) as running:
+        peers = [Peer(await trio.open_tcp_stream("127.0.0.1", port)) for port in ports]
+        peers += [Peer(await trio.open_unix_socket(path)) for _ in range(9)]
+        for number, peer in enumerate(peers):
+            await peer.log_in(f"p{number}")
+        await peers[0].ask(Send(to="#lobby", text="to all"), Sent)
+        for peer in peers[1:]:
+            assert (await peer.text()).text == "to all"
+        os.kill(running.pids[2], signal.SIGKILL)
+        await running.wait_for(lambda e: e["event"] == "worker died")
+        await running.wait_for(lambda e: e["event"] == "worker ready")
+        peer = Peer(await trio.open_unix_socket(path))
+        await peer.log_in("later")
+        running.process.send_signal(signal.SIGTERM)
+        for one in (*peers, peer):
+            await one.at_end()
+            await one.stream.aclose()
+        assert running.finish() == 0
+    assert not path.exists()
+    listening = {e.get("path", e.get("port")) for e in running.log if e["event"] == "listening"}
+    assert listening == {*ports, str(path)}
+
+
+async def test_workers_share_the_sockets_of_systemd(nodes: Nodes, tmp_path: Path) -> None:
+    """They take the place of `host` and `port`, as in a server of one process."""
+    code = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
+        "os.environ['LISTEN_FDS'] = '1'; os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as handed_over:
+        os.set_inheritable(handed_over.fileno(), True)
+        number = str(handed_over.fileno())
+        command = [sys.executable, "-c", code, number, *GOCHAT[1:]]
+        fds = [handed_over.fileno()]
+        with supervised(nodes, command=command, port=None, pass_fds=fds) as running:
+            assert running.port == handed_over.getsockname()[1]
+            peers = [await connected(running) for _ in range(6)]
+            for place, peer in enumerate(peers):
+                await peer.log_in(f"p{place}")
+            for peer in peers:
+                await peer.stream.aclose()
+            running.process.send_signal(signal.SIGTERM)
+            assert running.finish() == 0
+
+
+async def test_workers_cannot_share_a_port_that_each_would_choose() -> None:
+    config = Config(store="redis://localhost", listen=(Listen(unix="x"), Listen(port=0)))
+    with pytest.raises(ConfigError, match="port 0"):
+        workers.check(config)
+    workers.check(structs.replace(config, listen=config.listen[:1]))
+
+
+async def test_port_of_a_listener_that_is_in_use_is_reported_once(
+    nodes: Nodes, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    config = tmp_path / "server.toml"
+    async with listener:
+        port = listener.socket.getsockname()[1]
+        path = tmp_path / "chat.sock"
+        config.write_text(
+            f"[[listen]]\nunix = '{path}'\n[[listen]]\nport = {free_port()}\n"
+            f"[[listen]]\nport = {port}\n"
+        )
+        result = await trio.run_process(
+            [*GOCHAT, "serve", "--workers=2", f"--config={config}", f"--store={nodes.url()}"],
+            capture_stderr=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    (line,) = errors(result.stderr)
+    assert f"can't listen on 127.0.0.1:{port}" in line
+    assert not path.exists()
+
+
 # -- the supervisor, with workers that are not servers --------------------------------------------
 
 READY = "print('ready', flush=True);"
@@ -473,9 +568,9 @@ async def test_unsupported_address_family_is_skipped(
 
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [absent, here])
     monkeypatch.setattr(socket, "socket", make)
-    reserved, port = workers.reserve_port(Config(host="both.example", port=0))
+    reserved, port = workers.reserve_port("both.example", 0)
     with reserved:
         assert reserved.getsockname() == ("127.0.0.1", port)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [absent])
     with pytest.raises(ConfigError, match=r"can't listen on both\.example:0"):
-        workers.reserve_port(Config(host="both.example", port=0))
+        workers.reserve_port("both.example", 0)

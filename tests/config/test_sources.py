@@ -140,11 +140,11 @@ def test_byte_order_mark_of_the_file_is_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "bound"),
-    [("[::1]", "::1"), ("::1", "::1"), ("fe80::1%lo", "fe80::1%lo"), ("*", None), ("a.b", "a.b")],
+    [("[::1]", "::1"), ("::1", "::1"), ("fe80::1%lo", "fe80::1%lo"), ("*", "*"), ("a.b", "a.b")],
 )
 def test_host_is_an_address_with_or_without_brackets(given: str, bound: str | None) -> None:
     config = load_config(environ={"GOCHAT_HOST": given})
-    assert config.bind_host == bound
+    assert config.host == bound
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1:9000", "[::1]:9000", "chat.example.org:9000"])

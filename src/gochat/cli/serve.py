@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 from gochat.cli import configured
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     import trio
 
     from gochat.config import Config
@@ -111,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
         _warn_if_exposed(config)
     notifier, handed_over = Notifier.take(), take_sockets()
     if worker is None and args.workers > 1:
-        workers.check(config, has_sockets=bool(handed_over))
-        run: signals.Run = partial(_supervise, args, config, notifier)
+        workers.check(config)
+        run: signals.Run = partial(_supervise, args, config, notifier, handed_over)
     else:
         _calm_the_collector()
         serving = partial(
@@ -180,14 +183,15 @@ async def _supervise(
     args: argparse.Namespace,
     config: Config,
     notifier: Notifier,
+    handed_over: Sequence[tuple[str, socket.socket]],
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
 ) -> int:
     from gochat.cli import CORRUPT
     from gochat.server import workers
+    from gochat.server.listening import reserved_for_workers
 
-    reserved, port = workers.reserve_port(config)
-    with reserved:
+    with reserved_for_workers(config, handed_over) as (sockets, port):
         flags = {
             "--host": args.host,
             "--store": args.store,
@@ -202,7 +206,8 @@ async def _supervise(
         command = [sys.executable, *path, "-m", "gochat.cli.companion", "serve"]
         command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
         command += ["--websocket"] * bool(args.websocket)
-        command += [f"--set={setting}" for setting in (*args.set, f"port={port}")]
+        settings = args.set if port is None else [*args.set, f"port={port}"]
+        command += [f"--set={setting}" for setting in settings]
         return await workers.supervise(
             command,
             args.workers,
@@ -211,6 +216,7 @@ async def _supervise(
             drain_timeout=config.limits.drain_timeout,
             final_code=CORRUPT,
             notifier=notifier,
+            sockets=sockets,
         )
 
 

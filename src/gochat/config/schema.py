@@ -212,11 +212,6 @@ class Config(Struct, frozen=True, kw_only=True):
         return bool(self.tls.cert) and not (listen.unix or is_unix)
 
     @property
-    def bind_host(self) -> str | None:
-        """The host as `getaddrinfo` takes it: None is every address."""
-        return None if self.host == "*" else self.host
-
-    @property
     def store_url(self) -> str:
         """The store's URL, even if it is the default."""
         return self.store or f"sqlite:///{default_store_path().as_posix()}"

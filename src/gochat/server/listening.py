@@ -83,6 +83,35 @@ async def open_entrances(
         yield entrances
 
 
+@contextlib.contextmanager
+def reserved_for_workers(
+    config: Config, handed_over: Sequence[tuple[str, socket.socket]]
+) -> Iterator[tuple[list[tuple[str, socket.socket]], int | None]]:
+    """Reserve everything that workers listen on; leaving the block releases it.
+
+    Yields the sockets to hand to each worker, with their names, and the port that is to be their
+    `port`; None if they listen on something else. Raises the same errors as :func:`open_entrances`.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = [(name, stack.enter_context(sock)) for name, sock in handed_over]
+        port = None
+        for listen in config.listen:
+            if listen.unix:
+                bound = unix_socket(Path(listen.unix), int(listen.unix_mode, 8))
+                sockets.append((name_of(listen), stack.enter_context(bound)))
+            elif not listen.systemd:
+                stack.enter_context(workers.reserve_port(listen.host, listen.port)[0])
+        if not config.listen and not handed_over:
+            reserved, port = workers.reserve_port(config.host, config.port)
+            stack.enter_context(reserved)
+        yield sockets, port
+
+
+def name_of(listen: Listen) -> str:
+    """Return the name by which a worker finds a unix socket; systemd's names have no colon."""
+    return f"unix:{listen.unix}"
+
+
 async def _listeners(
     listen: Listen,
     handed_over: dict[str, list[socket.socket]],
@@ -101,7 +130,8 @@ async def _listeners(
     if listen.unix:
         if not hasattr(socket, "AF_UNIX"):
             raise ConfigError(f"can't listen on {listen.unix}: this system has no unix sockets")
-        bound = enter(unix_socket(Path(listen.unix), int(listen.unix_mode, 8)))
+        for_workers = handed_over.pop(name_of(listen), None)
+        [bound] = for_workers or [enter(unix_socket(Path(listen.unix), int(listen.unix_mode, 8)))]
         return [trio.SocketListener(trio.socket.from_stdlib_socket(bound))]
     host = None if listen.host == "*" else listen.host
     try:

@@ -7,10 +7,11 @@ native parts is needed. Without systemd all of it does nothing.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
 
 import trio
@@ -19,6 +20,9 @@ from gochat.errors import ConfigError
 
 #: The descriptor of the first socket that systemd hands over.
 FIRST: Final = 3
+#: Environment variable with the descriptors and names of the sockets that a supervisor hands over
+#: to its workers, in JSON. It can't be systemd's, which says for which process they are.
+VARIABLE: Final = "GOCHAT_WORKER_SOCKETS"
 
 
 class Notifier:
@@ -75,21 +79,22 @@ SILENT: Final = Notifier()
 
 
 def take_sockets(environ: MutableMapping[str, str] = os.environ) -> list[tuple[str, socket.socket]]:
-    """Return the listening sockets that systemd hands over, with their names. Only once.
+    """Return the listening sockets that systemd or a supervisor hands over, with their names.
+
+    Only once.
 
     Raises:
         ConfigError: one of them is not a listening stream socket.
     """
-    names, count = _handed_over(environ)
-    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+    handed_over = _handed_over(environ)
+    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", VARIABLE):
         environ.pop(variable, None)
     found = []
-    for number in range(count):
-        name = names[number] if number < len(names) else "unknown"
-        os.set_inheritable(FIRST + number, False)  # noqa: FBT003 - takes no keywords
+    for descriptor, name in handed_over:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keywords
         sock = None
         with contextlib.suppress(OSError):
-            sock = socket.socket(fileno=FIRST + number)
+            sock = socket.socket(fileno=descriptor)
         if (
             sock is None
             or sock.type != socket.SOCK_STREAM
@@ -103,8 +108,19 @@ def take_sockets(environ: MutableMapping[str, str] = os.environ) -> list[tuple[s
     return found
 
 
-def _handed_over(environ: Mapping[str, str]) -> tuple[list[str], int]:
+def handing_over(sockets: Sequence[tuple[str, socket.socket]]) -> dict[str, str]:
+    """Return the environment variables by which a worker finds the sockets that it inherits."""
+    if not sockets:
+        return {}
+    return {VARIABLE: json.dumps([(sock.fileno(), name) for name, sock in sockets])}
+
+
+def _handed_over(environ: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Return the descriptors of what is handed over, with their names."""
+    if of_supervisor := environ.get(VARIABLE):
+        return [(int(descriptor), str(name)) for descriptor, name in json.loads(of_supervisor)]
     count = environ.get("LISTEN_FDS", "")
     if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
-        return [], 0
-    return environ.get("LISTEN_FDNAMES", "").split(":"), int(count)
+        return []
+    names = dict(enumerate(environ.get("LISTEN_FDNAMES", "").split(":")))
+    return [(FIRST + number, names.get(number) or "unknown") for number in range(int(count))]

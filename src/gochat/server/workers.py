@@ -1,9 +1,10 @@
-"""Several server processes on one port and one store, and their supervisor.
+"""Several server processes on the same ports and one store, and their supervisor.
 
-Each worker is a whole server, with its own listener on the same address (``SO_REUSEPORT``); the
-kernel distributes the connections. To each other they are nodes like those on different machines.
-The supervisor serves no connections: it starts the workers, restarts any that dies, and passes on
-the signal to stop.
+Each worker is a whole server, with its own listener on each address (``SO_REUSEPORT``); the kernel
+distributes the connections. A unix socket, and one from systemd, can only be opened once: the
+supervisor hands it to all workers, and whichever is idle accepts. To each other they are nodes like
+those on different machines. The supervisor serves no connections: it starts the workers, restarts
+any that dies, and passes on the signal to stop.
 
 A worker is the child's side of :mod:`gochat.cli.companion`: it holds the end of a pipe, and stops
 when the supervisor is gone, however that ended. It reports that it is ready with a line on its
@@ -26,7 +27,7 @@ import trio
 from gochat.config import Config
 from gochat.errors import ConfigError
 from gochat.server.listener import cannot_listen
-from gochat.server.systemd import SILENT, Notifier
+from gochat.server.systemd import SILENT, Notifier, handing_over
 
 log = structlog.stdlib.get_logger()
 
@@ -50,7 +51,7 @@ def number() -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def check(config: Config, *, has_sockets: bool = False) -> None:
+def check(config: Config) -> None:
     """Raise :exc:`~gochat.errors.ConfigError` if this server can't have several processes."""
     if config.store_url.startswith("sqlite:"):
         raise ConfigError(
@@ -59,26 +60,27 @@ def check(config: Config, *, has_sockets: bool = False) -> None:
         )
     if config.key_file:
         raise ConfigError("key_file is for a server of one process: leave it out, or --workers")
-    if config.listen or has_sockets:
+    if any(not (listen.unix or listen.systemd or listen.port) for listen in config.listen):
         raise ConfigError(
-            "workers share one address: give it as host, port and proxy_from, not as [[listen]] or "
-            "a socket unit, or leave --workers out"
+            "workers can't share port 0 of a [[listen]], for which each would get another one: "
+            "choose a port, or leave --workers out"
         )
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError("this system can't share a port between processes: leave --workers out")
 
 
-def reserve_port(config: Config) -> tuple[socket.socket, int]:
-    """Return a socket that reserves the port for the workers, and the port's number.
+def reserve_port(host: str, port: int) -> tuple[socket.socket, int]:
+    """Return a socket that reserves a port for the workers, and the port's number.
 
-    It accepts no connections, because it does not listen. Raises the errors of
-    :func:`.listener.cannot_listen`.
+    It accepts no connections, because it does not listen. `host` and `port` are as configured.
+    Raises the errors of :func:`.listener.cannot_listen`.
     """
+    wanted = port
     try:
         addresses = socket.getaddrinfo(
-            config.bind_host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            None if host == "*" else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        reserved, port = None, config.port
+        reserved = None
         for family, kind, protocol, _, address in addresses:
             try:
                 # With SO_REUSEPORT this would succeed beside another server's workers, too, and
@@ -100,7 +102,7 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
         if reserved is None:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     except (OSError, UnicodeError) as error:
-        raise cannot_listen(config.host, config.port, error) from error
+        raise cannot_listen(host, wanted, error) from error
     return reserved, port
 
 
@@ -159,15 +161,17 @@ async def supervise(
     drain_timeout: float,
     final_code: int,
     notifier: Notifier = SILENT,
+    sockets: Sequence[tuple[str, socket.socket]] = (),
 ) -> int:
     """Run `count` workers until `stop` is set; then make them drain. Return the exit code.
 
-    `command` runs one worker. Each item received from `reloads` is passed on to all. The first
-    worker is started alone: if it does not become ready, no other would, and its exit code is
-    returned; it has logged why. A worker that ends with `final_code` ends all, because restarting
-    it does not help. If cancelled, the workers are killed.
+    `command` runs one worker, which gets the `sockets` with their names. Each item received from
+    `reloads` is passed on to all. The first worker is started alone: if it does not become ready,
+    no other would, and its exit code is returned; it has logged why. A worker that ends with
+    `final_code` ends all, because restarting it does not help. If cancelled, the workers are
+    killed.
     """
-    supervisor = _Supervisor(command, drain_timeout, final_code, notifier)
+    supervisor = _Supervisor(command, drain_timeout, final_code, notifier, sockets)
     async with trio.open_nursery() as nursery:
         for worker in range(1, count + 1):
             nursery.start_soon(supervisor.keep, worker)
@@ -189,8 +193,10 @@ class _Supervisor:
         drain_timeout: float,
         final_code: int,
         notifier: Notifier,
+        sockets: Sequence[tuple[str, socket.socket]],
     ) -> None:
         self._notifier = notifier
+        self._sockets = sockets
         self._command = command
         self._final_code = final_code
         self._drain_timeout = drain_timeout
@@ -270,7 +276,8 @@ class _Supervisor:
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, VARIABLE: str(worker)},
+                env={**os.environ, VARIABLE: str(worker), **handing_over(self._sockets)},
+                pass_fds=[sock.fileno() for _, sock in self._sockets],
                 # Ctrl+C in a terminal goes to all of its processes; the supervisor signals the
                 # workers.
                 start_new_session=True,

@@ -29,7 +29,7 @@ from gochat.storage.transfer.redis_rehearsal import rehearse_reading_online
 from gochat.storage.transfer.redis_source import RedisSource, find_partitions
 
 #: Entries read by one call of the script, for which all others of that server wait: some 2 ms.
-STEP: Final = 200
+STEP: Final = 100
 #: Entries read by one pipeline of such calls.
 TOGETHER: Final = 1000
 #: Rows of participants read by one command.
