@@ -540,8 +540,10 @@ _PROBES_OF_PARTITION: Final = {
 }
 _PROBES_OF_SERVER: Final = {
     **dict.fromkeys(
-        ("meta", "nodes", "settings", "netbans", "retention", "invites", "revoked"), "HLEN"
+        ("meta", "nodes", "settings", "netbans", "reports", "reported", "retention"), "HLEN"
     ),
+    **dict.fromkeys(("invites", "revoked"), "HLEN"),
+    **dict.fromkeys(("openreports", "oldreports"), "ZCARD"),
     "audit": "LLEN",
     "deleted": "SISMEMBER",
     "sweep": "GET",
