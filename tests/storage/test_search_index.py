@@ -23,7 +23,7 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
 from gochat.storage.sqlite import SqliteStore, database, indexer
-from gochat.storage.sqlite.indexer import Indexer
+from gochat.storage.sqlite.indexer import Indexer, _texts_between
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.search_index import Replaced, SearchIndex
 
@@ -280,6 +280,29 @@ async def _require_all_found(chat: Chat, words: list[str]) -> None:
             there = [entry.text for entry in entries if entry.kind == "text"]
             expected = [text for text in reversed(there) if word in text]
             assert sorted(await chat.find("Mei", word, to=to)) == sorted(expected)
+
+
+async def test_finding_what_the_index_lacks_costs_a_step_an_entry(path: Path) -> None:
+    """Also in a large log, and a few steps where the index lacks the last ones only."""
+    async with opened(path) as chat:
+        await chat.register("Mei", "Bob")
+        for to in ("#lobby", "@Bob", "@Mei"):
+            for _ in range(4):
+                await chat.append(*(draft("Mei", to, "hay") for _ in range(500)))
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as db:
+        db.set_progress_handler(count, 10)
+        assert len(_texts_between(db, 0, 6000)) == 6000
+        assert steps < 10_000  # 10 operations of SQLite each
+        steps = 0
+        assert len(_texts_between(db, 5990, 6000)) == 10
+        assert steps < 100
 
 
 # -- harm -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import structlog
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.search_index import IndexDamaged, Progress, Replaced, SearchIndex
 
 log = structlog.stdlib.get_logger()
@@ -350,7 +350,7 @@ class Indexer:
             until = self._position if first is None else first - 1
         found = _Waiting()
         with self._texts.snapshot() as db:
-            for position, entry in db.execute(_WAITING, (SEQ_BITS, MAX_SEQ, since, until)):
+            for position, entry in _texts_between(db, since, until):
                 found.append(position, entry, 0)
             (all_,) = db.execute(_OUTDATED, (0,)).fetchone()
             (outdated,) = db.execute(_OUTDATED, (self._progress.changed,)).fetchone()
@@ -385,11 +385,30 @@ _CHANGES: Final = (
     " FROM outdated o WHERE o.changed > ? ORDER BY o.changed LIMIT ?"
 )
 _OUTDATED: Final = "SELECT count(*) FROM outdated WHERE changed > ?"
-#: The texts after the position ?3, up to ?4. A conversation is read from its end.
-_WAITING: Final = (
-    "SELECT e.position, e.id FROM conversation c CROSS JOIN entry e ON e.id > coalesce("
-    "(SELECT o.id FROM entry o WHERE o.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
-    " AND o.position <= ?3 ORDER BY o.id DESC LIMIT 1), c.id << ?1)"
-    " AND e.id <= (c.id << ?1) + ?2"
-    " WHERE e.position <= ?4 AND e.kind = 'text' ORDER BY e.position"
+#: The conversations with entries after a position.
+_CONVERSATIONS: Final = (
+    "SELECT c.id, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
+    " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS head"
+    " FROM conversation c WHERE head > ?3"
 )
+
+
+def _texts_between(db: sqlite3.Connection, since: int, until: int) -> list[tuple[int, int]]:
+    """Return the texts after one position of the log, up to another, as positions and entries."""
+    found: list[tuple[int, int]] = []
+    for conversation, _ in db.execute(_CONVERSATIONS, (SEQ_BITS, MAX_SEQ, since)).fetchall():
+        before = None
+        if since:  # from the end: most often there are few
+            before = db.execute(
+                "SELECT id FROM entry WHERE id BETWEEN ? AND ? AND position <= ?"
+                " ORDER BY id DESC LIMIT 1",
+                (first_id(conversation), last_id(conversation), since),
+            ).fetchone()
+        first = first_id(conversation) if before is None else before[0] + 1
+        found += db.execute(
+            "SELECT position, id FROM entry WHERE id BETWEEN ? AND ? AND kind = 'text'"
+            " AND position <= ?",
+            (first, last_id(conversation), until),
+        )
+    found.sort()
+    return found
