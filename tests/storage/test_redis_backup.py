@@ -27,8 +27,10 @@ from gochat.storage import open_store
 from gochat.storage.maintenance import check, states
 from gochat.storage.sqlite import database
 from gochat.storage.transfer import redis_online
+from gochat.storage.transfer.contents import Target
 from gochat.storage.transfer.copy import copy
 from gochat.storage.transfer.redis_backup import backup
+from gochat.storage.transfer.sqlite_backup import SqliteBackup
 
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
@@ -75,6 +77,30 @@ async def test_backup_and_restore_is_what_people_had(
     assert await everything(f"sqlite:///{target}") == expected
     await trio.to_thread.run_sync(copy, f"sqlite:///{target}", again)
     assert await everything(again) == expected
+
+
+async def test_backup_has_all_that_a_copy_has(
+    place: Places, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a store gets to keep next."""
+    used: set[str] = set()
+    setters = {name for name in vars(Target) if name.startswith("put_")}
+
+    def noted(name: str) -> Callable[..., None]:
+        put = getattr(SqliteBackup, name)
+
+        def set_(*args: Any) -> None:
+            used.add(name)
+            put(*args)
+
+        return set_
+
+    for name in setters:
+        monkeypatch.setattr(SqliteBackup, name, noted(name))
+    url = place("redis_server")
+    await fill(url)
+    await backed_up(url, target)
+    assert used == setters
 
 
 async def test_backup_changes_nothing_and_reads_in_small_steps(
