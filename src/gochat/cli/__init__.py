@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "status": "show the state of a running server: people, connections, store, delays",
     "check-config": "check whether a server would start with its configuration",
     "doctor": "look for problems with a server on this machine",
-    "admin": "administer a running server: accounts",
+    "admin": "administer a running server: accounts, bans, reports, rooms",
     "db": "back up, check, restore and copy the store",
 }
 
