@@ -30,6 +30,7 @@ from gochat.storage.transfer import redis_online
 from gochat.storage.transfer.contents import Target
 from gochat.storage.transfer.copy import copy
 from gochat.storage.transfer.redis_backup import backup
+from gochat.storage.transfer.redis_check import check as redis_check
 from gochat.storage.transfer.sqlite_backup import SqliteBackup
 
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
@@ -251,6 +252,32 @@ async def seen(url: str) -> dict[str, Any]:
             "invitations": await store.invitations(person("Bob")),
             "found": sorted(await chat.find("Eve", "again") + await chat.find("Mei", "text 8")),
         }
+
+
+async def test_account_that_is_forgotten_while_its_rows_are_read_is_forgotten_in_the_backup(
+    place: Places, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the log says that private conversations are no longer theirs."""
+    url = place("redis_server")
+    scan = redis_online.OnlineRedis.scan_rows
+    async with open_store(url) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "@Bob", "hello")
+
+        def scanned(self: Any, key: Any) -> Any:
+            rows = list(scan(self, key))
+            if key.startswith("@"):
+                monkeypatch.setattr(redis_online.OnlineRedis, "scan_rows", scan)
+                trio.from_thread.run(store.administration.forget, person("Bob"))
+            return iter(rows)
+
+        monkeypatch.setattr(redis_online.OnlineRedis, "scan_rows", scanned)
+        await backed_up(url, target)
+    assert (await trio.to_thread.run_sync(redis_check, url)).findings == []
+    async with open_store(f"sqlite:///{target}") as store:
+        assert await Chat(store).addresses("Bob") == ["#lobby"]
+        assert await Chat(store).addresses("Mei") == ["#lobby", "@Bob"]
 
 
 async def test_people_who_come_while_they_are_read_are_as_at_the_end(
