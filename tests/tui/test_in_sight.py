@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 
+from gochat.client import MessagesReported
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
@@ -267,6 +269,37 @@ async def test_moderator_mutes_and_lifts_it_again(
         await until(pilot, lambda: "by ada: too loud" in screen_text(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: requested(client, "unrestrict") == [("mei", "mute")])
+
+
+async def test_selected_message_is_reported_and_a_moderator_resolves_it(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.arrive("mei")
+    client.say("#lobby", "mei", "something rude")
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        await typed(pilot, "/report")
+        await until(pilot, lambda: "Select the message first" in screen_text(pilot))
+        await pilot.press("up", "x")
+        await until(pilot, lambda: "mei: something rude" in screen_text(pilot))
+        await pilot.press(*"spam", "enter")
+        await until(pilot, lambda: "The moderators will look into it" in screen_text(pilot))
+        [(conv, seqs, reason)] = requested(client, "report")
+        assert (conv, len(seqs), reason) == ("#lobby", 1, "spam")
+        client.emit(
+            MessagesReported(
+                id=1, time=datetime.now(UTC), sender="bob", conversation="#lobby", names=("mei",)
+            )
+        )
+        await until(pilot, lambda: "bob reports mei" in screen_text(pilot))
+        await typed(pilot, "/reports")
+        await until(pilot, lambda: "mei in #lobby, reported by ada: spam" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: "A report" in screen_text(pilot))
+        assert "something rude" in screen_text(pilot)
+        await pilot.press(*"warned", "enter")
+        await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
 
 
 async def test_member_is_told_that_only_moderators_can(

@@ -230,6 +230,8 @@ class ChatActions(RoomActions):
                 self._view.composer.input.focus()
             case _ if entry.seq is None or entry.deleted:
                 self._view.app.bell()
+            case "report":
+                self.report(entry)
             case "reply":
                 self._view.composer.reply(entry.seq, entry.sender, entry.text[:_EXCERPT])
                 self._view.log_view.clear_selection()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gochat.client import Member, Restriction, RestrictionKind, RoomBan
-from gochat.tui.actions.base import Actions
+from gochat.tui.actions.reporting import Reporting
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.model.presentation import span
 from gochat.tui.text.sanitise import one_line
 
 
-class RoomModeration(Actions):
+class RoomModeration(Reporting):
     """What is done to people; the base of :class:`~gochat.tui.actions.rooms.RoomActions`."""
 
     def invite(self, person: str) -> None:
@@ -167,12 +167,6 @@ class RoomModeration(Actions):
         if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
             one = next(one for one in found if chosen == f"{one.kind} {one.name}")
             self.unrestrict(one.name, one.kind)
-
-    def _moderates(self) -> bool:
-        if self._model.role != "member":
-            return True
-        self.notify("Only moderators of the server can do this.")
-        return False
 
     # -- blocks -----------------------------------------------------------------------------------
 

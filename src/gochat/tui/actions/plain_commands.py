@@ -10,6 +10,7 @@ from gochat.client import Form, HistorySetting, Level, RestrictionKind
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.moderation import about_ban, about_restriction
+from gochat.tui.actions.reporting import in_full
 from gochat.tui.input import commands
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
@@ -178,6 +179,17 @@ class PlainCommands:
     async def _restrictions(self) -> None:
         found = await self._client.restrictions()
         self._list("Banned or muted at the server", map(about_restriction, found))
+
+    def report_selected(self, reason: str = "") -> None:
+        """The line mode selects no message."""
+        self._say(_NOT_HERE)
+
+    def show_reports(self) -> None:
+        """Print the reports that wait, with their messages."""
+        self._controller.spawn(self._reports())
+
+    async def _reports(self) -> None:
+        self._list("Reports", map(in_full, await self._client.reports()))
 
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the room once in an interval."""

@@ -19,6 +19,7 @@ from gochat.client import (
     ChatError,
     ConnectionLost,
     ConnectionState,
+    MessagesReported,
     NewLogin,
     StateChanged,
     Synchronised,
@@ -210,6 +211,8 @@ class ChatSession:
                 self._connection_changed(event)
             elif isinstance(event, NewLogin):
                 self._show_login(event)
+            elif isinstance(event, MessagesReported):
+                self._show_report(event)
             self._app.model_changed()
 
     async def _begin(self, show: Callable[[], Awaitable[object]]) -> None:
@@ -330,6 +333,16 @@ class ChatSession:
             "If it was not you: /sessions ends it, and then change your password.",
             title="New login",
             seconds=60,
+        )
+
+    def _show_report(self, report: MessagesReported) -> None:
+        """Notify a moderator of a report."""
+        about = one_line(", ".join(report.names))
+        reason = f": {one_line(report.reason)}" if report.reason else "."
+        self._app.warn(
+            f"{one_line(report.sender)} reports {about}{reason} /reports opens it.",
+            title="Report",
+            seconds=20,
         )
 
     def _ask_to_log_in(self, reason: str = "") -> None:

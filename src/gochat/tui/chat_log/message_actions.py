@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol
 
 from gochat.tui.chat_log.items import MessageState
 
-ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "link", "retry"]
+ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "link", "retry", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ MESSAGE_ACTIONS: Final[tuple[MessageAction, ...]] = (
     MessageAction("copy", "y", "Copy", "Copy its text"),
     MessageAction("open", "o", "Open link", "Open its link"),
     MessageAction("link", "l", "Copy link", "Copy a link to it"),
+    MessageAction("report", "x", "Report", "Report it to the moderators"),
     MessageAction("retry", "R", "Send again", "Send again what was not sent"),
 )
 

@@ -126,6 +126,40 @@ class RoomForm(Form[NewRoom]):
         return NewRoom(f"#{room}", self.value("topic").strip(), private)
 
 
+class ReportForm(Form[str]):
+    """Asks why a message is reported. Returns the reason, which can be empty."""
+
+    heading: ClassVar[str] = "Report this message"
+    done: ClassVar[str] = "Report"
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self._reason = reason
+
+    def fields(self) -> ComposeResult:
+        """Yield the field."""
+        yield Field("reason", "Why (can be empty)", self._reason)
+
+    def read(self) -> str:
+        """Return the reason."""
+        return self.value("reason").strip()
+
+
+class ResolveForm(Form[str]):
+    """Shows a report, and asks what came of it. Returns the note, which can be empty."""
+
+    heading: ClassVar[str] = "A report"
+    done: ClassVar[str] = "Resolve"
+
+    def fields(self) -> ComposeResult:
+        """Yield the field."""
+        yield Field("note", "What came of it (can be empty)")
+
+    def read(self) -> str:
+        """Return the note."""
+        return self.value("note").strip()
+
+
 class PasswordForm(Form[tuple[str, str]]):
     """Asks for the old password and twice for the new one."""
 

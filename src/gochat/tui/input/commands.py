@@ -94,6 +94,12 @@ class CommandContext(Protocol):
     def show_restrictions(self) -> None:
         """List who is banned from the server or muted."""
 
+    def report_selected(self, reason: str = "") -> None:
+        """Report the selected message to the moderators."""
+
+    def show_reports(self) -> None:
+        """List the reports that wait for the person."""
+
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the shown room once in an interval."""
 
@@ -340,6 +346,11 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.unrestrict(_name(a[0]), "ban")),
     Command("restrictions", (), "as a moderator: who is banned from this server or muted",
             lambda context, a: context.show_restrictions()),
+    Command("report", (Argument("REASON", "text", optional=True),),
+            "report the selected message to the moderators",
+            lambda context, a: context.report_selected(a[0])),
+    Command("reports", (), "as a moderator: look into what was reported",
+            lambda context, a: context.show_reports()),
     Command("block", (_PERSON,), "block somebody: no messages, mentions or invitations from them",
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
     Command("unblock", (_PERSON,), "unblock somebody",
