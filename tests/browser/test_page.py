@@ -130,7 +130,7 @@ def test_rooms_are_created_joined_and_left(mei: Page, bob: Friend) -> None:
     mei.wait_for("#title", "#lobby")
     mei.wait_until(lambda: mei.texts("#conversations bdi") == ["#lobby"])
     mei.type("#address", "#shed" + ENTER)
-    mei.wait_for("#hint", "no room")
+    mei.wait_for("#hint", "unknown room")
     mei.click("#create")
     mei.wait_for("#title", "#shed")
     mei.wait_for("#log .event", "mei created this public room")
