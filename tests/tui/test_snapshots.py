@@ -229,6 +229,28 @@ def test_the_sessions(take: Take, client: ScriptedClient, monkeypatch: pytest.Mo
     assert take(show)
 
 
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        pytest.param((80, 24), "gochat-dark", id="80x24"),
+        pytest.param((40, 15), "gochat-light", id="40x15"),
+    ],
+)
+def test_the_activity(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def show(pilot: Pilot[None]) -> None:
+        await until(
+            pilot,
+            lambda: "Activity" in screen_text(pilot) or bool(pilot.app.screen.size.width < 60),
+        )
+        client.say("#lobby", "mei", "@ada **look**", mentions=("ada",))
+        await pilot.press("alt+m")
+        await until(pilot, lambda: "look" in screen_text(pilot))
+
+    assert take(show)
+
+
 @panels
 def test_a_selected_message_with_reactions(take: Take, client: ScriptedClient) -> None:
     furnish(client)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from gochat.client import Form, Level, Member, MessageId
 from gochat.client.moments import moment
+from gochat.tui.actions.activity import ActivityActions
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.jumps import Jumps
 from gochat.tui.actions.rooms import RoomActions
@@ -38,6 +39,7 @@ class ChatActions(RoomActions):
     def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
         super().__init__(view, controller)
         self.jumps = Jumps(view, controller, bar)
+        self.activity = ActivityActions(view, controller, self.answer_invitation)
 
     # -- moving -----------------------------------------------------------------------------------
 
@@ -171,6 +173,8 @@ class ChatActions(RoomActions):
                 self._people()
             case "password":
                 self._ask(self._password())
+            case "activity":
+                self.activity.open()
             case "sessions":
                 self._sessions()
             case "settings":

@@ -12,6 +12,8 @@ from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.moderation import about_ban, about_restriction
 from gochat.tui.actions.reporting import in_full
 from gochat.tui.input import commands
+from gochat.tui.model import activity
+from gochat.tui.model.presentation import describe
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 
@@ -255,6 +257,8 @@ class PlainCommands:
         match panel:
             case "search":
                 self._controller.spawn(self._search(text))
+            case "activity":
+                self._controller.spawn(self._activity())
             case "rooms":
                 self._controller.spawn(self._rooms())
             case "members" if self._model.shown.is_room and self.conv != LOBBY:
@@ -270,6 +274,15 @@ class PlainCommands:
         self._say(f"{title}:")
         for row in rows:
             self._say(f"  {one_line(row)}")
+
+    async def _activity(self) -> None:
+        self._model.take_activity(await self._client.activity(limit=50))
+        rows = [
+            f"{'new: ' if row.is_new else ''}{row.sender} {describe(row)}"
+            + (f": {row.message}" if row.message else "")
+            for row in activity.rows(self._model)
+        ]
+        self._list("Activity", rows or ["nothing yet"])
 
     async def _rooms(self) -> None:
         rooms = sorted(await self._controller.load_rooms(), key=lambda room: natural(room.name))

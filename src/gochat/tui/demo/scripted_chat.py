@@ -54,6 +54,8 @@ class ScriptedChat:
         self.reports: dict[int, OpenReport] = {}
         #: Whom the person blocks.
         self.blocked: set[str] = set()
+        #: Up to when the person has seen their activity.
+        self.activity_seen = 0
         self.levels: dict[str, Level] = {}
         self._known: set[str] = set()  # who has an account
         self._logs: dict[str, list[Message]] = {LOBBY: []}
@@ -320,6 +322,7 @@ class ScriptedChat:
             conv=conv,
             epoch=EPOCH,
             head=len(log),
+            ts=log[-1].ts if log else 0,
             read=read,
             unread=len(unread),
             mentions=sum(is_mentioned(self.me, m.mentions) for m in unread),

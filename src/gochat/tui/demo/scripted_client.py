@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gochat.client import (
+    ActivityChanged,
+    ActivityPage,
     ConnectionState,
     Conversation,
     Found,
@@ -30,6 +32,7 @@ from gochat.client import (
     convert,
 )
 from gochat.client.errors import chat_error
+from gochat.client.moments import milliseconds
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import LOBBY, EntryKind
@@ -129,6 +132,24 @@ class ScriptedClient(ScriptedRooms):
         hits, end = reading.search(texts, query, self.me, int(cursor or 0), self.looks_at, limit)
         found = wire.Found(hits=tuple(hits), cursor=None if end is None else str(end))
         return convert.to_found(found, self.me)
+
+    async def activity(self, *, cursor: str | None = None, limit: int = 20) -> ActivityPage:
+        """Return what concerns the person."""
+        await self._request("activity", cursor, limit)
+        items, start = reading.activity(self._chat), int(cursor or 0)
+        following = str(start + limit) if start + limit < len(items) else None
+        page = wire.ActivityList(
+            items=tuple(items[start : start + limit]),
+            seen=self._chat.activity_seen,
+            cursor=following,
+        )
+        return convert.to_activity(page, self.me)
+
+    async def mark_activity(self, seen: datetime) -> None:
+        """Move forward up to when it is seen."""
+        await self._request("mark_activity", seen)
+        self._chat.activity_seen = max(self._chat.activity_seen, milliseconds(seen))
+        self.emit(ActivityChanged())
 
     async def mark_read(self, message: MessageRef) -> None:
         """Move the marker."""
@@ -231,6 +252,8 @@ class ScriptedClient(ScriptedRooms):
                 self.emit_entry(message)
             else:
                 self._missed.append(message)
+        if reading.concern(self._chat, conv, message) is not None:
+            self._notify(ActivityChanged())
         if self._state is ConnectionState.CONNECTED:
             self._tell_invitations(before)
         return message

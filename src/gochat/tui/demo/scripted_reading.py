@@ -7,7 +7,9 @@ from datetime import datetime
 
 from gochat.client.moments import milliseconds
 from gochat.protocol import search_query
-from gochat.protocol.messages import Message
+from gochat.protocol.messages import ActivityItem, Message
+from gochat.protocol.text import is_mentioned
+from gochat.tui.demo.scripted_chat import ScriptedChat
 from gochat.tui.text.finding import bare
 
 
@@ -54,3 +56,32 @@ def search(
             hits.append(text)
         at += 1
     return hits, at if at < len(texts) else None
+
+
+def activity(chat: ScriptedChat) -> list[ActivityItem]:
+    """Return what concerns the person, the newest first."""
+    found = [
+        item
+        for own in chat.conversations()
+        for entry in chat.log(own.conv)
+        if (item := concern(chat, own.conv, chat.as_it_reads(own.conv, entry))) is not None
+    ]
+    return sorted(found, key=lambda item: (item.ts, item.entry.seq), reverse=True)
+
+
+def concern(chat: ScriptedChat, conv: str, entry: Message) -> ActivityItem | None:
+    """Return how an entry concerns the person now, or None."""
+    if entry.deleted or entry.from_ == chat.me or entry.from_ in chat.blocked:
+        return None
+    if entry.kind == "text" and is_mentioned(chat.me, entry.mentions):
+        return ActivityItem(kind="mention", ts=entry.ts, entry=entry)
+    if entry.ref is None or entry.kind not in ("text", "react"):
+        return None
+    target = chat.as_it_reads(conv, chat.log(conv)[entry.ref - 1])
+    if target.from_ != chat.me:
+        return None
+    about = target.text[:200]
+    if entry.kind == "text" and conv.startswith("#"):
+        return ActivityItem(kind="reply", ts=entry.ts, entry=entry, about=about)
+    given = any(one.emoji == entry.text and entry.from_ in one.names for one in target.reactions)
+    return ActivityItem(kind="reaction", ts=entry.ts, entry=entry, about=about) if given else None

@@ -22,7 +22,7 @@ _NOT_HERE = frozenset({
     *(f"conversation_{n}" for n in range(1, 10)),
 })  # fmt: skip
 #: Commands that do what an action does.
-_DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings"})
+_DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings", "activity"})
 
 
 @dataclass(frozen=True, slots=True)

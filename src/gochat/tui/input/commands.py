@@ -375,6 +375,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("who", (), "who is online", lambda context, a: context.open_panel("people")),
     Command("search", (Argument("TEXT", "text", optional=True),), "search messages",
             lambda context, a: context.open_panel("search", a[0]), ("find",)),
+    Command("activity", (), "who mentions you, replies or reacts to you; invitations",
+            lambda context, a: context.open_panel("activity"), ("mentions",)),
     Command("goto", (Argument("PLACE", "text"),),
             "go to a day, as 2026-03-12, or to a message's link",
             lambda context, a: context.go_to(a[0]), ("jump",)),

@@ -40,6 +40,7 @@ from gochat.client import (
     Uninvited,
 )
 from gochat.client.address import Security
+from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
 from gochat.tui.model import attention, membership, unread
 from gochat.tui.model.arrivals import Arrivals
@@ -124,8 +125,10 @@ class ChatModel(Conversations):
                 self.blocked.add(event.name)
             case PersonUnblocked():
                 self.blocked.discard(event.name)
-            case NewLogin() | ActivityChanged() | MessagesReported():
+            case NewLogin() | MessagesReported():
                 pass  # for the app
+            case ActivityChanged():
+                self._changes.activity_stale = True
             case StateChanged():
                 until = (
                     None
@@ -154,6 +157,8 @@ class ChatModel(Conversations):
         view.typing.stop([entry.sender])
         if isinstance(entry, MessageDeleted | MessageEdited) and not counted:
             self._changes.stale |= not unread.amend(view, entry)
+        view.time = max(view.time, milliseconds(entry.time))
+        self._changes.activity_stale |= self.activity.is_changed_by(entry)
         line = view.timeline.add(entry)
         self._touched.add(conv)
         self._member_of(view, entry)
@@ -264,6 +269,7 @@ class ChatModel(Conversations):
         self.open_lobby()
         self._synchronised = True
         self._changes.conversations = self._changes.people = True
+        self._changes.activity_stale = True
 
     def describe(self, conversations: Iterable[Conversation]) -> None:
         """Take what the server says of the conversations now: it was asked because of `stale`."""

@@ -12,9 +12,18 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
-from gochat.client import HistoryPage, Invitation, Level, Outgoing, OutgoingState, ServerRole
+from gochat.client import (
+    ActivityPage,
+    HistoryPage,
+    Invitation,
+    Level,
+    Outgoing,
+    OutgoingState,
+    ServerRole,
+)
 from gochat.protocol.messages import LOBBY
 from gochat.tui.model import order
+from gochat.tui.model.activity import Activity
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.outgoing import OutgoingMessages
@@ -43,6 +52,8 @@ class Conversations:
         self.people = Roster()
         #: The pending invitations, by room.
         self.invitations: dict[str, Invitation] = {}
+        #: What concerns the person, as far as the server lists it.
+        self.activity = Activity()
         #: The conversation that is shown.
         self.current = ""
         #: The one before.
@@ -240,6 +251,16 @@ class Conversations:
             view.read = max(view.read, seq)
             view.unread, view.mentions = view.timeline.unread_after(view.read)
             self._changes.conversations = True
+
+    def take_activity(self, page: ActivityPage) -> None:
+        """Take the newest page of what concerns the person."""
+        self.activity.take(page)
+        self._changes.activity = self._changes.conversations = True
+
+    def see_activity(self, ts: int) -> None:
+        """The person has seen it up to this time (milliseconds since the Unix epoch)."""
+        self.activity.see(ts)
+        self._changes.activity = self._changes.conversations = True
 
     # -- what the person sets ----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
+from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.text.sanitise import one_line
 
@@ -108,3 +109,21 @@ def day(time: datetime, now: float) -> str:
     local = time.astimezone()
     is_this_year = local.year == datetime.fromtimestamp(now, UTC).astimezone().year
     return f"{local.day} {local:%b}" + ("" if is_this_year else f" {local.year}")
+
+
+def describe(row: ActivityRow) -> str:
+    """Return what its sender did, in one line: "replied in #garden"."""
+    where = one_line(row.conv)
+    about = one_line(row.about)
+    match row.kind:
+        case "mention":
+            return f"in {where}" if row.conv.startswith("#") else "to you"
+        case "reply":
+            return f"replied in {where}"
+        case "reaction":
+            return f"reacted {one_line(row.text)} in {where}" + (f": {about}" if about else "")
+        case "invitation":
+            topic = one_line(row.text)
+            return f"invites you to {where}" + (f": {topic}" if topic else "")
+        case "unread":
+            return "1 unread message" if row.number == 1 else f"{count(row.number)} unread messages"

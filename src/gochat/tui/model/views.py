@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from gochat.client import ConnectionState, Conversation, HistorySetting, Level
+from gochat.client.moments import milliseconds
 from gochat.tui.model.entries import Change
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.typists import Typists
@@ -19,7 +20,8 @@ class ConversationView:
     `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
     known. `history` is whether those who join a room can read what was written before. `joined` is
     False for a room that the person has left, while it is still shown. `divider` is the seq after
-    which the messages were unread when the conversation was opened. `muted_until` is when a mute on
+    which the messages were unread when the conversation was opened. `time` is that of the newest
+    entry, in milliseconds since the Unix epoch. `muted_until` is when a mute on
     this device ends, in seconds since the Unix epoch; 0: there is none.
     """
 
@@ -41,6 +43,7 @@ class ConversationView:
     announcements: bool = False
     archived: bool = False
     joined: bool = True
+    time: int = 0
     divider: int | None = None
     draft: str = ""
     typing: Typists = field(default_factory=Typists)
@@ -104,6 +107,8 @@ class ConversationView:
         self.operator, self.private = conversation.operator, conversation.private
         self.history, self.slow_mode = conversation.history, conversation.slow_mode
         self.announcements, self.archived = conversation.announcements, conversation.archived
+        if conversation.time is not None:
+            self.time = max(self.time, milliseconds(conversation.time))
         self.joined = True
 
 
@@ -125,6 +130,7 @@ class Changes:
     """What must be drawn again. `logs` has the changes of the timelines, by conversation.
 
     `stale`: what is known of the conversations can't be enough; the server has to be asked.
+    `activity_stale`: the same of what concerns the person, of which `activity` has changed.
     """
 
     conversations: bool = False
@@ -133,13 +139,15 @@ class Changes:
     outbox: bool = False
     typing: bool = False
     stale: bool = False
+    activity: bool = False
+    activity_stale: bool = False
     logs: dict[str, list[Change]] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
             self.conversations or self.people or self.connection or self.outbox or self.typing
-            or self.stale or self.logs or self.attention
+            or self.stale or self.activity or self.activity_stale or self.logs or self.attention
         )  # fmt: skip
 
 

@@ -116,6 +116,7 @@ class ChatScreen(Screen[None]):
         self._greeting.keymap = self.chat_app.keymap
         self._greeting.server = self.chat_app.server_address
         self._has_begun = True
+        self.actions.activity.ask_anew()
         self._set_hints()
         self._show_current()
 
@@ -142,6 +143,8 @@ class ChatScreen(Screen[None]):
             self._greet()
         if changes.stale:
             self.controller.ask_anew()
+        if changes.activity_stale:
+            self.actions.activity.ask_anew()
         self.actions.jumps.reach()
         self.actions.jumps.look()
         self.look()  # before the list is drawn: what is read at once needs no badge
@@ -155,6 +158,7 @@ class ChatScreen(Screen[None]):
             self._status.refresh()
             self._set_hints()
         self.header.refresh_if_changed()
+        self.actions.activity.refresh()
         self.changes_drawn.publish(changes)
 
     def _refresh_lists(self) -> None:
@@ -406,6 +410,11 @@ class ChatScreen(Screen[None]):
     def action_search(self) -> None:
         """Open the search."""
         self.actions.open_panel("search")
+
+    @on(SidePane.ActivityWanted)
+    def action_activity(self) -> None:
+        """Show what concerns the person."""
+        self.actions.open_panel("activity")
 
     def action_members(self) -> None:
         """Show who is in this room."""

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from gochat.tui.model import activity
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.presentation import count
@@ -24,6 +25,7 @@ from gochat.tui.widgets.text_field import TextField
 _SIGN: Final = "="
 _GAP: Final = "= gap"
 _MORE: Final = "= more"
+_ACTIVITY: Final = "= activity"
 _INVITED: Final = Content.styled("invited ", "$accent bold")
 _HEADINGS: Final[dict[GroupName, str]] = {
     "unread": "Unread",
@@ -47,6 +49,9 @@ class SidePane(Vertical):
             super().__init__()
             self.conv = conv
 
+    class ActivityWanted(Message):
+        """The person wants to see what concerns them."""
+
     class RoomsWanted(Message):
         """The person wants to see all rooms."""
 
@@ -60,6 +65,7 @@ class SidePane(Vertical):
         self.people = RowList(self._draw_person, id="people")
         self.filter = TextField(placeholder="Find a person", id="people-filter", compact=True)
         self._total = -1
+        self._new = 0
         self._drawn: list[object] = []
         self._groups: dict[str, Group] = {}
         self._heading = Static("", id="people-heading", markup=False)
@@ -76,8 +82,9 @@ class SidePane(Vertical):
         # Drawn again only when it looks otherwise: an unread count that is not shown, for example,
         # changes with each of five hundred messages a second.
         groups = self._model.groups()
+        self._new = activity.count_new(self._model)
         drawn: list[object] = [
-            *(self._model.current, self._room(), groups),
+            *(self._model.current, self._room(), groups, self._new),
             *(self._look(view) for view in self._model.conversations.values()),
         ]
         if drawn == self._drawn:
@@ -100,7 +107,7 @@ class SidePane(Vertical):
         self.refresh_conversations()
 
     def _rows(self, *, gaps: bool) -> list[str]:
-        keys: list[str] = []
+        keys = [_ACTIVITY] if self._new else []
         for heading, group in self._groups.items():
             if gaps and keys:
                 keys.append(_GAP)
@@ -132,6 +139,9 @@ class SidePane(Vertical):
             sign, number = ("▸", str(len(group.convs))) if group.folded else ("▾", "")
             heading = Content.styled(f"{sign} {_HEADINGS[group.name]}", "$text-muted")
             return ListRow(heading, Content.styled(f"{number} ", "$text-muted"))
+        if key == _ACTIVITY:
+            new = Content.styled(f"{count(self._new)} ", "$accent bold")
+            return ListRow(Content.styled("★ Activity", "$foreground bold"), new)
         if key == _GAP:
             return ListRow(Content(""), enabled=False)
         if key == _MORE:
@@ -193,6 +203,8 @@ class SidePane(Vertical):
         event.stop()
         if event.rows is self.people:
             self._choose(f"@{event.key}")
+        elif event.key == _ACTIVITY:
+            self.post_message(self.ActivityWanted())
         elif event.key == _MORE:
             self.post_message(self.RoomsWanted())
         elif (group := self._groups.get(event.key)) is not None:
