@@ -11,6 +11,7 @@ from peers import PASSWORD
 
 from gochat.client import (
     AccessChanged,
+    ActivityChanged,
     AnnouncementsChanged,
     ArchiveChanged,
     ChatError,
@@ -30,6 +31,7 @@ from gochat.client import (
     PersonLeft,
     PersonUnbanned,
     PersonUnblocked,
+    ReactionRemoved,
     Room,
     RoomCreated,
     RoomHandedOver,
@@ -291,6 +293,21 @@ async def test_person_blocks_somebody(chat: World) -> None:
     assert (await chat.events.next_of(PersonUnblocked)).name == "mei"
     await chat.ada.unblock("mei")
     assert await chat.ada.blocked() == []
+
+
+async def test_what_concerns_the_person_is_listed_until_it_is_taken_back(chat: World) -> None:
+    chat.account("mei")
+    own = await chat.ada.send("#lobby", "who has seeds?")
+    chat.say("#lobby", "mei", "🌱", kind="react", ref=own.seq)
+    await chat.events.next_of(ActivityChanged)
+    (item,) = (await chat.ada.activity()).items
+    assert (item.kind, item.entry.sender, item.about) == ("reaction", "mei", "who has seeds?")
+    await chat.ada.mark_activity(item.time)
+    await chat.events.next_of(ActivityChanged)
+    assert (await chat.ada.activity()).seen == item.time
+    chat.say("#lobby", "mei", "🌱", kind="unreact", ref=own.seq)
+    await chat.events.next_of(ReactionRemoved)
+    assert (await chat.ada.activity()).items == ()
 
 
 async def test_who_is_banned_is_out_and_stays_out(chat: World) -> None:

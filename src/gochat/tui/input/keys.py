@@ -67,7 +67,9 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("suspend", "app", ("f12",), "suspend_process", "Back to the shell; fg returns"),
     KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
     KeyAction("search", "chat", ("ctrl+f",), "search", "Search messages"),
-    KeyAction("activity", "chat", ("alt+m",), "activity", "Activity: mentions, replies, reactions"),
+    KeyAction(
+        "activity", "chat", ("alt+m", "f10"), "activity", "Activity: mentions, replies, reactions"
+    ),
     KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
     KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "Previous conversation"),
     KeyAction("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
