@@ -60,8 +60,12 @@ def take(
         async def run_before(pilot: Pilot[None]) -> None:
             if before is not None:
                 await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+                chat = app.screen
+                assert isinstance(chat, ChatScreen)
+                await until(pilot, lambda: not chat.controller.is_busy, "the first requests")
                 await settle(pilot)
                 await before(pilot)
+                await until(pilot, lambda: not chat.controller.is_busy, "the last requests")
             if on_form is not None:
                 await on_form(pilot)
             await settle(pilot)
