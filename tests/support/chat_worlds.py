@@ -88,6 +88,12 @@ class World(Protocol):
     def hand_over(self, room: str, name: str) -> None:
         """Make who runs the server make somebody an operator of a room."""
 
+    def promote(self) -> None:
+        """Make who runs the server make ada a moderator."""
+
+    def report(self, conv: str, name: str, seq: int, reason: str) -> None:
+        """Make a person report a message to the moderators."""
+
     def say(
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
     ) -> int:
@@ -135,6 +141,12 @@ class ScriptedWorld:
 
     def hand_over(self, room: str, name: str) -> None:
         self.client.say(room, name, "", kind="hand_over")
+
+    def promote(self) -> None:
+        self.client.role = "moderator"
+
+    def report(self, conv: str, name: str, seq: int, reason: str) -> None:
+        self.client.reported(name, conv, seq, reason)
 
     def room(
         self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
@@ -258,6 +270,13 @@ class LiveWorld:
 
     def hand_over(self, room: str, name: str) -> None:
         self._server.hand_over(room, name)
+
+    def promote(self) -> None:
+        self._server.promote("ada")
+
+    def report(self, conv: str, name: str, seq: int, reason: str) -> None:
+        bot = self._server.bot(name)
+        self._server.run(partial(bot.report, [MessageId(conv, seq)], reason=reason))
 
     def read(self, conv: str, seq: int) -> None:
         self._server.run(self._server.bot("ada").mark_read, MessageId(conv, seq))

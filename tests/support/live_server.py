@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import trio
 import trio.testing
+from msgspec import structs
 from patience import PATIENCE
 from peers import PASSWORD, Peer, config
 
+from gochat.chat import names
 from gochat.chat.handing_over import hand_over
 from gochat.client import Client, ClientOptions, open_client
 from gochat.config import Config
@@ -64,6 +66,18 @@ class LiveServer:
     def hand_over(self, room: str, name: str) -> None:
         """Make a person an operator of a room, as who runs the server can."""
         self.run(hand_over, self._server.services.store, room, name)
+
+    def promote(self, name: str) -> None:
+        """Make a person a moderator, as who runs the server can."""
+
+        async def change() -> None:
+            store = self._server.services.store
+            account = await store.account(names.fold_person(name))
+            assert account is not None
+            after = structs.replace(account, role="moderator")
+            assert await store.administration.change_account(account, after)
+
+        self.run(change)
 
     def cut(self) -> None:
         """Cut the person's connections, and refuse new ones."""

@@ -21,6 +21,7 @@ from gochat.client import (
     Invited,
     Message,
     MessageId,
+    MessagesReported,
     OperatorAdded,
     OperatorRemoved,
     PersonBanned,
@@ -308,6 +309,19 @@ async def test_what_concerns_the_person_is_listed_until_it_is_taken_back(chat: W
     chat.say("#lobby", "mei", "🌱", kind="unreact", ref=own.seq)
     await chat.events.next_of(ReactionRemoved)
     assert (await chat.ada.activity()).items == ()
+
+
+async def test_moderator_is_notified_of_reports_and_resolves_them(chat: World) -> None:
+    seq = chat.say("#lobby", "tomas", "buy my seeds")
+    chat.promote()
+    chat.report("#lobby", "mei", seq, "spam")
+    event = await chat.events.next_of(MessagesReported)
+    assert (event.sender, event.names, event.reason) == ("mei", ("tomas",), "spam")
+    (report,) = await chat.ada.reports()
+    assert (report.id, report.conversation) == (event.id, event.conversation)
+    assert [message.text for message in report.messages] == ["buy my seeds"]
+    await chat.ada.resolve_report(report.id, note="warned")
+    assert await chat.ada.reports() == []
 
 
 async def test_who_is_banned_is_out_and_stays_out(chat: World) -> None:

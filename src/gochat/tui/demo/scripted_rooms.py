@@ -17,7 +17,8 @@ from gochat.client import (
     convert,
 )
 from gochat.client.errors import chat_error
-from gochat.client.events import Invited, Uninvited
+from gochat.client.events import Invited, MessagesReported, Uninvited
+from gochat.client.moments import moment
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import EntryKind, HistorySetting
@@ -191,13 +192,30 @@ class ScriptedRooms(ScriptedConnection):
         """Report messages. Whether somebody else wrote them is not looked at."""
         conv, seqs = messages[0].conversation, sorted({message.seq for message in messages})
         await self._request("report", conv, seqs, reason)
+        self._reported(self.me, conv, seqs, reason)
+
+    def reported(self, name: str, conv: str, seq: int, reason: str) -> None:
+        """Let another person report a message, and the person be notified as a moderator is."""
+        report = self._reported(name, conv, [seq], reason)
+        self.emit(
+            MessagesReported(
+                id=report.id,
+                time=moment(report.ts),
+                sender=name,
+                conversation=conv,
+                names=tuple(dict.fromkeys(one.from_ for one in report.messages)),
+                reason=reason,
+            )
+        )
+
+    def _reported(self, name: str, conv: str, seqs: Sequence[int], reason: str) -> wire.OpenReport:
         key = self._chat.address(conv)
         found = [self._chat.message(key, seq, "seqs") for seq in seqs]
         id_ = max(self._chat.reports, default=0) + 1
-        self._chat.reports[id_] = wire.OpenReport(
+        report = self._chat.reports[id_] = wire.OpenReport(
             id=id_,
             ts=self._chat.time(),
-            from_=self.me,
+            from_=name,
             conv=conv,
             messages=tuple(
                 wire.ReportedMessage(seq=one.seq, from_=one.from_, ts=one.ts, text=one.text)
@@ -205,6 +223,7 @@ class ScriptedRooms(ScriptedConnection):
             ),
             reason=reason,
         )
+        return report
 
     async def reports(self) -> list[Report]:
         """Return the reports."""
