@@ -62,10 +62,16 @@ def take(
                 await until(pilot, lambda: isinstance(app.screen, ChatScreen))
                 chat = app.screen
                 assert isinstance(chat, ChatScreen)
-                await until(pilot, lambda: not chat.controller.is_busy, "the first requests")
+
+                def is_listed() -> bool:
+                    return "activity" not in chat.controller._busy
+
+                await settle(pilot)
+                await until(pilot, is_listed, "the activity before")
                 await settle(pilot)
                 await before(pilot)
-                await until(pilot, lambda: not chat.controller.is_busy, "the last requests")
+                await settle(pilot)
+                await until(pilot, is_listed, "the activity after")
             if on_form is not None:
                 await on_form(pilot)
             await settle(pilot)
