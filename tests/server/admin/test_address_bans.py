@@ -124,10 +124,12 @@ async def test_banned_client_of_a_proxy_gets_a_handshake_only_now_and_then(
             first = await open_tls(HEADER)
             await first.stream.send_all(encode(Ping()))
             assert [type(one).__name__ for one in await first.at_end()][-2:] == ["Error", "Bye"]
+            await trio.aclose_forcefully(first.stream)
             for _ in range(5):
                 refused = await open_tls(HEADER)
                 with pytest.raises(trio.BrokenResourceError):
                     await refused.stream.send_all(encode(Ping()))
+                await trio.aclose_forcefully(refused.stream)
             other = await open_tls(HEADER.replace(b"113.7", b"114.7"))
             await other.ask(Ping(), Pong)
             await other.stream.aclose()
