@@ -23,9 +23,10 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
 from gochat.storage.sqlite import SqliteStore, database, indexer
-from gochat.storage.sqlite.indexer import Indexer, _texts_between
+from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.search_index import Replaced, SearchIndex
+from gochat.storage.sqlite.waiting_texts import texts_between
 
 pytestmark = pytest.mark.trio
 
@@ -298,10 +299,10 @@ async def test_finding_what_the_index_lacks_costs_a_step_an_entry(path: Path) ->
 
     with closing(sqlite3.connect(path)) as db:
         db.set_progress_handler(count, 10)
-        assert len(_texts_between(db, 0, 6000)) == 6000
+        assert len(texts_between(db, 0, 6000)) == 6000
         assert steps < 10_000  # 10 operations of SQLite each
         steps = 0
-        assert len(_texts_between(db, 5990, 6000)) == 10
+        assert len(texts_between(db, 5990, 6000)) == 10
         assert steps < 100
 
 

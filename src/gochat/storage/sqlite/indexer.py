@@ -14,7 +14,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -23,8 +22,8 @@ import structlog
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.search_index import IndexDamaged, Progress, Replaced, SearchIndex
+from gochat.storage.sqlite.waiting_texts import WaitingTexts, texts_between
 
 log = structlog.stdlib.get_logger()
 
@@ -46,48 +45,6 @@ TURNS_AT_END: Final = 16
 MERGED_PAGES: Final = 192
 #: Seconds to wait after what the disk could not take, and after damage.
 RETRY: Final = 10.0
-
-
-class _Waiting:
-    """Texts that wait for the index, in the order of the log.
-
-    In arrays, because a new index of a large log begins with millions.
-    """
-
-    def __init__(self) -> None:
-        self._columns = array("q"), array("q"), array("q")
-        self._start = 0  # those before have been removed
-
-    def __len__(self) -> int:
-        return len(self._columns[0]) - self._start
-
-    @property
-    def first(self) -> int | None:
-        """The position of the first text."""
-        return self._columns[0][self._start] if len(self) else None
-
-    def append(self, position: int, entry: int, size: int) -> None:
-        """Add a text of `size` characters; 0 if that is unknown."""
-        for column, value in zip(self._columns, (position, entry, size), strict=True):
-            column.append(value)
-
-    def extend(self, more: _Waiting) -> None:
-        """Add other texts."""
-        for column, other in zip(self._columns, more._columns, strict=True):
-            column.extend(other[more._start :])
-
-    def head(self, count: int) -> list[tuple[int, int, int]]:
-        """Return the first texts, each as its position, its entry, and its size."""
-        columns = (column[self._start : self._start + count] for column in self._columns)
-        return list(zip(*columns, strict=True))
-
-    def remove(self, count: int) -> None:
-        """Remove the first texts."""
-        self._start += count
-        if self._start > len(self):  # so all of it is moved once
-            for column in self._columns:
-                del column[: self._start]
-            self._start = 0
 
 
 class Indexer:
@@ -127,7 +84,7 @@ class Indexer:
         self._lock = threading.Lock()
         self._due = threading.Event()
         self._stopping = threading.Event()
-        self._waiting = _Waiting()
+        self._waiting = WaitingTexts()
         self._size = 0
         self._position = position  # of the last commit
         self._outdated = 0  # changes that the index lacks
@@ -279,7 +236,7 @@ class Indexer:
             return False
         with self._lock:
             self._progress = progress
-            self._waiting = _Waiting()
+            self._waiting = WaitingTexts()
             self._size = self._outdated = 0
             self._has_searched = False
         return False  # not at once: on a failing disk it would be damaged again
@@ -348,9 +305,9 @@ class Indexer:
         with self._lock:
             since, first = self._progress.position, self._waiting.first
             until = self._position if first is None else first - 1
-        found = _Waiting()
+        found = WaitingTexts()
         with self._texts.snapshot() as db:
-            for position, entry in _texts_between(db, since, until):
+            for position, entry in texts_between(db, since, until):
                 found.append(position, entry, 0)
             (all_,) = db.execute(_OUTDATED, (0,)).fetchone()
             (outdated,) = db.execute(_OUTDATED, (self._progress.changed,)).fetchone()
@@ -385,30 +342,3 @@ _CHANGES: Final = (
     " FROM outdated o WHERE o.changed > ? ORDER BY o.changed LIMIT ?"
 )
 _OUTDATED: Final = "SELECT count(*) FROM outdated WHERE changed > ?"
-#: The conversations with entries after a position.
-_CONVERSATIONS: Final = (
-    "SELECT c.id, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
-    " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS head"
-    " FROM conversation c WHERE head > ?3"
-)
-
-
-def _texts_between(db: sqlite3.Connection, since: int, until: int) -> list[tuple[int, int]]:
-    """Return the texts after one position of the log, up to another, as positions and entries."""
-    found: list[tuple[int, int]] = []
-    for conversation, _ in db.execute(_CONVERSATIONS, (SEQ_BITS, MAX_SEQ, since)).fetchall():
-        before = None
-        if since:  # from the end: most often there are few
-            before = db.execute(
-                "SELECT id FROM entry WHERE id BETWEEN ? AND ? AND position <= ?"
-                " ORDER BY id DESC LIMIT 1",
-                (first_id(conversation), last_id(conversation), since),
-            ).fetchone()
-        first = first_id(conversation) if before is None else before[0] + 1
-        found += db.execute(
-            "SELECT position, id FROM entry WHERE id BETWEEN ? AND ? AND kind = 'text'"
-            " AND position <= ?",
-            (first, last_id(conversation), until),
-        )
-    found.sort()
-    return found

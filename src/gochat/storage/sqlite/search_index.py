@@ -1,6 +1,6 @@
 """The search index: an FTS5 table in a file of its own, beside the database.
 
-It contains nothing that the log does not have, so it is no part of a backup, it is made anew
+It contains nothing that the log does not have, so it is not part of a backup, it is made anew
 whenever it does not belong to the log or is damaged, and its commits never delay those of the log.
 
 It has :class:`Progress`, changed by the same commits as the table: the table has exactly the texts
