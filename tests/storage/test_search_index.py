@@ -393,6 +393,23 @@ async def test_damage_that_only_writing_finds_costs_no_message(
     assert check(path) == []
 
 
+async def test_closing_ends_although_the_database_was_moved_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the index has lost can't be dropped there any more."""
+    await filled(path)
+    monkeypatch.setattr(Log, "start", lambda log, drop: log._indexer.start(lambda: None))
+    with trio.move_on_after(PATIENCE) as scope:
+        async with opened(path) as chat:
+            await chat.do("Mei", "#lobby", "edit", "another needle", ref=1)
+            await until(lambda: progress(path)[1] == 1)
+            path.rename(path.with_name("moved.db"))
+    assert not scope.cancelled_caught
+    path.with_name("moved.db").rename(path)  # with all that was acknowledged
+    async with opened(path) as chat:
+        assert await chat.find("Bob", "needle") == ["needle", "another needle"]
+
+
 async def test_damage_of_the_log_that_the_index_meets_ends_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

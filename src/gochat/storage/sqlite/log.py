@@ -132,7 +132,7 @@ class Log:
                 self.begin()
                 self.drop_outdated()
                 self.commit()
-        except sqlite3.Error:
+        except BaseException:  # also where the file was moved, which is no error of SQLite's
             self.roll_back()
             raise
         finally:
