@@ -1,5 +1,7 @@
 """The search index of SQLite, a file of its own: what it has at any time, and what harms it."""
 
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
 from __future__ import annotations
 
 import random
