@@ -139,6 +139,15 @@ SCENES: Final[dict[str, Scene]] = {
 }
 
 
+async def _all_listed(pilot: Pilot[None]) -> None:
+    """Wait until everything is drawn, also what concerns the person, which is asked for later."""
+    await _settle(pilot)
+    screen = pilot.app.screen
+    while isinstance(screen, ChatScreen) and screen.controller.is_doing("activity"):
+        await pilot.pause(0.01)
+    await _settle(pilot)
+
+
 async def take(name: str) -> str:
     """Return a picture as SVG."""
     scene = SCENES[name]
@@ -158,9 +167,9 @@ async def take(name: str) -> str:
         async with app.run_test(size=scene.size) as pilot:
             while scene.logged_in and not isinstance(app.screen, ChatScreen):
                 await pilot.pause(0.01)
-            await _settle(pilot)
+            await _all_listed(pilot)
             await scene.act(pilot, client)
-            await _settle(pilot)
+            await _all_listed(pilot)
             picture = app.export_screenshot(title="gochat")
     # A number that also depends on what can't be seen, such as the order of events.
     picture = re.sub(r"\bterminal-\d+", f"terminal-{name}", picture)

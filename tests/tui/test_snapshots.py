@@ -64,7 +64,7 @@ def take(
                 assert isinstance(chat, ChatScreen)
 
                 def is_listed() -> bool:
-                    return "activity" not in chat.controller._busy
+                    return not chat.controller.is_doing("activity")
 
                 await settle(pilot)
                 await until(pilot, is_listed, "the activity before")

@@ -78,6 +78,10 @@ class Controller:
         """True while a request is under way."""
         return self._running > 0
 
+    def is_doing(self, key: str) -> bool:
+        """Return whether a task with this key runs; see :meth:`spawn`."""
+        return key in self._busy
+
     # -- tasks ------------------------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None], key: str = "") -> None:
