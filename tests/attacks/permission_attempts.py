@@ -17,7 +17,7 @@ from permission_world import (
     Conversation,
     Undo,
 )
-from permissions import Place, Row
+from permissions import PEOPLE, Place, Row
 from worst_inputs import VALID
 
 from gochat.protocol.messages import (
@@ -33,6 +33,8 @@ from gochat.protocol.messages import (
     Kick,
     Leave,
     Mark,
+    Pin,
+    Pins,
     React,
     Report,
     Request,
@@ -94,6 +96,12 @@ def _by_owner(
     return undo
 
 
+def _unpinned(to: Conversation, actor: str) -> Sequence[Undo]:
+    who = ACTORS["admin"] if to.place is Place.LOBBY else OWNER
+    unpin = Pin(to=to.address, seq=to.theirs, on=False)
+    return [(actor if to.place in PEOPLE else who, unpin)]
+
+
 def _access(to: Conversation, *, private: bool) -> SetAccess:
     return SetAccess(room=to.address, private=private, history=None if private else "shown")
 
@@ -109,6 +117,8 @@ ATTEMPTS: Final[Mapping[tuple[type[Request], str], Attempt]] = {
     ),
     (Edit, "another's"): Attempt(lambda to, _: Edit(to=to.address, seq=to.theirs, text="new")),
     (React, ""): Attempt(lambda to, _: React(to=to.address, seq=to.theirs, emoji="👍")),
+    (Pin, ""): Attempt(lambda to, _: Pin(to=to.address, seq=to.theirs), _unpinned),
+    (Pins, ""): Attempt(lambda to, _: Pins(conv=to.address)),
     (Delete, "one's own message"): Attempt(
         lambda to, actor: Delete(to=to.address, seq=to.own_to_delete.get(actor, to.theirs))
     ),

@@ -38,7 +38,9 @@ from gochat.protocol.messages import (
     Mark,
     MarkActivity,
     Members,
+    Pin,
     Ping,
+    Pins,
     Pong,
     React,
     Register,
@@ -244,6 +246,15 @@ ROWS: Final[tuple[Row, ...]] = (
         Edit, "another's", lobby="no", member="no", operator="no", people="no - no no nobody"
     ),
     _inside(React, modes="ok ok ok no no", people=_NOT_BLOCKED),
+    _inside(
+        Pin,
+        lobby=_STAFF,
+        member=_STAFF,
+        private_member="no",
+        modes=f"{_STAFF} {_STAFF} ok no no",
+        people=_NOT_BLOCKED,
+    ),
+    _inside(Pins),
     _inside(Delete, "one's own message"),
     _inside(
         Delete,

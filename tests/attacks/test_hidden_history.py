@@ -47,7 +47,9 @@ from gochat.protocol.messages import (
     Members,
     Message,
     Payload,
+    Pin,
     Ping,
+    Pins,
     Pong,
     Position,
     React,
@@ -121,6 +123,7 @@ class Scene:
             await mei.ask(Send(to=DEN, text=f"{SECRET} {number} @bob"), Sent)
         await mei.ask(React(to=DEN, seq=7, emoji=EMOJI), Sent)
         await mei.ask(Edit(to=DEN, seq=8, text=f"{SECRET} changed @bob"), Sent)
+        await mei.ask(Pin(to=DEN, seq=8), Sent)
         await mei.ask(Kick(room=DEN, name="bob"), Sent)
         await mei.ask(Send(to=DEN, text=f"{SECRET} while @bob is away"), Sent)
         await mei.ask(Invite(room=DEN, name="bob"), Sent)
@@ -176,6 +179,7 @@ class Scene:
             React: [
                 React(to=DEN, seq=seq, emoji="👍", on=on) for seq in seqs for on in (True, False)
             ],
+            Pin: [Pin(to=DEN, seq=seq, on=on) for seq in seqs for on in (True, False)],
             Typing: [Typing(to=DEN)],
             History: [
                 History(conv=DEN, limit=limit, **each) for each in bounds for limit in (1, 200)
@@ -198,6 +202,7 @@ class Scene:
             ],
             Activity: [Activity(limit=50), Activity(cursor="9999999999999 9 #den")],
             MarkActivity: [MarkActivity(seen=1)],
+            Pins: [Pins(conv=DEN), Pins(conv=DEN, before=2**53 - 1, limit=50)],
             CreateRoom: [CreateRoom(room=DEN)],
             Join: [Join(room=DEN)],
             Leave: [Leave(room="#elsewhere")],

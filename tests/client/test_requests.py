@@ -33,6 +33,7 @@ from gochat.client import (
     MessageEdited,
     MessageId,
     Person,
+    PinnedMessage,
     Room,
     StateChanged,
 )
@@ -189,6 +190,24 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
             wire.MarkActivity(seen=9000),
             wire.Ok(),
             None,
+        ),
+        (
+            lambda c: c.pins("#lobby"),
+            wire.Pins(conv="#lobby", limit=50),
+            wire.PinList(
+                conv="#lobby",
+                pins=(wire.Pinned(seq=9, by="bob", ts=9000, entry=said(8)),),
+                seqs=(8,),
+            ),
+            [
+                PinnedMessage(message=heard(8), sender="bob", time=moment(9000), seq=9)  # type: ignore[arg-type]  # likewise
+            ],
+        ),
+        (
+            lambda c: c.pinned_seqs("#lobby"),
+            wire.Pins(conv="#lobby", limit=1),
+            wire.PinList(conv="#lobby", pins=(), seqs=(8, 3)),
+            (8, 3),
         ),
         (lambda c: c.mark_read(MessageId("#g", 3)), wire.Mark(conv="#g", read=3), wire.Ok(), None),
         (

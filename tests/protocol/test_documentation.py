@@ -23,6 +23,7 @@ from gochat.chat import (
     moderation,
     names,
     passwords,
+    pins,
     reports,
     rooms,
     token,
@@ -42,7 +43,7 @@ REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Room,
+    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned, m.Room,
     m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.Member,
     m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
@@ -308,6 +309,7 @@ FIXED = {
     "characters of a reason": extras.MAX_REASON,
     "bytes of metadata": extras.MAX_META,
     "mentions found in a message": drafts.MAX_MENTIONS,
+    "pinned messages of a conversation": pins.MAX_PINS,
     "pending invitations of a person": rooms.MAX_INVITATIONS,
     "bans of a room": moderation.MAX_BANS,
     "people whom a person blocks": blocks.MAX_BLOCKED,

@@ -47,6 +47,7 @@ ENTRY = m.Message(
     cid="c1",
     mentions=("bob",),
     edited=9,
+    pinned=True,
     reactions=(m.Reaction(emoji="👍", count=1, names=("bob",), me=True),),
     form="notice",
     meta={"ci/build": "7"},
@@ -55,7 +56,7 @@ ENTRY = m.Message(
 )
 ENTRY_DATA = (
     '{"to":"#garden","epoch":"e1","seq":7,"ts":1700000000000,"from":"mei","text":"hi @bob",'
-    '"ref":3,"cid":"c1","mentions":["bob"],"edited":9,'
+    '"ref":3,"cid":"c1","mentions":["bob"],"edited":9,"pinned":true,'
     '"reactions":[{"emoji":"👍","count":1,"names":["bob"],"me":true}],'
     '"form":"notice","meta":{"ci/build":"7"},"reason":"why","conv":"#garden"}'
 )
@@ -102,6 +103,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.React(to="@bob", seq=3, emoji="👍", on=False),
         '{"to":"@bob","seq":3,"emoji":"👍","on":false}',
     ),
+    (m.Pin(to="@bob", seq=3, on=False), '{"to":"@bob","seq":3,"on":false}'),
     (m.Typing(to="@bob"), '{"to":"@bob"}'),
     (m.History(conv="#lobby", at=5), '{"conv":"#lobby","at":5}'),
     (m.History(conv="#lobby", around=5, limit=20), '{"conv":"#lobby","around":5,"limit":20}'),
@@ -125,6 +127,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     ),
     (m.Activity(cursor="9 1 #lobby", limit=5), '{"cursor":"9 1 #lobby","limit":5}'),
     (m.MarkActivity(seen=9), '{"seen":9}'),
+    (m.Pins(conv="@bob", before=7, limit=5), '{"conv":"@bob","before":7,"limit":5}'),
     (m.Mark(conv="#lobby", read=7), '{"conv":"#lobby","read":7}'),
     (m.Mark(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
     (
@@ -284,6 +287,17 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         + ',"about":"hi"}],"seen":8,"cursor":"k"}',
     ),
     (m.ActivityChanged(), "{}"),
+    (
+        m.PinList(
+            conv="#garden",
+            pins=(m.Pinned(seq=9, by="bob", ts=5, entry=ENTRY),),
+            seqs=(7, 3),
+            more=True,
+        ),
+        '{"conv":"#garden","pins":[{"seq":9,"by":"bob","ts":5,"entry":'
+        + ENTRY_DATA
+        + '}],"seqs":[7,3],"more":true}',
+    ),
     (m.Found(hits=(ENTRY,), cursor="k"), '{"hits":[' + ENTRY_DATA + '],"cursor":"k"}'),
     (
         m.Synced(

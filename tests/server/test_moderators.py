@@ -16,6 +16,7 @@ from gochat.protocol.messages import (
     Error,
     Join,
     LoggedIn,
+    Pin,
     Resume,
     Send,
     Sent,
@@ -46,6 +47,20 @@ async def test_role_that_is_taken_is_of_no_use_at_any_node(stage: Stage) -> None
         await stage.set_role(name, "member")
         refused = await peer.ask(SetTopic(room="#lobby", topic="mine"), Error)
         assert refused.code == "not_permitted"
+
+
+async def test_moderators_pin_in_the_lobby_and_that_is_recorded(stage: Stage) -> None:
+    mei, bob = await stage.peer("mei", "moderator"), await stage.peer("bob")
+    seq = (await bob.ask(Send(to="#lobby", text="rules"), Sent)).seq
+    refused = await bob.ask(Pin(to="#lobby", seq=seq), Error)
+    assert (refused.code, refused.args) == ("not_permitted", {"rule": "operator"})
+    for on in (True, False):
+        await mei.ask(Pin(to="#lobby", seq=seq, on=on), Sent)
+    actor = "mei (moderator)"
+    assert await stage.acts() == [
+        (actor, "message pin", "#lobby", str(seq), ""),
+        (actor, "message unpin", "#lobby", str(seq), ""),
+    ]
 
 
 async def test_acts_of_a_moderator_are_in_the_audit_log_once(stage: Stage) -> None:

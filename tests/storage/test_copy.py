@@ -618,6 +618,7 @@ PLANTED = {
     "a time": ("UPDATE entry SET ts = ts + 1 WHERE id & 255 = 3", "the entries of #lobby"),
     "an entry": ("DELETE FROM entry WHERE id & 255 = 3 AND id >> 32 = 1", "the copy has not all"),
     "a reaction": ("DELETE FROM reaction", "the entries of #lobby"),
+    "a pin": ("UPDATE entry SET pinned = NULL", "the entries of "),
     "a topic": ("UPDATE conversation SET topic = 'x' WHERE topic <> ''", "#garden, as a whole"),
     "a role": ("UPDATE participant SET role = 'member' WHERE role = 'operator'", "the people of"),
     "a marker": (

@@ -159,6 +159,10 @@ def tampered(path: Path) -> Iterator[sqlite3.Connection]:
         ("UPDATE conversation SET base = 3 WHERE key = '#lobby'", "the log of #lobby has gaps"),
         ("INSERT INTO conversation (key, base) VALUES ('@a', 3)", "there are no others"),
         ("INSERT INTO mention VALUES ('bob', 99)", "which is not there"),
+        (
+            "UPDATE entry SET pinned = 9 WHERE id = (1 << 32) + 7",
+            "the entry 7 of #lobby would have been pinned by the entry 9",
+        ),
         ("UPDATE conversation SET members = 5 WHERE key = '#garden'", "#garden says it has 5"),
         ("UPDATE participant SET read = 999 WHERE person = 'bob'", "bob has read #lobby up to 999"),
         ("DELETE FROM account WHERE key = 'bob'", "refers to a row of account that is missing"),

@@ -188,6 +188,7 @@ async def a_hundred(chat: Chat) -> None:
     for ref in (5, 6, 7, 50):
         await chat.do("Mei", "#room", "edit", f"edit of {ref}", ref=ref)
         await chat.do("Bob", "#room", "react", "👍", ref=ref)
+        await chat.do("Mei", "#room", "pin", ref=ref)
 
 
 async def change_what_was_read(chat: Chat) -> None:
@@ -196,6 +197,8 @@ async def change_what_was_read(chat: Chat) -> None:
     await chat.do("Mei", "#room", "edit", "for the first time @Bob", ref=8, mentions=["Bob"])
     await chat.do("Bob", "#room", "unreact", "👍", ref=7)
     await chat.do("Bob", "#room", "react", "🎉", ref=9)
+    await chat.do("Mei", "#room", "unpin", ref=7)
+    await chat.do("Mei", "#room", "pin", ref=10)
     # And what was not.
     await chat.do("Mei", "#room", "edit", "later", ref=90)
     await chat.do("Mei", "#room", "delete", ref=50)
@@ -246,6 +249,7 @@ async def seen(url: str) -> dict[str, Any]:
         return {
             "entries": await entries(store, "#room"),
             "base": page.base,
+            "pins": await store.pins(key("#room", "Mei")),
             "head": page.head,
             "members": await chat.members("#room"),
             "rooms": [await chat.room(who, "#room") for who in ("Mei", "Bob", "Eve")],
@@ -354,7 +358,7 @@ async def test_what_refers_to_what_comes_meanwhile_is_whole(
         await Chat(store).say("Zoe", "#lobby", "first")
         await changing(url, target, store, arrive, monkeypatch)
     async with open_store(f"sqlite:///{target}") as store:
-        assert (await Chat(store).page("Mei", "#room")).head == 100
+        assert (await Chat(store).page("Mei", "#room")).head == 104
 
 
 async def test_backup_while_people_talk_is_a_prefix_with_all_that_was_acknowledged_before(

@@ -213,6 +213,10 @@ HARMS: dict[str, tuple[Callable[[Data], object], str]] = {
         lambda d: d.client.zadd(d.of("r"), {"000000000008:000000000099:x\0Mei": 0}),
         ":r:#garden: entry 99 would have reacted to entry 8",
     ),
+    "pin of nothing": (
+        lambda d: d.client.zadd(d.of("j"), {"000000000008:000000000009": 0}),
+        ":j:#garden: has 000000000008:000000000009, where nothing is pinned",
+    ),
     "unread from nowhere": (
         lambda d: d.client.zadd(d.of("n"), {"Mei\x00000000000099": 0}),
         ":n:#garden: counts entry 99",

@@ -236,6 +236,8 @@ class LiveWorld:
             "delete": lambda: bot.delete(MessageId(to, seq)),
             "react": lambda: bot.react(MessageId(to, seq), text),
             "unreact": lambda: bot.react(MessageId(to, seq), text, on=False),
+            "pin": lambda: bot.pin(MessageId(to, seq)),
+            "unpin": lambda: bot.unpin(MessageId(to, seq)),
             "join": lambda: bot.join(to),
             "leave": lambda: bot.leave(to),
             "invite": lambda: bot.invite(to, text),

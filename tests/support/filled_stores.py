@@ -141,6 +141,9 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.say("Straße", "@李雷", "你好")
         await chat.say("Bob", "#Garden", "weeds", extra=extras.of_message("action", {"a/b": "c"}))
         await chat.say("Mei", "#lobby", "last")
+        for who, to, seq in (("Bob", "@Mei", 1), ("Mei", "#Garden", 7), ("Mei", "@Bob", 2)):
+            await chat.do(who, to, "pin", ref=seq)
+        await chat.do("Bob", "@Mei", "unpin", ref=1)
         await chat.mark_read("Eve", "#lobby", first + 3)
         await chat.mark_read("Mei", "#Garden", 3)
         await store.admission.set_mode("invite")
@@ -183,9 +186,11 @@ async def everything(url: str) -> dict[str, Any]:
                     (
                         *(e.to, e.seq, e.ts, e.from_, e.kind, e.text, e.ref, e.cid),
                         *(e.mentions, e.edited, e.deleted, e.reactions, e.form, e.meta, e.reason),
+                        e.pinned,
                     )
                     for e in await chat.entries(who, one.conv)
                 ]
+                found[f"{who}: pins of {one.conv}"] = await store.pins(key(one.conv, who))
             found[f"{who}: search"] = sorted(await chat.find(who, "h"))
             for room in ("#Garden", "#Cellar", "#Empty", "#Attic", "#Vault", "#lobby"):
                 found[f"{who}: role in {room}"] = await store.room(key(room, who), me)

@@ -49,6 +49,11 @@ class LeavingDrafts(Protocol):
         """Draft turning down an invitation."""
 
 
+def shown_name(name: str, gone: Collection[NameKey]) -> str:
+    """Return a name as people see it: :data:`DELETED` for who was deleted."""
+    return DELETED if gone and names.known(name) in gone else name
+
+
 def without_names(entry: Message, gone: Collection[NameKey]) -> Message:
     """Return an entry as people see it: who was deleted is called :data:`DELETED`."""
     if not gone:

@@ -27,7 +27,7 @@ from gochat.chat.log_requests import LogRequest, content
 from gochat.chat.muting import mute_refusal
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
-from gochat.chat.refusals import check_length, not_inside, unknown_message
+from gochat.chat.refusals import check_length, not_inside, operators_only, unknown_message
 from gochat.chat.room_state import RoomState
 from gochat.chat.server_roles import ServerRole
 from gochat.chat.store import Store
@@ -37,6 +37,7 @@ from gochat.protocol.messages import (
     Edit,
     EntryKind,
     Message,
+    Pin,
     React,
     Send,
 )
@@ -212,6 +213,29 @@ class Drafts:
                 facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
             )
         return draft_of(request, who, address, facts, text=emoji)
+
+    async def pin(
+        self, who: Identity, rooms: Collection[ConversationKey] | None, request: Pin
+    ) -> Draft:
+        """Draft that a message is pinned for everybody, or no longer.
+
+        In a room that takes an operator, or who acts as one; in the lobby, who moderates it.
+        """
+        address = await self.address(who, rooms, request.to)
+        await self._said(who, address, request.seq)
+        if conversations.is_private(address.key):
+            return draft_of(request, who, address, await self._open(who, rooms, address, "pin"))
+        kind, _, _ = content(request)
+        room = await self._store.room(address.key, who.key)
+        acts = None if room is None else await operating(self._store, who, room)
+        if room is None or acts is None:
+            raise operators_only("pin messages", "to")
+        refused = room.refusal(kind, "to", is_operator=True) or (
+            await mute_refusal(self._store, who, room, kind, "to")
+        )
+        if refused is not None:
+            raise refused
+        return draft_of(request, who, address, structs.replace(acts, is_open=True))
 
     async def _open(
         self,

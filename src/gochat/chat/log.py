@@ -36,6 +36,11 @@ from gochat.protocol.messages import EntryKind, Message
 #: new entries soon have its time again.
 MAX_AHEAD: Final = 5 * 60 * 1000
 
+#: The kinds of entries that change a message.
+OF_MESSAGES: Final[frozenset[EntryKind]] = frozenset(
+    {"edit", "delete", "react", "unreact", "pin", "unpin"}
+)
+
 
 class Draft(Struct, frozen=True, kw_only=True):
     """An entry that is to be appended to the log.

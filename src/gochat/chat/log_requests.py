@@ -15,6 +15,7 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
+    Pin,
     React,
     Send,
     SetAccess,
@@ -33,7 +34,7 @@ RoomRequest: TypeAlias = (
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
 )  # fmt: skip
-LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
+LogRequest: TypeAlias = Send | Edit | Delete | React | Pin | RoomRequest
 
 
 def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
@@ -50,6 +51,8 @@ def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
             return "delete", "", seq
         case React(emoji=emoji, seq=seq, on=on):
             return ("react" if on else "unreact"), emoji, seq
+        case Pin(seq=seq, on=on):
+            return ("pin" if on else "unpin"), "", seq
         case CreateRoom(private=private):
             return "create", "private" if private else "public", None
         case Join():

@@ -7,6 +7,7 @@ a message                  sometimes operators    nobody
 an edit of one's own       yes      operators     nobody
 a reaction, or taking back yes      yes           nobody
 a topic (operators)        yes      yes           nobody
+a pin (operators)          yes      yes           nobody
 a deletion                 yes      yes           yes
 ========================== ======== ============= ========
 
@@ -34,7 +35,7 @@ from gochat.protocol.messages import EntryKind
 Closed: TypeAlias = Literal["archived", "announcements", "slow"]
 
 #: What is written, and what changes that, except for deletions.
-_CONTENT: Final = frozenset({"text", "edit", "react", "unreact", "topic"})
+_CONTENT: Final = frozenset({"text", "edit", "react", "unreact", "topic", "pin", "unpin"})
 _WRITTEN: Final = frozenset({"text", "edit"})
 
 

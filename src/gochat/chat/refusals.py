@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from gochat.chat.pins import MAX_PINS
 from gochat.chat.restriction import Restriction
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import RoomBan
@@ -28,6 +29,26 @@ def unknown_message(seq: int | None, conv: str, field: str = "seq") -> ChatError
         f"{conv} has no message {seq}",
         field=field,
         details={"seq": seq or 0, "conv": conv},
+    )
+
+
+def operators_only(what: str, field: str = "room") -> ChatError:
+    """Return the error for what only operators may do."""
+    return ChatError(
+        ErrorCode.NOT_PERMITTED,
+        f"only operators can {what}",
+        field=field,
+        details={"rule": "operator"},
+    )
+
+
+def too_many_pins(conv: str) -> ChatError:
+    """Return the error for a pin in a conversation that has as many as it can."""
+    return ChatError(
+        ErrorCode.TOO_MANY,
+        f"{conv} has {MAX_PINS} pinned messages, and can't have more: unpin one first",
+        field="seq",
+        details={"rule": "pins", "max": MAX_PINS},
     )
 
 

@@ -15,7 +15,7 @@ from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
-from gochat.chat.refusals import not_inside
+from gochat.chat.refusals import not_inside, operators_only
 from gochat.chat.room_state import RoomState
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
@@ -142,13 +142,3 @@ class RoomAccess:
                 details={"conv": room.name, "name": shown},
             )
         return key, shown, role
-
-
-def operators_only(what: str) -> ChatError:
-    """Return the error for what only operators may do."""
-    return ChatError(
-        ErrorCode.NOT_PERMITTED,
-        f"only operators can {what}",
-        field="room",
-        details={"rule": "operator"},
-    )

@@ -26,8 +26,8 @@ from gochat.chat.drafts import Destination, draft_of, make_draft
 from gochat.chat.facts import Facts
 from gochat.chat.log import Draft
 from gochat.chat.muting import mute_refusal
-from gochat.chat.refusals import banned, blocked, check_length, room_exists
-from gochat.chat.room_access import RoomAccess, operators_only
+from gochat.chat.refusals import banned, blocked, check_length, operators_only, room_exists
+from gochat.chat.room_access import RoomAccess
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (

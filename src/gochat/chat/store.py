@@ -37,6 +37,7 @@ from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged,
 from gochat.chat.names import NameKey
 from gochat.chat.network_bans import NetworkBanStore
 from gochat.chat.node_bus import NodeBus
+from gochat.chat.pins import PinRef
 from gochat.chat.reports import ReportStore
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import RetentionStore
@@ -224,11 +225,12 @@ class Store(Protocol):
           ``unknown_person``;
         - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does, or
           that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
-        - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is not a message, or is
-          deleted: ``unknown_message``;
+        - ``edit``, ``delete``, ``react``, ``unreact``, ``pin``, ``unpin`` of a seq that is not a
+          message, or is deleted: ``unknown_message``;
         - ``react`` with a reaction that its sender has given already, ``unreact`` of one that the
           sender has not given: :class:`Unchanged`. So a client that counts reactions by the entries
-          counts right.
+          counts right. Likewise ``pin`` of what is pinned, and ``unpin`` of what is not;
+        - ``pin`` in a conversation with :data:`~gochat.chat.pins.MAX_PINS`: ``too_many``.
 
         A mention of somebody who blocks the sender is left out of the entry, and of the counts; on
         several servers also if that was so a moment before the commit, but not if it is new.
@@ -240,8 +242,9 @@ class Store(Protocol):
         - ``edit`` replaces the current text and mentions, and removes those of the edit before it,
           which is marked deleted: of a message's edits only the last one has a text; ``delete``
           removes them from the entry itself and its last edit (which is marked deleted, too), the
-          counts and the search, and the reactions with them; ``react``/``unreact`` set or clear one
-          reaction (one per person, message and emoji);
+          counts and the search, and the reactions with them, and unpins it; ``react``/``unreact``
+          set or clear one reaction (one per person, message and emoji); ``pin``/``unpin`` pin a
+          message, or no longer;
         - ``create`` creates the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``decline``, ``topic``, ``operator``,
           ``member`` and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. A
@@ -329,6 +332,13 @@ class Store(Protocol):
         """Return the ``text`` entry with this seq in its current form.
 
         None if there is none, or if it is not after the floor of `viewer`.
+        """
+        ...
+
+    async def pins(self, conversation: ConversationKey) -> list[PinRef]:
+        """Return what is pinned in a conversation, what was pinned last first.
+
+        At most :data:`~gochat.chat.pins.MAX_PINS`, whoever may read them.
         """
         ...
 

@@ -9,6 +9,7 @@ from gochat.client import convert, pages
 from gochat.client.entries import MessageId, MessageRef
 from gochat.client.errors import chat_error
 from gochat.client.events import ClientEvent, ConnectionState
+from gochat.client.message_requests import MessageRequests
 from gochat.client.models import (
     ActivityPage,
     Conversation,
@@ -37,7 +38,7 @@ from gochat.protocol.messages import (
 )
 
 
-class Client(RoomRequests):
+class Client(RoomRequests, MessageRequests):
     """A person's connection to a chat; made by :func:`~gochat.client.open_client`.
 
     Once logged in, it stays so until :meth:`log_out`: it reconnects, fetches what was missed and

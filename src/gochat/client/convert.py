@@ -8,6 +8,7 @@ from typing import Any, Final, assert_never
 
 from gochat.client import entries, events, models
 from gochat.client.entries import LogEntry, MessageId
+from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.client.moments import moment
 from gochat.protocol import messages as wire
 
@@ -42,6 +43,7 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
                 reply_to=None if entry.ref is None else message,
                 edited=entry.edited,
                 deleted=entry.deleted,
+                pinned=entry.pinned,
                 reactions=entry.reactions,
             )
         case "edit":
@@ -58,6 +60,10 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
             return entries.ReactionAdded(**common, message=message, emoji=text)
         case "unreact":
             return entries.ReactionRemoved(**common, message=message, emoji=text)
+        case "pin":
+            return entries.MessagePinned(**common, message=message)
+        case "unpin":
+            return entries.MessageUnpinned(**common, message=message)
         case "create":
             return entries.RoomCreated(**common, private=text == "private")
         case "join":
@@ -318,4 +324,14 @@ def to_activity(page: wire.ActivityList, me: str | None) -> models.ActivityPage:
         ),
         seen=moment(page.seen),
         cursor=page.cursor,
+    )
+
+
+def to_pinned(pinned: wire.Pinned, me: str | None) -> models.PinnedMessage:
+    """Return a pinned message as `me` sees it. Raises InvalidReply if it is not a message."""
+    message = to_entry(pinned.entry, me)
+    if not isinstance(message, entries.Message):
+        raise InvalidReply(INVALID_REPLY, "the server sent a pinned entry that is not a message")
+    return models.PinnedMessage(
+        message=message, sender=pinned.by, time=moment(pinned.ts), seq=pinned.seq
     )

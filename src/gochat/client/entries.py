@@ -17,8 +17,8 @@ from gochat.protocol.messages import Form, HistorySetting, Reaction
 
 
 class MessageRef(Protocol):
-    """Names one message: what :meth:`~gochat.client.Client.reply`, ``edit``, ``delete``, ``react``
-    and ``mark_read`` take.
+    """Names one message: what :meth:`~gochat.client.Client.reply`, ``edit``, ``delete``, ``react``,
+    ``pin`` and ``mark_read`` take.
 
     A :class:`Message` does, any other :class:`Entry`, what a sent message has become
     (:class:`~gochat.client.Sent`), and a :class:`MessageId`.
@@ -74,7 +74,7 @@ class Message(Entry, frozen=True, kw_only=True):
     after ``"@room"`` if it mentions everybody in the room.
 
     In pages it is as it reads now: `edited` is the seq of the edit whose text it has, `deleted`
-    means that it was deleted, and `reactions` are those at that moment.
+    means that it was deleted, `pinned` that it is pinned, and `reactions` are those at that moment.
     """
 
     text: str
@@ -84,6 +84,7 @@ class Message(Entry, frozen=True, kw_only=True):
     reply_to: MessageId | None = None
     edited: int | None = None
     deleted: bool = False
+    pinned: bool = False
     reactions: tuple[Reaction, ...] = ()
 
 
@@ -119,6 +120,18 @@ class ReactionRemoved(Entry, frozen=True, kw_only=True):
 
     message: MessageId
     emoji: str
+
+
+class MessagePinned(Entry, frozen=True, kw_only=True):
+    """The sender pinned `message`, for everybody in the conversation."""
+
+    message: MessageId
+
+
+class MessageUnpinned(Entry, frozen=True, kw_only=True):
+    """The sender unpinned `message`."""
+
+    message: MessageId
 
 
 class RoomCreated(Entry, frozen=True, kw_only=True):
@@ -224,6 +237,7 @@ class HistoryChanged(Entry, frozen=True, kw_only=True):
 
 LogEntry: TypeAlias = (
     Message | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
+    | MessagePinned | MessageUnpinned
     | RoomCreated | PersonJoined | PersonLeft | PersonInvited | PersonKicked | InvitationDeclined
     | PersonBanned | PersonUnbanned | SlowModeChanged | AnnouncementsChanged | ArchiveChanged
     | RoomHandedOver

@@ -211,6 +211,18 @@ class ActivityPage(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class PinnedMessage(Struct, frozen=True, kw_only=True):
+    """A message that is pinned in its conversation, as it reads now.
+
+    `sender` pinned it, at `time`, by the entry `seq`.
+    """
+
+    message: Message
+    sender: str
+    time: datetime
+    seq: int
+
+
 class Found(Struct, frozen=True, kw_only=True):
     """A page of the messages that a search has found, newest first, as they read now.
 

@@ -12,6 +12,7 @@ from gochat.protocol.messages import (
     Member,
     OpenReport,
     Person,
+    Pinned,
     Restriction,
     Room,
     RoomBan,
@@ -93,6 +94,18 @@ async def reports(ask: Ask) -> list[OpenReport]:
         page = await ask(wire.Reports(after=found[-1].id if found else 0), wire.ReportList)
         _add(found, page.reports)
         if not (page.more and page.reports):
+            return found
+
+
+async def pins(ask: Ask, conversation: str) -> list[Pinned]:
+    """Return what is pinned in a conversation, what was pinned last first."""
+    found: list[Pinned] = []
+    while True:
+        before = found[-1].seq if found else None
+        request = wire.Pins(conv=conversation, before=before, limit=50)
+        page = await ask(request, wire.PinList)
+        _add(found, page.pins)
+        if not (page.more and page.pins):
             return found
 
 

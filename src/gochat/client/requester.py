@@ -27,6 +27,7 @@ READS: Final = (
     wire.Search,
     wire.Activity,
     wire.MarkActivity,
+    wire.Pins,
     wire.Who,
     wire.Sync,
     wire.Sessions,

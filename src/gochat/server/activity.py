@@ -24,12 +24,12 @@ from gochat.protocol.messages import (
     ActivityItem,
     ActivityList,
     MarkActivity,
-    Message,
     Ok,
 )
 from gochat.protocol.text import is_mentioned
 from gochat.server.budget import PER_ITEM
 from gochat.server.hub import OnlinePerson
+from gochat.server.listed_entries import listed_entry
 from gochat.server.pages import ENVELOPE, as_received, size
 from gochat.server.services import Services
 from gochat.server.session import Session
@@ -104,7 +104,7 @@ class ActivityRequests:
         self, who: Identity, ref: ActivityRef, blocked: Collection[NameKey]
     ) -> ActivityItem | None:
         """Return an entry if it concerns the person now, as they may read it."""
-        entry = await self._entry(who, ref.conversation, ref.seq)
+        entry = await listed_entry(self._store, who.key, ref.conversation, ref.seq)
         if entry is None or entry.deleted:
             return None
         sender = known(entry.from_)
@@ -114,21 +114,13 @@ class ActivityRequests:
             return ActivityItem(kind="mention", ts=ref.ts, entry=entry)
         if entry.ref is None:
             return None
-        target = await self._entry(who, ref.conversation, entry.ref)
+        target = await listed_entry(self._store, who.key, ref.conversation, entry.ref)
         if target is None or known(target.from_) != who.key:
             return None
         if entry.kind == "react" and target.deleted:
             return None
         kind = "reply" if entry.kind == "text" else "reaction"
         return ActivityItem(kind=kind, ts=ref.ts, entry=entry, about=target.text[:MAX_ABOUT])
-
-    async def _entry(
-        self, who: Identity, conversation: ConversationKey, seq: int
-    ) -> Message | None:
-        """Return an entry that the person may read."""
-        page = await self._store.page(conversation, viewer=who.key, after=seq - 1, limit=1)
-        is_there = page.is_inside and page.entries and page.entries[0].seq == seq
-        return page.entries[0] if is_there else None
 
 
 def _encoded(ref: ActivityRef) -> str:

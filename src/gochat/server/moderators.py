@@ -27,6 +27,8 @@ log = structlog.stdlib.get_logger()
 
 _ACTS: Final[dict[EntryKind, str]] = {
     "delete": "message delete",
+    "pin": "message pin",
+    "unpin": "message unpin",
     "kick": "room kick",
     "ban": "room ban",
     "unban": "room unban",
@@ -75,6 +77,8 @@ class Act:
             key = draft.facts.acts_on[0]
             subject = (await self._store.display_names((key,))).get(key, key)
             detail = f"{draft.to} {draft.ref}"
+        elif draft.ref is not None:
+            detail = str(draft.ref)
         seconds = extras.lifetime(draft.extra) if draft.kind == "ban" else 0
         if seconds:
             detail += f" for {seconds} s"

@@ -41,7 +41,9 @@ from gochat.protocol.messages import (
     Mark,
     MarkActivity,
     Members,
+    Pin,
     Ping,
+    Pins,
     Pong,
     React,
     Register,
@@ -75,6 +77,7 @@ from gochat.server.authentication import Authentication
 from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import ACTIVITY, BY_TIME, PER_ENTRY, PER_ITEM, PER_POSITION, SEARCH
 from gochat.server.hub import OnlinePerson
+from gochat.server.pins import PinRequests
 from gochat.server.read_requests import ReadRequests
 from gochat.server.report_requests import ReportRequests
 from gochat.server.restriction_requests import RestrictionRequests
@@ -104,6 +107,7 @@ class Parts:
         self.activity: Final = ActivityRequests(services)
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
+        self.pins: Final = PinRequests(services)
         self.reading: Final = ReadRequests(services)
         self.reporting: Final = ReportRequests(services)
         self.restricting: Final = RestrictionRequests(services)
@@ -240,6 +244,13 @@ _ALL: Final = (
         by_content=lambda request: request.limit * PER_ITEM,
     ),
     _personal(MarkActivity, 1.0, Scope.READ, lambda parts: parts.activity.mark),
+    _personal(
+        Pins,
+        2.0,
+        Scope.READ,
+        lambda parts: parts.pins.list,
+        by_content=lambda request: request.limit * PER_ITEM,
+    ),
     _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),
     _personal(Members, 4.0, Scope.READ, lambda parts: parts.reading.members),
     _personal(Rooms, 5.0, Scope.READ, lambda parts: parts.reading.rooms),
@@ -266,6 +277,7 @@ _ALL: Final = (
     _message_change(Edit, lambda services: services.drafts.edit),
     _message_change(Delete, lambda services: services.drafts.delete),
     _message_change(React, lambda services: services.drafts.react),
+    _message_change(Pin, lambda services: services.drafts.pin),
     _room_change(CreateRoom, lambda services: services.rooms.create),
     _room_change(Join, lambda services: services.rooms.join),
     _room_change(Leave, lambda services: services.rooms.leave),

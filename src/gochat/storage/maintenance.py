@@ -210,6 +210,13 @@ _CONTRADICTIONS: Final = {
         " ON p.conversation = c.id AND p.role IN ('member', 'operator')"
         " WHERE ?1 AND ?2 GROUP BY c.id HAVING c.members <> count(p.person)"
     ),
+    "the entry {} of {} would have been pinned by the entry {}": (
+        "SELECT e.id & ?2, coalesce(c.key, '?'), e.pinned FROM entry e"
+        " LEFT JOIN conversation c ON c.id = e.id >> ?1"
+        " LEFT JOIN entry p ON p.id = (e.id >> ?1 << ?1 | e.pinned)"
+        " WHERE e.pinned IS NOT NULL AND (e.kind <> 'text' OR e.deleted"
+        " OR p.kind IS NOT 'pin' OR p.ref IS NOT e.id & ?2)"
+    ),
     "{} has read {} up to {}, where there is nothing": (
         "SELECT p.person, c.key, p.read FROM participant p"
         " JOIN conversation c ON c.id = p.conversation"

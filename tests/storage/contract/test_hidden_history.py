@@ -171,7 +171,7 @@ async def test_changes_of_readable_messages_have_their_text(chat: Chat) -> None:
     assert [reaction.emoji for reaction in message.reactions] == ["🌹"]
 
 
-@pytest.mark.parametrize("kind", ["text", "edit", "delete", "react", "unreact"])
+@pytest.mark.parametrize("kind", ["text", "edit", "delete", "react", "unreact", "pin"])
 async def test_changes_of_messages_hidden_from_their_sender_are_refused(
     chat: Chat, kind: EntryKind
 ) -> None:

@@ -13,7 +13,7 @@ from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat import extras
-from gochat.chat.log import MAX_AHEAD, Appended, Batch, Draft, Unchanged
+from gochat.chat.log import MAX_AHEAD, OF_MESSAGES, Appended, Batch, Draft, Unchanged
 from gochat.chat.store import Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Message
@@ -312,7 +312,7 @@ async def test_people_without_accounts_are_refused(chat: Chat) -> None:
     assert (await chat.page("Mei", "#garden")).head == 1
 
 
-@pytest.mark.parametrize("kind", ["edit", "delete", "react", "unreact"])
+@pytest.mark.parametrize("kind", sorted(OF_MESSAGES))
 async def test_only_messages_can_be_changed(chat: Chat, kind: EntryKind) -> None:
     await chat.say("Mei", "#lobby", "hello")
     await chat.say("Mei", "#lobby", "gone")

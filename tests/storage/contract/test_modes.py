@@ -6,7 +6,7 @@ import pytest
 from storing import Chat, Clock, draft, person
 
 from gochat.chat.facts import INSIDE, Facts
-from gochat.chat.log import Appended
+from gochat.chat.log import OF_MESSAGES, Appended
 from gochat.chat.modes import Modes
 from gochat.errors import FactsChanged
 from gochat.protocol.messages import EntryKind
@@ -16,12 +16,16 @@ pytestmark = pytest.mark.trio
 GARDEN = "#garden"
 OPEN = Facts(sender=INSIDE, is_open=True)
 #: What slow mode lets pass; and what nobody does in an archived room.
-ALLOWED: list[tuple[EntryKind, str]] = [("edit", "y"), ("react", "👍"), ("unreact", "👍")]
+ALLOWED: list[tuple[EntryKind, str]] = [
+    *(("edit", "y"), ("react", "👍"), ("unreact", "👍")),
+    *(("pin", ""), ("unpin", "")),
+]
 WRITING: list[tuple[EntryKind, str]] = [
     ("text", "x"),
     ("edit", "x"),
     ("react", "👍"),
     ("topic", "x"),
+    ("pin", ""),
 ]
 
 
@@ -37,7 +41,7 @@ async def garden(chat: Chat) -> Chat:
 
 async def can(chat: Chat, who: str, kind: EntryKind = "text", text: str = "x") -> bool:
     """Write an entry; return whether that was possible."""
-    ref = 4 if kind in ("edit", "react", "unreact") else None
+    ref = 4 if kind in OF_MESSAGES else None
     (result,) = await chat.append(draft(who, GARDEN, text, kind=kind, ref=ref, facts=OPEN))
     assert isinstance(result, Appended | FactsChanged), result
     return isinstance(result, Appended)

@@ -22,8 +22,8 @@ from gochat.protocol.messages.requests import *
 Request: TypeAlias = (
     Hello | Register | Login | Resume
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
-    | Who | Away | Send | Edit | Delete | React | Typing
-    | History | Search | Sync | Mark | Activity | MarkActivity
+    | Who | Away | Send | Edit | Delete | React | Pin | Typing
+    | History | Search | Sync | Mark | Activity | MarkActivity | Pins
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
@@ -36,7 +36,7 @@ Request: TypeAlias = (
 
 #: The requests that write to the log: those derived from :class:`Write`.
 WriteRequest: TypeAlias = (
-    Send | Edit | Delete | React
+    Send | Edit | Delete | React | Pin
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
@@ -45,8 +45,8 @@ WriteRequest: TypeAlias = (
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | ActivityList | Synced | RoomList | MemberList | BanList | BlockList
-    | RestrictionList | ReportList | Pong
+    | HistoryPage | Found | ActivityList | PinList | Synced | RoomList | MemberList
+    | BanList | BlockList | RestrictionList | ReportList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (

@@ -255,7 +255,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 #: What a log entry is. ``text`` is a message; the others change a message or the room.
 EntryKind: TypeAlias = Literal[
-    "text", "edit", "delete", "react", "unreact",
+    "text", "edit", "delete", "react", "unreact", "pin", "unpin",
     "create", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member",
     "access", "history", "ban", "unban",
     "slow", "announcements", "archive", "hand_over",
@@ -291,6 +291,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     delete     seq it deletes       empty
     react      seq it reacts to     the emoji
     unreact    seq it reacted to    the emoji
+    pin        seq it pins          empty
+    unpin      seq it pinned        empty
     create     –                    ``public`` or ``private``
     join       –                    empty
     leave      –                    empty
@@ -312,8 +314,9 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
     In replies to `History`, `Search` and `Sync` a ``text`` entry is given in its present
     form: `edited` is the seq of the edit whose text it has, `deleted` means that it was deleted,
-    and `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a
-    later edit, or a deletion, follows. `cid` is the sender's, for their own devices.
+    `pinned` that it is pinned, and `reactions` are those at that moment. An ``edit`` that is
+    `deleted` has lost its text: a later edit, or a deletion, follows. `cid` is the sender's, for
+    their own devices.
 
     An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, because they
     joined after it, is `deleted`, and has no text.
@@ -337,6 +340,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     mentions: tuple[str, ...] = ()
     edited: Int | None = None
     deleted: bool = False
+    pinned: bool = False
     reactions: tuple[Reaction, ...] = ()
     form: Form = "text"
     meta: dict[str, str] = {}
@@ -348,3 +352,13 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     def conversation(self) -> str:
         """The conversation, as the receiver sees it."""
         return self.to if self.conv is None else self.conv
+
+
+class Pinned(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pinned message, in its present form: by whom it was pinned and when, and by which entry
+    (`seq`)."""
+
+    seq: Seq
+    by: str
+    ts: Time
+    entry: Message

@@ -15,6 +15,7 @@ from gochat.protocol.messages.parts import (
     OpenReport,
     Payload,
     Person,
+    Pinned,
     Registration,
     RequestId,
     Restriction,
@@ -213,6 +214,19 @@ class ActivityList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     items: tuple[ActivityItem, ...]
     seen: Time = 0
     cursor: str | None = None
+
+
+class PinList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of what is pinned in a conversation, what was pinned last first.
+
+    `seqs` are those of all pinned messages that the person can read, of all pages, in this order.
+    """
+
+    msg_type: ClassVar[str] = "pin_list"
+    conv: str
+    pins: tuple[Pinned, ...]
+    seqs: tuple[Seq, ...] = ()
+    more: bool = False
 
 
 class Synced(_Reply, frozen=True, kw_only=True, omit_defaults=True):

@@ -180,6 +180,28 @@ class React(Write, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
+class Pin(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Pin a message for everybody in its conversation, or remove that with ``on=false``. Operators
+    of a room can, moderators in the lobby, both people in a private conversation. Answered by
+    `Sent`."""
+
+    msg_type: ClassVar[str] = "pin"
+    to: ShortText
+    seq: Int
+    on: bool = True
+    cid: Cid | None = None
+
+
+class Pins(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List what is pinned in a conversation, what was pinned last first. `before` is the `seq` of
+    the last `Pinned` of the page before. Answered by `PinList`."""
+
+    msg_type: ClassVar[str] = "pins"
+    conv: ShortText
+    before: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
 class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Get a page of a conversation's log. Answered by `HistoryPage`.
 

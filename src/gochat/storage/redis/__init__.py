@@ -32,6 +32,7 @@ from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
+from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
 from gochat.chat.room_state import RoomState
 from gochat.chat.store import Store
@@ -248,6 +249,9 @@ class RedisStore:
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
     ) -> Message | None:
         return await self._reader.carry_out(self._reading.message(conversation, seq, viewer))
+
+    async def pins(self, conversation: ConversationKey) -> list[PinRef]:
+        return await self._reader.carry_out(self._reading.pins(conversation))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         histories = self._order.histories

@@ -10,9 +10,10 @@ import msgspec
 from gochat.chat import conversations, extras
 from gochat.chat.activity import PER_CONVERSATION
 from gochat.chat.extras import extended
-from gochat.chat.log import MAX_AHEAD, Draft, Logged
+from gochat.chat.log import MAX_AHEAD, OF_MESSAGES, Draft, Logged
 from gochat.chat.names import NameKey, known
-from gochat.chat.refusals import cid_conflict, room_exists, unknown_message
+from gochat.chat.pins import MAX_PINS
+from gochat.chat.refusals import cid_conflict, room_exists, too_many_pins, unknown_message
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
@@ -44,6 +45,7 @@ _CHANGED: Final = (
     key_kinds.BANS,
     key_kinds.SLOWED,
     key_kinds.ACTIVITY,
+    key_kinds.PINS,
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -122,6 +124,7 @@ class AppendScript:
             max_ahead=MAX_AHEAD,
             max_gate=GATE,
             activity_kept=PER_CONVERSATION,
+            max_pins=MAX_PINS,
             facts=draft.facts,
             has_claim=has_claim,
             seconds=extras.lifetime(draft.extra) if draft.kind == "ban" else 0,
@@ -173,9 +176,11 @@ def refusal(code: ErrorCode, draft: Draft) -> ChatError:
             return cid_conflict()
         case ErrorCode.UNKNOWN_MESSAGE:
             return unknown_message(draft.ref, draft.to)
+        case ErrorCode.TOO_MANY:
+            return too_many_pins(draft.to)
         case ErrorCode.ROOM_EXISTS:
             return room_exists(draft.to)
         case _:
             assert code is ErrorCode.UNKNOWN_CONVERSATION
-            is_of_message = draft.kind in ("text", "edit", "delete", "react", "unreact")
+            is_of_message = draft.kind == "text" or draft.kind in OF_MESSAGES
             return conversations.unknown(draft.to, "to" if is_of_message else "room")

@@ -40,6 +40,7 @@ conversation are in one partition, and so are all keys of a person.
 ``u:CONVERSATION``   zset   when each person last wrote in a room in slow mode
 ``e:CONVERSATION``   zset   what concerns people, see chat/activity.py: name, NUL, seq, ":",
                             time; of everybody: "@room" as the name
+``j:CONVERSATION``   zset   pinned messages: seq of the message, ":", seq of the pin
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
 ``x:CONVERSATION``   zset   seqs of indexed entries that have changed since; the
                             score is the seq of the change
@@ -119,6 +120,7 @@ CHANGED: Final = "x"
 BANS: Final = "b"
 SLOWED: Final = "u"
 ACTIVITY: Final = "e"
+PINS: Final = "j"
 #: The letters of a person's keys.
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"

@@ -12,6 +12,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.history import as_seen
 from gochat.chat.log import Page, Waiting
 from gochat.chat.names import NameKey
+from gochat.chat.pins import PinRef
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import (
     Message,
@@ -181,6 +182,20 @@ class LogReading:
         page = yield from self.page(key, viewer, None, seq - 1, 1)
         found = next((entry for entry in page.entries if entry.seq == seq), None)
         return found if found is not None and found.kind == "text" else None
+
+    def pins(self, key: ConversationKey) -> Operation[list[PinRef]]:
+        """Read what is pinned."""
+        partition = self._keys.partition(key)
+        keys = (
+            self._keys.states[partition],
+            *self._keys.conversation(key, key_kinds.META, key_kinds.LOG, key_kinds.PINS),
+        )
+        (reply,) = yield from self.with_epochs([call(partition, scripts.PINS, keys)])
+        found = []
+        for seq, pin, packed in reply[1:]:
+            record = decode_record(packed)
+            found.append(PinRef(pin, seq, record.sender, record.ts))
+        return sorted(found, reverse=True)
 
     def name(self, person: NameKey) -> str:
         """Return the name of a person who was looked up; empty if unknown."""

@@ -26,7 +26,8 @@ class Record(Struct, array_like=True, frozen=True):
     clock, orders the entries of all conversations. `texts` counts the messages up to this entry.
     `edited`: for a text, the seq of its last edit; for an edit, 0 or, in data from older versions
     of gochat, the seq of the previous edit, which is not erased yet. `mentions` are comma-separated
-    names, `extra` is of :mod:`gochat.chat.extras`. Missing values are empty or 0.
+    names, `extra` is of :mod:`gochat.chat.extras`. `pinned`: the seq of the entry that pinned it.
+    Missing values are empty or 0.
     """
 
     ts: int
@@ -42,6 +43,7 @@ class Record(Struct, array_like=True, frozen=True):
     text: str
     mentions: str
     extra: str = ""
+    pinned: int = 0
 
 
 class TokenRecord(Struct, array_like=True, frozen=True):
@@ -149,6 +151,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     max_ahead: int
     max_gate: int
     activity_kept: int
+    max_pins: int
     facts: Facts | None
     has_claim: bool
     seconds: int
@@ -240,6 +243,7 @@ class Shape:
             mentions=_names(record.mentions),
             edited=(record.edited or None) if record.kind == "text" else None,
             deleted=bool(record.deleted),
+            pinned=record.pinned > 0,
         )
         return extended(entry, record.extra)
 

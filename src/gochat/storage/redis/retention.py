@@ -81,6 +81,7 @@ class RedisRetention:
                 key_kinds.REACTIONS,
                 key_kinds.CHANGED,
                 key_kinds.UNREAD,
+                key_kinds.PINS,
             ),
         )
         now = 0 if self._clock is None else self._clock()

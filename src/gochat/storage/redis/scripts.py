@@ -52,6 +52,7 @@ STANDING: Final = _read("standing")
 SUMMARY: Final = _read("summary")
 ACTIVITY: Final = _read("activity")
 ACTIVITY_SEEN: Final = _read("activity_seen")
+PINS: Final = _read("pins")
 MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
@@ -85,6 +86,7 @@ ALL: Final = (
         SUMMARY,
         ACTIVITY,
         ACTIVITY_SEEN,
+        PINS,
         MARK,
         SEEK,
         BEAT,

@@ -33,6 +33,7 @@ from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
 from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
 from gochat.chat.names import NameKey
+from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
 from gochat.chat.room_state import RoomState
 from gochat.chat.store import Store
@@ -50,6 +51,7 @@ from gochat.storage.sqlite import (
     files,
     history,
     people,
+    pins,
     reserving,
     tokens,
 )
@@ -218,6 +220,9 @@ class SqliteStore:
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
     ) -> Message | None:
         return await self._look_up(lambda reader: reader.message(conversation, seq, viewer))
+
+    async def pins(self, conversation: ConversationKey) -> list[PinRef]:
+        return await self._read(lambda: self._reader.ask(lambda db: pins.read(db, conversation)))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         found = await self._look_up(lambda reader: reader.find_by_cid(draft))

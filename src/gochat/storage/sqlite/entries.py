@@ -41,11 +41,12 @@ Row: TypeAlias = tuple[
     int | None,
     int,
     str | None,
+    int | None,
 ]
 #: Columns of :data:`FROM`; `a` is the sender's account.
 COLUMNS: Final = (
     "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted,"
-    " e.extra"
+    " e.extra, e.pinned"
 )
 FROM: Final = "entry e JOIN account a ON a.key = e.sender"
 
@@ -105,7 +106,7 @@ class Shape:
 
     def message(self, row: Row) -> Message:
         """Return the message for a row, without its reactions."""
-        id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted, extra = row
+        id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted, extra, pinned = row
         entry = Message(
             to=self._room or self._peers[sender],
             epoch=self._epoch,
@@ -119,6 +120,7 @@ class Shape:
             mentions=tuple(mentions.split(",")) if mentions else (),
             edited=edited,
             deleted=bool(deleted),
+            pinned=pinned is not None,
         )
         return extended(entry, extra)
 

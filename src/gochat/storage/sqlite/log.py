@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import extended
-from gochat.chat.log import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
+from gochat.chat.log import MAX_AHEAD, OF_MESSAGES, Appended, Batch, Draft, Logged, Unchanged
 from gochat.chat.names import NameKey
-from gochat.chat.refusals import room_exists, unknown_message
+from gochat.chat.refusals import room_exists, too_many_pins, unknown_message
 from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import EntryKind, Message
 from gochat.storage.common.log_time import ClockWarnings
-from gochat.storage.sqlite import activity, facts, modes, rooms, skeletons
+from gochat.storage.sqlite import activity, facts, modes, pins, rooms, skeletons
 from gochat.storage.sqlite.blocks import without_blocked_mentions
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
@@ -194,7 +194,7 @@ class Log:
             match draft.kind:
                 case "text":
                     return self._append_text(draft, conversation)
-                case "edit" | "delete" | "react" | "unreact":
+                case kind if kind in OF_MESSAGES:
                     return self._append_change(draft, conversation)
                 case "create":
                     return self._append_create(draft, conversation)
@@ -267,6 +267,8 @@ class Log:
         old = OldEntry._make(target)
         if draft.kind in ("react", "unreact"):
             return self._append_reaction(draft, conversation, old)
+        if draft.kind in ("pin", "unpin"):
+            return self._append_pin(draft, conversation, old)
         draft = without_blocked_mentions(self.db, draft)
         appended = self._insert(draft, conversation)
         if draft.kind == "edit":
@@ -323,9 +325,22 @@ class Log:
             )
         return appended
 
+    def _append_pin(
+        self, draft: Draft, conversation: KnownConversation, target: OldEntry
+    ) -> Appended | Unchanged:
+        is_on = draft.kind == "pin"
+        if pins.is_pinned(self.db, target.id) == is_on:
+            return Unchanged()
+        if is_on and pins.is_full(self.db, conversation.id):
+            raise too_many_pins(draft.to)
+        appended = self._insert(draft, conversation)
+        pins.set_pin(self.db, target.id, conversation.seq if is_on else None)
+        return appended
+
     def _erase(self, entry: int) -> None:
         self.db.execute(
-            "UPDATE entry SET text = '', mentions = NULL, extra = NULL, deleted = 1 WHERE id = ?",
+            "UPDATE entry SET text = '', mentions = NULL, extra = NULL, deleted = 1, pinned = NULL"
+            " WHERE id = ?",
             (entry,),
         )
 

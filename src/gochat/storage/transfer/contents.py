@@ -109,8 +109,9 @@ class EntryRecord(Struct, array_like=True, frozen=True):
     """A log entry as it reads now.
 
     `sender` and `mentions` (comma-separated) are display names. `edited` is the seq of a text's
-    last edit, the only edit that is not `deleted`. `extra` is of :mod:`gochat.chat.extras`. Missing
-    values are empty or 0.
+    last edit, the only edit that is not `deleted`. `extra` is of :mod:`gochat.chat.extras`.
+    `pinned` is the seq of the entry that pinned it (:mod:`gochat.chat.pins`). Missing values are
+    empty or 0.
     """
 
     seq: int
@@ -125,6 +126,7 @@ class EntryRecord(Struct, array_like=True, frozen=True):
     deleted: bool
     reactions: tuple[ReactionRecord, ...] = ()
     extra: str = ""
+    pinned: int = 0
 
 
 class AdmissionRecord(Struct, frozen=True):

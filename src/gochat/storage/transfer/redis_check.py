@@ -551,7 +551,7 @@ _PROBES_OF_SERVER: Final = {
 }
 PROBES: Final = {
     **dict.fromkeys("cwbikaghz", "HLEN"),
-    **dict.fromkeys("mnsduxref", "ZCARD"),
+    **dict.fromkeys("mnsduxrefj", "ZCARD"),
     **dict.fromkeys("qty", "GET"),
     "l": "LLEN",
     "p": "SISMEMBER",

@@ -9,7 +9,7 @@ import msgspec
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.log import MAX_AHEAD
+from gochat.chat.log import MAX_AHEAD, OF_MESSAGES
 from gochat.chat.names import NameKey
 from gochat.errors import StoreCorrupt
 from gochat.storage.redis import keys as key_kinds
@@ -28,7 +28,6 @@ Found: TypeAlias = dict[str, str]
 #: Errors of decoding stored data.
 UNDECODABLE: Final = (msgspec.DecodeError, msgspec.ValidationError, ValueError, KeyError)
 
-_CHANGES: Final = frozenset({"edit", "delete", "react", "unreact"})
 _ROLES: Final = frozenset({"member", "operator", "invited"})
 
 
@@ -114,7 +113,9 @@ class ExaminedConversation:
         return 0
 
     def _take_entries(self, answer: Snapshot, log: str) -> None:
+        pins = self._name(key_kinds.PINS)
         gone = {int(seq) for seq in answer.deleted}
+        pinned = {bytes(element) for element in answer.pins}
         for seq, packed in enumerate(answer.records, start=answer.first):
             try:
                 record = decode_record(packed)
@@ -124,10 +125,18 @@ class ExaminedConversation:
                 continue
             if wrong := self._contradiction(seq, record, answer.head, is_gone=seq in gone):
                 self.found[f"entry {seq}"] = f"{log}: entry {seq} {wrong}"
+            if record.pinned:
+                element = b"%012d:%012d" % (seq, record.pinned)
+                if element not in pinned:
+                    self.found[f"pin {seq}"] = f"{log}: entry {seq} is pinned, and not in {pins}"
+                pinned.discard(element)
             self._note_time(seq, record)
             self.people.setdefault(names.known(record.sender), log)
             self.position = max(self.position, record.position)
             self._before = record
+        for element in sorted(pinned):
+            shown = element.decode(errors="replace")
+            self.found[f"pin {shown}"] = f"{pins}: has {shown}, where nothing is pinned"
 
     def _contradiction(self, seq: int, record: Record, head: int, *, is_gone: bool) -> str:
         """Return what is wrong with an entry, empty if nothing is."""
@@ -140,10 +149,12 @@ class ExaminedConversation:
                 return "was stamped before the one in front of it"
             if 0 < record.position <= before.position:
                 return "was committed before the one in front of it"
-        if record.kind in _CHANGES and not 0 < record.ref < seq:
+        if record.kind in OF_MESSAGES and not 0 < record.ref < seq:
             return f"changes the entry {record.ref}, which is not in front of it"
         if is_text and record.edited and not seq < record.edited <= head:
             return f"was edited by the entry {record.edited}, which is not after it"
+        if record.pinned and (not is_text or record.deleted or not seq < record.pinned <= head):
+            return f"would have been pinned by the entry {record.pinned}"
         if is_text and bool(record.deleted) != is_gone:
             listed = self._name(key_kinds.DELETED)
             is_or_not = "is" if record.deleted else "is not"

@@ -44,6 +44,7 @@ _READ: Final = (
     key_kinds.PARTICIPANTS,
     key_kinds.MEMBERS,
     key_kinds.BANS,
+    key_kinds.PINS,
 )
 
 
@@ -78,6 +79,7 @@ class Snapshot(Struct, frozen=True):
     row_count: int = 0
     bans: Sequence[bytes] = ()
     is_listed: int = 0
+    pins: Sequence[bytes] = ()
 
     @property
     def head(self) -> int:

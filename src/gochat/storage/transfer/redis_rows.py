@@ -34,6 +34,7 @@ def record_of(entry: EntryRecord, tail: Tail) -> Record:
         entry.text,
         entry.mentions,
         entry.extra,
+        entry.pinned,
     )
 
 

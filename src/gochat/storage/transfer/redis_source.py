@@ -445,6 +445,7 @@ def _entry(seq: int, record: Record, given: tuple[ReactionRecord, ...]) -> Entry
         bool(record.deleted),
         given,
         record.extra,
+        record.pinned,
     )
 
 

@@ -181,19 +181,23 @@ class RedisTarget:
 
     def _around(self, key: ConversationKey, entries: Sequence[EntryRecord]) -> Iterator[Arguments]:
         """Yield the commands for the data beside the log."""
-        reactions, deleted, mentions, own = self._keys.conversation(
-            key, key_kinds.REACTIONS, key_kinds.DELETED, key_kinds.MENTIONS, key_kinds.UNREAD
+        reactions, deleted, mentions, own, pins = self._keys.conversation(
+            *(key, key_kinds.REACTIONS, key_kinds.DELETED, key_kinds.MENTIONS, key_kinds.UNREAD),
+            key_kinds.PINS,
         )
         given: list[str] = []
         gone: list[int] = []
         mentioned: list[str] = []
         said_by: list[str] = []
+        pinned: list[str] = []
         for entry in entries:
             for reaction in entry.reactions:
                 given += (
                     "0",
                     f"{entry.seq:012d}:{reaction.seq:012d}:{reaction.emoji}\0{reaction.name}",
                 )
+            if entry.pinned:
+                pinned += ("0", f"{entry.seq:012d}:{entry.pinned:012d}")
             if entry.kind == "text":
                 if entry.deleted:
                     gone += (entry.seq, entry.seq)
@@ -212,6 +216,8 @@ class RedisTarget:
             yield ("ZADD", mentions, *mentioned)
         if said_by:
             yield ("ZADD", own, *said_by)
+        if pinned:
+            yield ("ZADD", pins, *pinned)
 
     def _extension(
         self, record: ConversationRecord, entries: Sequence[EntryRecord], now: int

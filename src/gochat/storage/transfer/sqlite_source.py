@@ -269,7 +269,8 @@ class SqliteSource:
         base = first_id(conversation)
         rows = self._db.execute(
             f"SELECT e.id - ?1, e.ts, a.name, e.kind, e.text, coalesce(e.ref, 0), {self._cid},"
-            " coalesce(e.mentions, ''), coalesce(e.edited, 0), e.deleted, coalesce(e.extra, '')"
+            " coalesce(e.mentions, ''), coalesce(e.edited, 0), e.deleted, coalesce(e.extra, ''),"
+            " coalesce(e.pinned, 0)"
             " FROM entry e JOIN account a ON a.key = e.sender"
             " WHERE e.id BETWEEN ?2 AND ?3 ORDER BY e.id LIMIT ?4",
             (base, base + seq + 1, last_id(conversation), limit),
@@ -290,8 +291,22 @@ class SqliteSource:
                 deleted=bool(deleted),
                 reactions=tuple(given.get(seq, ())),
                 extra=extra,
+                pinned=pinned,
             )
-            for seq, ts, sender, kind, text, ref, cid, mentions, edited, deleted, extra in rows
+            for (
+                seq,
+                ts,
+                sender,
+                kind,
+                text,
+                ref,
+                cid,
+                mentions,
+                edited,
+                deleted,
+                extra,
+                pinned,
+            ) in rows
         ]
 
 

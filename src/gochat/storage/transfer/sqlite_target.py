@@ -188,7 +188,7 @@ class SqliteTarget:
         # The position, in the order of all conversations, is set once all entries are copied.
         insert = (
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
-            " deleted, extra) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " deleted, extra, pinned) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         rows = [
             (
@@ -203,6 +203,7 @@ class SqliteTarget:
                 entry.edited or None,
                 entry.deleted,
                 entry.extra or None,
+                entry.pinned or None,
             )
             for entry in entries
         ]

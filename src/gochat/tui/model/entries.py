@@ -17,6 +17,8 @@ from gochat.client import (
     Message,
     MessageDeleted,
     MessageEdited,
+    MessagePinned,
+    MessageUnpinned,
     OperatorAdded,
     OperatorRemoved,
     PersonBanned,
@@ -67,7 +69,9 @@ class TimelineEntry:
     duration: timedelta | None = None
     edited: int | None = None
     deleted: bool = False
+    pinned: bool = False
     mentions: tuple[str, ...] = ()
+    #: The message that this one replies to, or that a pin is about.
     reply_to: int | None = None
     reply: tuple[str, str] | None = None
     reactions: dict[str, Tally] = field(default_factory=dict)
@@ -87,9 +91,11 @@ def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
     match entry:
         case Message():
             what.form, what.edited, what.deleted = entry.form, entry.edited, entry.deleted
-            what.mentions = entry.mentions
+            what.mentions, what.pinned = entry.mentions, entry.pinned
             what.reply_to = None if entry.reply_to is None else entry.reply_to.seq
             what.reactions = {r.emoji: tally_of(r) for r in entry.reactions}
+        case MessagePinned() | MessageUnpinned():
+            what.reply_to = entry.message.seq
         case PersonLeft() | PersonKicked():
             what.reason = entry.reason
         case PersonBanned():
@@ -112,6 +118,10 @@ def described(entry: LogEntry) -> tuple[EntryKind, str]:
             return "react", entry.emoji
         case ReactionRemoved():
             return "unreact", entry.emoji
+        case MessagePinned():
+            return "pin", ""
+        case MessageUnpinned():
+            return "unpin", ""
         case RoomCreated():
             return "create", "private" if entry.private else "public"
         case PersonJoined():

@@ -24,6 +24,8 @@ from gochat.client import (
     LogEntry,
     MessageDeleted,
     MessageEdited,
+    MessagePinned,
+    MessageUnpinned,
     ReactionAdded,
     ReactionRemoved,
 )
@@ -226,6 +228,8 @@ class Timeline:
         if isinstance(message, Amendment):
             self._change(message)
             return None
+        if isinstance(message, MessagePinned | MessageUnpinned):
+            self._pin(message)
         entry = seen(message, me=self.me, as_of=as_of)
         self._index(entry)
         self._quote(entry)
@@ -293,7 +297,7 @@ class Timeline:
                 return  # another edit has followed, or the deletion; or the message is hidden
             case MessageDeleted():
                 entry.text, entry.mentions = "", ()
-                entry.deleted = True
+                entry.deleted, entry.pinned = True, False
                 entry.reactions = {}
             case ReactionAdded():
                 react(entry.reactions, change.emoji, change.sender, self.me)
@@ -302,6 +306,13 @@ class Timeline:
         self._changes.append(Replaced(entry.key, entry))
         if isinstance(change, MessageEdited | MessageDeleted):
             self._requote(entry)
+
+    def _pin(self, change: MessagePinned | MessageUnpinned) -> None:
+        """A message is pinned, or no longer; the entry that says so is seen, too."""
+        entry = self._by_seq.get(change.message.seq)
+        if entry is not None and not entry.deleted and change.seq > entry.as_of:
+            entry.pinned = isinstance(change, MessagePinned)
+            self._changes.append(Replaced(entry.key, entry))
 
     # -- what is on its way -----------------------------------------------------------------------
 

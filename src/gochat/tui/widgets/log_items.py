@@ -65,6 +65,11 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} {group}{_because(entry)}"
             if entry.reason:
                 group = None  # its reason is shown, so it stands alone
+        case "pin" | "unpin":
+            _, quoted = entry.reply or ("", "")
+            excerpt = " ".join(quoted[:_EXCERPT].split())
+            what = f": {excerpt}" if excerpt else " a message"
+            text = f"{who} {'pinned' if entry.kind == 'pin' else 'unpinned'}{what}"
         case "create":
             kind = "private " if entry.text == "private" else ""
             text = f"{who} created this {kind}room"

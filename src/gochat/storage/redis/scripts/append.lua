@@ -50,8 +50,8 @@ local function digits(number)
 end
 
 local function append(
-  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, slowed, activity, said,
-  claim
+  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, bans, slowed, activity, pins,
+  said, claim
 )
   local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
   local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
@@ -190,7 +190,7 @@ local function append(
       return redis.call('EXISTS', bans) == 0
     end
     local is_written = kind == 'text' or kind == 'edit'
-    if is_written or kind == 'react' or kind == 'topic' then
+    if is_written or kind == 'react' or kind == 'topic' or kind == 'pin' then
       local ends = redis.call('HGET', mutes, sender)
       local is_muted = ends and (ends == '0' or tonumber(ends) > now)
       if is_muted and redis.call('HGET', meta, 'private') ~= '1' then
@@ -199,7 +199,10 @@ local function append(
     end
     if
       archived == '1'
-      and (is_written or kind == 'react' or kind == 'unreact' or kind == 'topic')
+      and (
+        is_written or kind == 'react' or kind == 'unreact' or kind == 'topic' or kind == 'pin'
+        or kind == 'unpin'
+      )
     then
       return false
     end
@@ -445,16 +448,42 @@ local function append(
 
   local function erase(number, record)
     record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
-    record[RECORD.extra] = nil
+    record[RECORD.extra], record[RECORD.pinned] = nil, nil
     write(number, record)
   end
 
-  -- Take back a message: its text and its reactions.
+  -- The element of the set of pins for the message that the draft is about.
+  local function pin_of(target)
+    return digits(ref) .. ':' .. digits(target[RECORD.pinned] or 0)
+  end
+
+  local function append_pin(target)
+    local is_on = kind == 'pin'
+    if ((target[RECORD.pinned] or 0) > 0) == is_on then
+      return { 'same' }
+    end
+    if is_on and redis.call('ZCARD', pins) >= draft.max_pins then
+      return { 'no', 'too_many' }
+    end
+    local reply = add()
+    if is_on then
+      target[RECORD.extra], target[RECORD.pinned] = target[RECORD.extra] or '', seq
+      redis.call('ZADD', pins, 0, pin_of(target))
+    else
+      redis.call('ZREM', pins, pin_of(target))
+      target[RECORD.pinned] = nil
+    end
+    write(ref, target)
+    return reply
+  end
+
+  -- Take back a message: its text, its reactions and that it is pinned.
   local function take_back(target)
     redis.call(
       'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
     )
     redis.call('ZADD', deleted, ref, ref)
+    redis.call('ZREM', pins, pin_of(target))
     redis.call('ZREM', own, target[RECORD.sender] .. '\0' .. digits(ref))
     erase(ref, target)
   end
@@ -515,6 +544,9 @@ local function append(
     end
     if kind == 'react' or kind == 'unreact' then
       return append_reaction(target)
+    end
+    if kind == 'pin' or kind == 'unpin' then
+      return append_pin(target)
     end
     if not erase_old_edits(target[RECORD.edited]) then
       return { 'again' }
@@ -702,12 +734,15 @@ local function append(
     redis.call('HSET', meta, 'base', base, 'base_texts', last[RECORD.texts])
     redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
     redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
+    redis.call('ZREMRANGEBYLEX', pins, '-', '[' .. digits(base) .. ';')
   end
 
   local reply
   if kind == 'text' then
     reply = append_text()
-  elseif kind == 'edit' or kind == 'delete' or kind == 'react' or kind == 'unreact' then
+  elseif
+    kind == 'edit' or kind == 'delete' or kind == 'react' or kind == 'unreact' or kind == 'pin' or kind == 'unpin'
+  then
     reply = append_change()
   elseif kind == 'create' then
     reply = append_create()
@@ -723,7 +758,7 @@ end
 local replies, key = { 'done' }, 7
 for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
-  local last = key + (draft.has_claim and 13 or 12)
+  local last = key + (draft.has_claim and 14 or 13)
   local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
   if reply.err then
     return reply

@@ -1,6 +1,6 @@
 -- Remove some of the oldest entries of a conversation, as chat/retention.py says.
 --
--- KEYS: state, meta, log, mentions, deleted, reactions, changed, own. ARGV: the epoch; the time, or 0 for that
+-- KEYS: state, meta, log, mentions, deleted, reactions, changed, own, pins. ARGV: the epoch; the time, or 0 for that
 -- of Redis; for how many milliseconds entries are kept, and how many are (0: no limit); how many are removed at
 -- most.
 -- Returns 1 if there may be more to remove, else 0, also if it is another epoch. The error GONE: as in
@@ -8,7 +8,7 @@
 
 local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 
-local state, meta, log, mentions, deleted, reactions, changed, own = unpack(KEYS)
+local state, meta, log, mentions, deleted, reactions, changed, own, pins = unpack(KEYS)
 local epoch, now, age, kept, limit = unpack(ARGV)
 now, age, kept, limit = tonumber(now), tonumber(age), tonumber(kept), tonumber(limit)
 
@@ -35,7 +35,7 @@ end
 -- Erase an entry that stays.
 local function erase(number, record)
   record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
-  record[RECORD.extra] = nil
+  record[RECORD.extra], record[RECORD.pinned] = nil, nil
   redis.call('LSET', log, number - 1 - base, cmsgpack.pack(record))
 end
 
@@ -97,4 +97,5 @@ base = base + count
 redis.call('HSET', meta, 'base', base, 'base_texts', texts)
 redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
 redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
+redis.call('ZREMRANGEBYLEX', pins, '-', '[' .. digits(base) .. ';')
 return 1
