@@ -59,10 +59,10 @@ async def test_a_private_message_is_in_sight_with_eleven_rooms_at_80_by_24(
         client.say("@mei", "mei", "are you there?")
         await settle(pilot)
         rows = [row for row in pane(pilot) if row]
-        assert rows[0].startswith("★ Activity")
-        assert (rows[1], rows[3]) == ("▾ Unread", "▾ Rooms")
-        assert rows[2].startswith("● mei")
-        assert rows[2].endswith(" 1")
+        # Once: what has a row here is not counted as activity besides.
+        assert (rows[0], rows[2]) == ("▾ Unread", "▾ Rooms")
+        assert rows[1].startswith("● mei")
+        assert rows[1].endswith(" 1")
 
 
 async def test_unread_is_a_number_and_a_mention_stands_beside_it(

@@ -18,6 +18,7 @@ from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.panel import Panel
 from gochat.tui.host.type_ahead import TypeAhead, UserInput
 from gochat.tui.input import keys
+from gochat.tui.profile.preferences import Preferences
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 #: These end the app, or lend the terminal to another; and one of nine is enough.
 _APART = ("quit", "editor", *(f"conversation_{number}" for number in range(3, 10)))
+#: With Vim's keys: one command of each kind, and what is on keys that the other preset has not.
+_VIM = [*"xidwykGv/:nu", "escape", "enter", "ctrl+u", "f2", "f4"]
 
 
 class Probe(Panel[None]):
@@ -54,8 +57,9 @@ def _has(handled: Sequence[str], count: int) -> bool:
     return len(handled) >= count
 
 
+@pytest.mark.parametrize("preset", ["default", "vim"])
 async def test_the_second_key_of_each_pair_finds_the_first_one_done(
-    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, preset: str
 ) -> None:
     push, handled, pending = App.push_screen, list[str](), list[str]()
 
@@ -74,11 +78,16 @@ async def test_the_second_key_of_each_pair_finds_the_first_one_done(
     # Nobody looks; and there would be hundreds of notices.
     monkeypatch.setattr(App, "notify", lambda self, message, **how: None)
     monkeypatch.setattr(Screen, "_compositor_refresh", lambda self: self._dirty_widgets.clear())
+    Probe.keys_taken = 0
     client.say("#lobby", "mei", "hello")
     client.say("@mei", "mei", "hi")
     actions = [action for action in keys.ACTIONS if action.name not in _APART]
-    sequence = list(each_pair(["x", *(action.keys[0] for action in actions if action.keys)]))
-    async with open_app(size=(60, 16)) as pilot:
+    symbols = ["x", *(action.keys[0] for action in actions if action.keys)]
+    if preset == "vim":
+        symbols = _VIM
+    sequence = list(each_pair(symbols))
+    preferences = Preferences(keymap=keys.read({"preset": preset}))
+    async with open_app(size=(60, 16), preferences=preferences) as pilot:
         assert isinstance(pilot.app, GochatApp)
         ahead = pilot.app._type_ahead
         handle = ahead._handle
@@ -94,4 +103,4 @@ async def test_the_second_key_of_each_pair_finds_the_first_one_done(
         # Now and then something that comes by itself reaches all panes at once.
         assert len(pending) < len(sequence) / 20, (len(pending), len(sequence))
         assert handled == sequence
-        assert Probe.keys_taken > len(actions)
+        assert Probe.keys_taken > (5 if preset == "vim" else len(actions))

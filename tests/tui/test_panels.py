@@ -656,9 +656,11 @@ async def test_a_level_is_set_and_taken_back_when_it_fails(
         await typed(pilot, "/notify none")
         assert requested(client, "set_level") == [("#lobby", "none")]
         assert level() == "none"
+        await until(pilot, lambda: "You will be notified of nothing" in screen_text(pilot))
         client.refusals["set_level"] = ConnectionLost("there is no connection")
         await typed(pilot, "/notify all")
         await until(pilot, lambda: level() == "none")
+        assert "notified of everything" not in screen_text(pilot)
         client.emit(Marked(conversation="#lobby", read=0, unread=0, mentions=0, level="mentions"))
         await until(pilot, lambda: level() == "mentions")
 

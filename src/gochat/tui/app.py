@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from typing import Any, ClassVar, Final
 
@@ -25,8 +25,9 @@ from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
+from gochat.tui.host.terminal import teach_escape
 from gochat.tui.host.thrifty_app import ThriftyApp
-from gochat.tui.host.type_ahead import TypeAhead
+from gochat.tui.host.type_ahead import TypeAhead, UserInput
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
 from gochat.tui.model.presentation import sentence
@@ -124,7 +125,7 @@ class GochatApp(ThriftyApp):
     async def on_mount(self) -> None:
         """Show the form, or resume the last session."""
         self.animation_level = "full" if self.preferences.settings.animations else "none"
-        self.set_keymap(self.keymap.overrides)
+        self._use_keys()
         session = self.state.session(self._server)
         server = self._server or (session.server if session else addresses.DEFAULT)
         form = ConnectScreen(
@@ -151,9 +152,19 @@ class GochatApp(ThriftyApp):
             if isinstance(event, (events.Key, events.MouseDown)):
                 self.is_in_front = True
         if isinstance(event, (events.InputEvent, events.Paste)) and not event.is_forwarded:
-            await self._type_ahead.take(event)
+            for each in self._apart(event):
+                await self._type_ahead.take(each)
         else:
             await super().on_event(event)
+
+    def _apart(self, event: UserInput) -> Sequence[UserInput]:
+        """Return the keys that `event` stands for: with modes, Alt is Esc before a key."""
+        if not isinstance(event, events.Key) or (key := self.keymap.escaped(event.key)) is None:
+            return (event,)
+        apart = (events.Key("escape", "\x1b"), events.Key(key, key if len(key) == 1 else None))
+        for each in apart:
+            each.set_sender(self)
+        return apart
 
     @property
     def is_idle(self) -> bool:
@@ -332,8 +343,15 @@ class GochatApp(ThriftyApp):
 
     def _rebind(self, action: str, key: str) -> Preferences:
         self.preferences = self.preferences.with_key(action, key)
-        self.set_keymap(self.keymap.overrides)
+        self._use_keys()
         return self.preferences
+
+    def _use_keys(self) -> None:
+        self.set_keymap(self.keymap.overrides)
+        teach_escape(on=self.keymap.is_modal)
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.use_keys()
 
     def open_settings(self) -> None:
         """Show the settings."""

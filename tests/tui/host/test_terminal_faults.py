@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from gochat.tui.profile.state import StateDirectory
 
 _SCRIPT = Path(__file__).parents[2] / "support" / "terminal_app.py"
 _SEQUENCE = re.compile(rb"\x1b(\[[0-9:;<=>?]*[ !\"$']?[@-~]|\][^\x1b\x07]*(\x1b\\|\x07)|[78=>])")
-_CTRL_Q, _CTRL_X, _F4 = b"\x11", b"\x18", b"\x1bOS"
+_CTRL_Q, _CTRL_X, _F4, _F12 = b"\x11", b"\x18", b"\x1bOS", b"\x1b[24~"
 _FOCUS_OUT = b"\x1b[O"
 
 
@@ -99,16 +99,18 @@ class Terminal:
 
 @contextmanager
 def app_on_terminal(
-    state: StateDirectory, *, is_session: bool = False, **environ: str
+    state: StateDirectory, *, is_session: bool = False, under: Sequence[str] = (), **environ: str
 ) -> Iterator[Terminal]:
-    """Run the app; with `is_session` as a shell in a terminal does, so that signals reach it."""
+    """Run the app; with `is_session` as a shell in a terminal does, so that signals reach it; or
+    `under` a shell that has the terminal."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     attributes = termios.tcgetattr(follower)
-    command = [sys.executable, str(_SCRIPT), str(state.directory)]
+    command = [*under, sys.executable, str(_SCRIPT), str(state.directory)]
+    is_session = is_session or bool(under)
     if is_session:
         take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-        command = [sys.executable, "-c", f"{take}; os.execv(sys.argv[1], sys.argv[1:])", *command]
+        command = [sys.executable, "-c", f"{take}; os.execvp(sys.argv[1], sys.argv[1:])", *command]
     with subprocess.Popen(
         command, stdin=follower, stdout=follower, stderr=follower, start_new_session=is_session,
         env={**os.environ, "TERM": "xterm-256color", **environ},
@@ -141,6 +143,23 @@ def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(
         terminal.press(_CTRL_Q)
         assert terminal.code() == 0
         assert terminal.is_usable()
+
+
+def test_f12_goes_back_to_the_shell_and_fg_returns(state: StateDirectory, tmp_path: Path) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text('set -m; "$@"; echo "it has stopped"; read line; fg; echo "it has ended"\n')
+    with app_on_terminal(state, under=("sh", str(shell))) as terminal:
+        terminal.sees("Online")
+        terminal.types("a draft")
+        terminal.press(_F12)
+        terminal.sees("it has stopped")
+        assert terminal.is_usable()
+        terminal.press(b"\n")
+        terminal.sees("a draft")
+        terminal.types("goes on")
+        terminal.press(_CTRL_Q)
+        terminal.sees("it has ended")
+        assert terminal.code() == 0
 
 
 def test_without_colour_none_is_sent(state: StateDirectory) -> None:

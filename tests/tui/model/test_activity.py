@@ -15,7 +15,7 @@ from gochat.client import (
 from gochat.client.convert import to_activity, to_entry
 from gochat.client.moments import moment
 from gochat.protocol import messages as wire
-from gochat.tui.model.activity import count_new, rows
+from gochat.tui.model.activity import count_new, count_new_items, rows
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import describe
 
@@ -86,6 +86,7 @@ def test_what_was_read_or_seen_is_not_new() -> None:
     assert [row.is_new for row in rows(made)] == [True, True, False, False, False]
     made.see_activity(1000)
     assert count_new(made) == 2
+    assert count_new_items(made) == 1  # the invitation has a row of its own
     made.take_activity(page(*PAGE, seen=5000))  # on another device
     assert count_new(made) == 0
 

@@ -40,6 +40,9 @@ class ChatActions(RoomActions):
         super().__init__(view, controller)
         self.jumps = Jumps(view, controller, bar)
         self.activity = ActivityActions(view, controller, self.answer_invitation)
+        self._found: list[str] = []  # by the last search of which a hit was shown
+        #: Which of them is shown, as the search names it.
+        self.shown_hit = ""
 
     # -- moving -----------------------------------------------------------------------------------
 
@@ -134,9 +137,9 @@ class ChatActions(RoomActions):
 
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""
-        self._controller.set_level(self.conv, level)
         words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
-        self.notify(f"You will be notified of {words[level]} in {one_line(self.conv)}.")
+        text = f"You will be notified of {words[level]} in {one_line(self.conv)}."
+        self._controller.set_level(self.conv, level, lambda: self.notify(text))
 
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
@@ -184,11 +187,25 @@ class ChatActions(RoomActions):
 
     def _search(self, query: str) -> None:
         def show(chosen: str) -> None:
-            conv, _, seq = chosen.rpartition(" ")
-            self._view.go_to(conv, int(seq))
+            self._found = list(panel.found)
+            self._show_hit(chosen)
 
         clock = self._view.chat_app.wall_clock
-        self._open(SearchScreen(self._client.search, self.conv, self._model.me, clock, query), show)
+        panel = SearchScreen(self._client.search, self.conv, self._model.me, clock, query)
+        self._open(panel, show)
+
+    def _show_hit(self, hit: str) -> None:
+        self.shown_hit = hit
+        conv, _, seq = hit.rpartition(" ")
+        self._view.go_to(conv, int(seq))
+
+    def next_hit(self, step: int) -> None:
+        """Show the next message that the last search has found, or (-1) the one before it."""
+        if not self._found:
+            self.notify("Nothing was searched for yet.")
+        else:
+            at = self._found.index(self.shown_hit)
+            self._show_hit(self._found[(at + step) % len(self._found)])
 
     def _people(self) -> None:
         names, never = self._model.people.names(), moment(0)

@@ -369,8 +369,9 @@ class Controller:
         self.model.be_quiet(until)
         self._changed()
 
-    def set_level(self, conv: str, level: Level) -> None:
-        """Choose which messages of a conversation notify the person."""
+    def set_level(self, conv: str, level: Level, then: Callable[[], None] | None = None) -> None:
+        """Choose which messages of a conversation notify the person; call `then` when the server
+        has it."""
         before = self.model.conversations[conv].level
         self.model.mute(conv, 0.0)
         self.model.set_level(conv, level)
@@ -382,6 +383,8 @@ class Controller:
             except BaseException:
                 self.model.set_level(conv, before)
                 raise
+            if then is not None:
+                then()
 
         self.spawn(request(), f"level {conv}")
 

@@ -321,6 +321,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Turn a page: down if `direction` is 1, up if it is -1."""
         self._scroll_rows(direction * max(1, self._model.window.height - _OVERLAP))
 
+    def scroll_half(self, direction: int) -> None:
+        """Scroll by half of what is visible: down if `direction` is 1, up if it is -1."""
+        self._scroll_rows(direction * max(1, self._model.window.height // 2))
+
     def action_leave(self) -> None:
         """Select nothing; if nothing was, leave the key to the screen."""
         if self.text_selection is not None:

@@ -39,6 +39,22 @@ WRITING: Final = (
     (":tada:", "🎉"),
 )
 
+#: With Vim's keys: what the table of actions does not have.
+VIM: Final = (
+    ("Esc · i a I A o O", "normal mode · insert mode; Enter sends in both"),
+    ("h l w b e 0 ^ $ f t ; %", "move; with a count before it: 3w"),
+    ("d c y gu gU g~", 'cut, change, copy, case: with a motion, or dd, ciw, di", ca('),
+    ("x D C s S r ~ J p P", "the short ones"),
+    ("v V", "select by character or line"),
+    ("u Ctrl+R .", "undo, redo, repeat"),
+    ('"a "+', "a register; + is the terminal's clipboard"),
+    ("k j", "lines; then what you sent; a message, when the input is empty"),
+    ("gg G Ctrl+U Ctrl+D", "the log, from an empty input or with a message selected"),
+    ("/ n N", "search; the next message found, the one before"),
+    ("gt gT 3gt", "the next conversation, the one before, the third"),
+    (":", "all commands by name"),
+)
+
 _SCROLLING: Final = frozenset({"page_up", "page_down", "oldest", "now", "home", "end"})
 
 
@@ -90,6 +106,8 @@ class HelpScreen(Panel[None]):
             "list": ("Rooms and people", LIST_KEYS),
         }
         writing = section("Writing", [*self._actions("input"), *WRITING])
+        if self._keymap.is_modal:
+            writing = Content("\n\n").join([writing, section("Vim's keys", VIM)])
         if self._on in here:
             sections += [section(*here.pop(self._on)), writing]
         else:

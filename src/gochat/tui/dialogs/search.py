@@ -72,6 +72,11 @@ class SearchScreen(Picker):
         """Where is searched."""
         return f"Search in {'everything' if self._everywhere else one_line(self._conv)}"
 
+    @property
+    def found(self) -> Sequence[str]:
+        """What was found, as far as it was asked for, in the order of the list."""
+        return list(self._hits)
+
     def find(self, query: str) -> Sequence[str]:
         """What the server has found."""
         return list(self._hits)

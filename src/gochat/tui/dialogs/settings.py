@@ -32,9 +32,11 @@ TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
 }
 _LEVELS: Final = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
 _LEVEL: Final = "level"
+_PRESETS: Final = {"default": "gochat", "readline": "the shell (readline)", "vim": "Vim"}
 #: Lists, which are written into the file, each with an example.
 _WRITTEN: Final = {"highlight": '["deploy", "on call"]', "quiet": '["22:00-07:00"]'}
 _KEY: Final = "key:"
+_PRESET: Final = "preset"
 
 
 class SettingsScreen(Picker):
@@ -66,12 +68,14 @@ class SettingsScreen(Picker):
 
     def find(self, query: str) -> Sequence[str]:
         """Settings, then the keys."""
-        everything = [*TEXTS, _LEVEL, *(f"{_KEY}{action.name}" for action in keys.ACTIONS)]
+        everything = [*TEXTS, _LEVEL, _PRESET, *(f"{_KEY}{action.name}" for action in keys.ACTIONS)]
         return fuzzy.rank(query.strip(), everything, self._label)
 
     def _label(self, key: str) -> str:
         if key == _LEVEL:
             return f"Notify me of messages in {one_line(self._conv)}"
+        if key == _PRESET:
+            return "Keys as in"
         if key.startswith(_KEY):
             action = keys.BY_NAME[key.removeprefix(_KEY)]
             return f"Key: {action.text}"
@@ -80,6 +84,8 @@ class SettingsScreen(Picker):
     def _value(self, key: str) -> str:
         if key == _LEVEL:
             return _LEVELS[self._level]
+        if key == _PRESET:
+            return _PRESETS[self._preferences.keymap.preset]
         if key.startswith(_KEY):
             return self._preferences.keymap.all_shown(key.removeprefix(_KEY))
         value = getattr(self._settings, key)
@@ -113,17 +119,20 @@ class SettingsScreen(Picker):
             return
 
         def chosen(key: str | None) -> None:
-            if key is None:
-                return
-            try:
-                self._preferences = self._rebind(action, key)
-            except ConfigError as error:
-                self.notify(sentence(one_line(str(error))), severity="error", markup=False)
-            else:
-                self.notify(f"Written to {self._preferences.path}.", markup=False)
-                self.rows.refresh()
+            if key is not None:
+                self._write(action, key)
 
         self.app.push_screen(KeyCapture(keys.BY_NAME[action].text), chosen)
+
+    def _write(self, name: str, value: str) -> None:
+        """Write a key, or the preset, into the file."""
+        try:
+            self._preferences = self._rebind(name, value)
+        except ConfigError as error:
+            self.notify(sentence(one_line(str(error))), severity="error", markup=False)
+        else:
+            self.notify(f"Written to {self._preferences.path}.", markup=False)
+            self.rows.refresh()
 
     def title_text(self) -> str:
         """Return the title, and which file is read."""
@@ -132,6 +141,9 @@ class SettingsScreen(Picker):
     def _change(self, key: str, step: int) -> None:
         if key.startswith(_KEY):
             self._ask_for_key(key.removeprefix(_KEY))
+            return
+        if key == _PRESET:
+            self._write(key, _next(list(_PRESETS), self._preferences.keymap.preset, step))
             return
         if key in self._preferences.fixed:
             self.notify(f"This is set in {self._preferences.path}.", markup=False)

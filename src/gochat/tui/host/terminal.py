@@ -150,3 +150,34 @@ def teach_legacy_keys() -> None:
     table["\x1b/"] = (LegacyKey.ALT_SLASH,)
     for key in list(LegacyKey)[2:]:
         table[f"\x1b{key.value[-1]}"] = (key,)
+
+
+#: What Textual takes ESC and a character for, while it is taught otherwise.
+_untaught: dict[str, object] = {}
+
+
+def teach_escape(*, on: bool) -> None:
+    """Teach Textual that ESC and a character at once are that character with Alt, or no longer.
+
+    It takes some for other keys, and waits after the others for more. "[", "O" and "]" begin too
+    many sequences of terminals to be among them. Loads Textual.
+    """
+    from typing import Any, NamedTuple, cast
+
+    from textual import _ansi_sequences
+
+    class AltKey(NamedTuple):
+        value: str
+
+    table = cast("dict[str, Any]", _ansi_sequences.ANSI_SEQUENCES_KEYS)
+    for sequence in (f"\x1b{chr(code)}" for code in range(0x21, 0x7F)):
+        if on and sequence[1] not in "[O]" and sequence not in _untaught:
+            char = sequence[1]
+            key = f"shift+{char.lower()}" if char.isupper() else char
+            _untaught[sequence] = table.get(sequence)
+            table[sequence] = (AltKey(f"alt+{key}"),)
+        elif not on and sequence in _untaught:
+            if (before := _untaught.pop(sequence)) is None:
+                del table[sequence]
+            else:
+                table[sequence] = before

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
+
 PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "default": {},
     # Of the shell: ↑ has what was sent, Ctrl+K cuts, Ctrl+Y brings back what was cut.
@@ -23,4 +25,15 @@ PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "switcher": ("ctrl+g",),
         "suspend": ("ctrl+z",),
     },
+    # With modes (gochat.tui.input.vim). Alt sends Esc, as in Vim: with it no key has a meaning.
+    "vim": {
+        "next_unread": ("f6",),
+        "activity": ("f10",),
+        "previous": ("f7",),
+        **{f"conversation_{number}": () for number in range(1, 10)},
+        "newline": ("ctrl+j", "shift+enter"),
+        **{action.id: (action.key,) for action in MESSAGE_ACTIONS},
+    },
 }
+#: Of the presets, that with modes.
+VIM: Final = "vim"

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from textual.binding import Binding
-from textual.keys import Keys, format_key
+from textual.keys import Keys, format_key, key_to_character
 
 from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
-from gochat.tui.input.key_presets import PRESETS
+from gochat.tui.input.key_presets import PRESETS, VIM
 
 #: Where an action's keys work. Two actions may share a key unless both can be meant at once.
 Scope: TypeAlias = Literal["app", "chat", "input", "message", "list"]
@@ -72,6 +72,10 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     ),
     KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
     KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "Previous conversation"),
+    KeyAction("next_conversation", "chat", (), "step(1)", "The conversation below"),
+    KeyAction("previous_conversation", "chat", (), "step(-1)", "The conversation above"),
+    KeyAction("next_hit", "chat", (), "hit(1)", "The next message that was found"),
+    KeyAction("previous_hit", "chat", (), "hit(-1)", "The one found before it"),
     KeyAction("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
     KeyAction("members", "chat", ("f3",), "members", "Members of this room"),
     KeyAction("rooms", "chat", ("f4",), "rooms", "All rooms"),
@@ -126,6 +130,7 @@ _NAMED: Final = frozenset(
 ) | {"space", "slash", "backslash", "minus", "plus", "comma", "full_stop", "underscore"}
 _MODIFIERS: Final = ("ctrl", "alt", "shift", "super", "meta", "hyper")
 _SIGNS: Final = {"/": "slash", "\\": "backslash", "-": "minus", "+": "plus", ".": "full_stop"}
+_CHARACTERS: Final = {name: sign for sign, name in _SIGNS.items()}
 _TYPED: Final = frozenset(_SIGNS.values()) | {"space", "comma", "underscore"}
 
 
@@ -148,6 +153,28 @@ class Keymap:
 
     keys: Mapping[str, tuple[str, ...]]
     problems: tuple[str, ...] = ()
+    preset: str = "default"
+
+    @property
+    def is_modal(self) -> bool:
+        """Whether the input has Vim's modes."""
+        return self.preset == VIM
+
+    def escaped(self, key: str) -> str | None:
+        """Return the key of which `key` is the form with Alt, if that is Esc before it.
+
+        So it is with modes: terminals send the same for both, and "Esc d" can come at once.
+        """
+        if not self.is_modal or not key.startswith("alt+"):
+            return None
+        if any(key in keys for keys in self.keys.values()):
+            return None
+        char = key.removeprefix("alt+")
+        if char.startswith("shift+"):
+            char = char.removeprefix("shift+").upper()
+        if len(char) == 1 or char == "enter":
+            return char
+        return _CHARACTERS.get(char) or key_to_character(char)
 
     @property
     def overrides(self) -> dict[str, str]:
@@ -236,7 +263,7 @@ def read(configured: Mapping[str, object]) -> Keymap:
                         f"and {other!r} has no key"
                     )
                 keys[other] = left
-    return Keymap(keys, tuple(problems))
+    return Keymap(keys, tuple(problems), str(preset) if changed is not None else "default")
 
 
 def spell(key: str) -> str:

@@ -111,6 +111,12 @@ def count_new(model: Listed) -> int:
     return sum(row.is_new for row in chain(_items(model), _invitations(model), _unread(model)))
 
 
+def count_new_items(model: Listed) -> int:
+    """Return how much is new of what the list of conversations has no row for, as it has for
+    invitations and unread private conversations."""
+    return sum(row.is_new for row in _items(model))
+
+
 def _items(model: Listed) -> Iterator[ActivityRow]:
     for item in model.activity.items:
         entry = item.entry

@@ -92,6 +92,10 @@ class ChatModel(Conversations):
         """Until when nothing notifies the person (seconds since the Unix epoch); None: it does."""
         return self.quiet.until(self._now())
 
+    def wall_clock(self) -> float:
+        """Return the time of day, in seconds since the Unix epoch."""
+        return self._now()
+
     def be_quiet(self, until: float) -> None:
         """Notify the person of nothing until then; 0: as usual."""
         self.quiet.asked_until = until

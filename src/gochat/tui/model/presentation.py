@@ -51,6 +51,14 @@ def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str,
             return "○", "offline", "bad"
 
 
+def quiet_line(model: ChatModel, *, short: bool = False) -> str:
+    """Return until when nothing notifies the person; empty if it does."""
+    if (until := model.quiet_until) is None:
+        return ""
+    time = shown_time(until, model.wall_clock())
+    return f"quiet until {time}" if short else f"do not disturb until {time}"
+
+
 def typing_line(names: Sequence[str]) -> str:
     """Return who is typing, in words."""
     shown = [one_line(name) for name in names]

@@ -28,6 +28,8 @@ from gochat.tui.actions.view import ChatApp
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
+from gochat.tui.input.vim.editor import WISHES, Wish
+from gochat.tui.input.vim.log_keys import LogKeys
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import typing_line
 from gochat.tui.model.views import Changes
@@ -47,6 +49,7 @@ from gochat.tui.widgets.status_bar import StatusBar
 
 #: Below this many columns the side pane is folded away, and opens over the log.
 NARROW: Final = 80
+_CONNECTED: Final = ConnectionState.CONNECTED
 
 
 class ModelChanged(Message):
@@ -69,6 +72,8 @@ class ChatScreen(Screen[None]):
         self.model = controller.model
         self._is_folded: bool | None = None  # None: by the width
         self._shown = ""
+        self._log_keys = LogKeys()
+        self._was_quiet = False
         self._has_begun = False
         self._bar = PastBar(id="past")
         self.actions = ChatActions(self, controller, self._bar)
@@ -112,8 +117,14 @@ class ChatScreen(Screen[None]):
         self.model.quiet.set_hours(settings.quiet)
         self.log_view.set_clock(settings.clock)
 
-    def _begin(self) -> None:
+    def use_keys(self) -> None:
+        """Have the keys that the person has chosen."""
         self._greeting.keymap = self.chat_app.keymap
+        self.composer.input.use_vim(on=self.chat_app.keymap.is_modal)
+        self._set_hints()
+
+    def _begin(self) -> None:
+        self.use_keys()
         self._greeting.server = self.chat_app.server_address
         self._has_begun = True
         self.actions.activity.ask_anew()
@@ -213,7 +224,9 @@ class ChatScreen(Screen[None]):
         if self.model.lapse_mutes():
             self._refresh_lists()
         self._show_typists()
-        if self.model.connection.state is not ConnectionState.CONNECTED:
+        is_quiet = self.model.quiet_until is not None
+        if is_quiet != self._was_quiet or self.model.connection.state is not _CONNECTED:
+            self._was_quiet = is_quiet
             self._status.refresh()
 
     @on(events.ScreenResume)
@@ -303,13 +316,85 @@ class ChatScreen(Screen[None]):
         A letter is a command of the selected message only while nothing is being written.
         """
         field, is_in_log = self.composer.input, self.focused is self.log_view
-        if isinstance(self.focused, (Input, TextArea)) or not is_text(event):
+        if isinstance(self.focused, (Input, TextArea)):
+            return
+        if field.is_modal and is_in_log:
+            self._press_in_log(event)
+            return
+        if not is_text(event):
             return
         if event.key in self.active_bindings and not (is_in_log and field.text):
             return
         event.stop()
         event.prevent_default()
-        self._write(field.insert_text, event.character or "")
+        self._write(
+            field.press_vim if field.is_commanding else field.insert_text, event.character or ""
+        )
+
+    def _press_in_log(self, event: events.Key) -> None:
+        """Handle a key in the log, which with Vim's keys is in normal mode."""
+        key = event.character or "" if is_text(event) else event.key
+        if not self._log_keys.takes(key):
+            self._log_keys.forget()
+            if is_text(event) and event.key not in self.active_bindings:
+                event.stop()
+            return
+        event.stop()
+        event.prevent_default()
+        command = self._log_keys.press(key)
+        self._show_mode()
+        if command is None:
+            return
+        match command.key:
+            case "j" | "k":
+                step = self.log_view.select_next
+                if command.key == "k":
+                    step = self.log_view.select_previous
+                for _ in range(command.times):
+                    step()
+            case "i" | "I" | "a" | "A":
+                field = self.composer.input
+                self._write(field.press_vim if field.is_commanding else lambda _: None, command.key)
+            case _:
+                if (wish := WISHES.get(command.key)) is not None:
+                    self._fulfil(wish, command.count)
+
+    @on(MessageInput.Wanted)
+    def _wanted(self, event: MessageInput.Wanted) -> None:
+        self._fulfil(event.wish, event.count)
+
+    def _fulfil(self, wish: Wish, count: int | None) -> None:
+        """Do what a key of Vim's asks for."""
+        match wish:
+            case "up" | "down":
+                field = self.composer.input
+                (field.go_up if wish == "up" else field.go_down)()
+            case "oldest":
+                self.actions.go_to_first()
+            case "now":
+                self.go_to_now()
+            case "half_up" | "half_down":
+                self.log_view.scroll_half(-1 if wish == "half_up" else 1)
+            case "search":
+                self.action_search()
+            case "palette":
+                self.call_later(self.run_action, "app.palette")
+            case "next_hit" | "previous_hit":
+                self.action_hit(1 if wish == "next_hit" else -1)
+            case "conversation":
+                self.action_conversation(count or 1)
+            case _:
+                self.action_step(1 if wish == "next_conversation" else -1)
+
+    @on(MessageInput.ModeChanged)
+    def _show_mode(self) -> None:
+        """Show in the last line what letters do now."""
+        field, mode, pending = self.composer.input, "", ""
+        if field.mode is not None:
+            mode, pending = field.mode, field.pending
+            if self.focused is self.log_view:
+                mode, pending = "normal", self._log_keys.pending
+        self._status.mode = f"{mode.upper()} {pending}".strip()
 
     def on_paste(self, event: events.Paste) -> None:
         """Write what is pasted, wherever the focus is."""
@@ -407,6 +492,16 @@ class ChatScreen(Screen[None]):
         """Open the switcher."""
         self.actions.switch()
 
+    def action_step(self, step: int) -> None:
+        """Show the conversation below or above, as they are numbered; round at the ends."""
+        order = [view.conv for view in self.model.ordered()]
+        if self._shown in order:
+            self.open_conversation(order[(order.index(self._shown) + step) % len(order)])
+
+    def action_hit(self, step: int) -> None:
+        """Show the next message that the last search found, or the one before."""
+        self.actions.next_hit(step)
+
     def action_search(self) -> None:
         """Open the search."""
         self.actions.open_panel("search")
@@ -469,6 +564,7 @@ class ChatScreen(Screen[None]):
         self._set_hints()
 
     def _set_hints(self) -> None:
+        self._show_mode()
         focused, keymap = self.focused, self.chat_app.keymap
         if isinstance(focused, ChatLog) and focused.selected_key is not None:
             shown = hints.for_message(keymap, self.model.entry(focused.selected_key))

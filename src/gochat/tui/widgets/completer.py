@@ -67,6 +67,10 @@ class Completer:
 
     def typed(self) -> str:
         """The text or the cursor has changed; return the usage of a command that is written."""
+        if self._field.is_commanding:  # the cursor moves, and nothing is typed
+            self._index = None
+            self._hide()
+            return ""
         before = self._before()
         if self._index is not None and before == self._applied:
             return self._found.usage if self._found else ""

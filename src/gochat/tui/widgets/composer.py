@@ -134,6 +134,7 @@ class Composer(Vertical):
         self.leave_mode()
         self.mode = Reply(seq, sender, excerpt)
         self._show_note()
+        self.input.begin_insert()
         self.input.focus()
 
     def edit(self, seq: int, text: str) -> None:
@@ -141,6 +142,7 @@ class Composer(Vertical):
         draft = self.draft
         self.leave_mode()
         self.mode = Editing(seq, draft)
+        self.input.begin_insert()
         self.input.write(text)
         self._show_note()
         self.input.focus()

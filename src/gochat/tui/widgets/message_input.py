@@ -7,13 +7,13 @@ from typing import ClassVar, Final
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
-from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
 from gochat.tui.input import keys
 from gochat.tui.input.emoji import with_emoji
 from gochat.tui.input.typable import typable
 from gochat.tui.text.wrap import snap
+from gochat.tui.widgets.vim_field import VimField
 
 #: A paste with more lines than this is asked about before it is inserted.
 MANY_LINES: Final = 20
@@ -29,7 +29,7 @@ def is_text(event: events.Key) -> bool:
     return event.is_printable and not event.key.startswith(_COMMANDS)
 
 
-class MessageInput(TextArea):
+class MessageInput(VimField):
     """Several lines; Enter sends. Keeps a draft and what was sent for each conversation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("input")]
@@ -107,6 +107,7 @@ class MessageInput(TextArea):
         if text != self.text:
             self.load_text(text)
         self.move_cursor(self.document.end)
+        self.text_replaced()
 
     def remember(self, text: str) -> None:
         """Keep what was sent for Up and Down."""
@@ -123,6 +124,8 @@ class MessageInput(TextArea):
         is_up = selection.end > self.selection.end
         start = self._snap(selection.start, up=selection.start > selection.end)
         end = self._snap(selection.end, up=is_up)
+        if selection.is_empty:
+            end = self.on_character(end)
         return Selection(end if selection.is_empty else start, end)
 
     def delete(
@@ -144,8 +147,8 @@ class MessageInput(TextArea):
         self.cursor_blink = self.app.animation_level != "none"
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """What is typed with Alt or Ctrl is a command, not text."""
-        if key.startswith(_COMMANDS):
+        """What is typed with Alt or Ctrl, or in normal mode, is a command, not text."""
+        if key.startswith(_COMMANDS) or self.is_commanding:
             return False
         return super().check_consume_key(key, character)
 
@@ -154,6 +157,10 @@ class MessageInput(TextArea):
             event.stop()
             event.prevent_default()
             self.action_newline()
+            return
+        if self.take_command(event):
+            event.stop()
+            event.prevent_default()
             return
         if event.is_printable and not is_text(event):
             event.prevent_default()  # TextArea would type it
@@ -171,6 +178,7 @@ class MessageInput(TextArea):
         elif text.strip():
             # Emptied in the same step, so that what is typed next is the next message's.
             self.write("")
+            self.begin_insert()
             self.post_message(self.Submitted(text))
 
     def action_newline(self) -> None:
@@ -180,11 +188,14 @@ class MessageInput(TextArea):
 
     def action_clear(self) -> None:
         """Clear the field, which Ctrl+Z brings back, and draw the screen again, as shells do."""
+        self.before_insert()
         self.clear()
         self.call_later(self.run_action, "app.redraw")
 
     def action_complete(self, step: int) -> None:
         """Take the next completion."""
+        if self.is_commanding:
+            return
         if step < 0 and not self.is_completing:
             self.screen.focus_previous()
         else:
@@ -192,6 +203,13 @@ class MessageInput(TextArea):
 
     def action_up(self) -> None:
         """Go up; at the top, walk back through what was sent; select a message when empty."""
+        if self.is_commanding:
+            self.press_vim("k")
+        else:
+            self.go_up()
+
+    def go_up(self) -> None:
+        """Go up, whatever the mode."""
         if self.is_completing:
             self.post_message(self.Complete(-1))
         elif not self.text and self._history_index is None:
@@ -203,6 +221,13 @@ class MessageInput(TextArea):
 
     def action_down(self) -> None:
         """Go down; at the end, walk forward through what was sent."""
+        if self.is_commanding:
+            self.press_vim("j")
+        else:
+            self.go_down()
+
+    def go_down(self) -> None:
+        """Go down, whatever the mode."""
         if self.is_completing:
             self.post_message(self.Complete(1))
         elif self._history_index is not None and self.cursor_at_last_line:
@@ -318,6 +343,7 @@ class MessageInput(TextArea):
 
     def insert_text(self, text: str) -> None:
         """Insert text where the cursor is, instead of what is selected."""
+        self.before_insert()
         if result := self._replace_via_keyboard(typable(text), *self.selection):
             self.move_cursor(result.end_location)
 

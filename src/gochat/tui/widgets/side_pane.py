@@ -82,7 +82,7 @@ class SidePane(Vertical):
         # Drawn again only when it looks otherwise: an unread count that is not shown, for example,
         # changes with each of five hundred messages a second.
         groups = self._model.groups()
-        self._new = activity.count_new(self._model)
+        self._new = activity.count_new_items(self._model)
         drawn: list[object] = [
             *(self._model.current, self._room(), groups, self._new),
             *(self._look(view) for view in self._model.conversations.values()),

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from gochat.client import ConnectionState
 from gochat.client.address import Security
 from gochat.tui.model.chat import ChatModel
-from gochat.tui.model.presentation import connection_line
+from gochat.tui.model.presentation import connection_line, quiet_line
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.hints import Hint
 
@@ -26,6 +26,8 @@ class StatusBar(Widget):
 
     #: Keys and what they do, the most useful first.
     hints: reactive[tuple[Hint, ...]] = reactive((), layout=False)
+    #: What the keys are for, where that changes: ``NORMAL``; and what was typed of a command.
+    mode: reactive[str] = reactive("", layout=False)
 
     def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
@@ -70,6 +72,7 @@ class StatusBar(Widget):
         sign, text, kind = connection_line(self._model, short=short)
         muted = "$text-muted" if kind == "good" else _STYLES[kind]
         parts: list[Content | str] = [
+            Content.styled(f"{self.mode}   " if self.mode else "", "$accent bold"),
             Content.styled(sign, _STYLES[kind]),
             " ",
             Content.styled(text, muted),
@@ -81,6 +84,8 @@ class StatusBar(Widget):
             is_local = security is Security.THIS_MACHINE
             shown = "local" if short and is_local else security.value
             parts.append(Content.styled(f"{' · ' if text else ''}{shown}", style))
+        if quiet := quiet_line(self._model, short=short):
+            parts.append(Content.styled(f"   {quiet}", "$text-muted"))
         waiting, failed = self._model.counts()
         if waiting:
             for_what = "" if short else " to be sent"
