@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
@@ -57,6 +59,20 @@ async def test_what_others_say_appears(open_app: OpenApp, client: ScriptedClient
         client.say("#lobby", "mei", "hello ada")
         await settle(pilot)
         assert "hello ada" in screen_text(pilot)
+
+
+async def test_a_change_just_before_a_frame_is_drawn_like_any_other(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A timer of Textual's that is late when it begins never fires, and one for a microsecond is.
+    async with open_app() as pilot:
+        now = time.monotonic()
+        frozen = SimpleNamespace(monotonic=lambda: now, time=time.time)
+        monkeypatch.setattr("gochat.tui.app.time", frozen)
+        monkeypatch.setattr("gochat.tui.app.FRAME", 1e-6)
+        for n in range(3):
+            client.say("#lobby", "mei", f"hello {n}")
+            await until(pilot, lambda n=n: f"hello {n}" in screen_text(pilot))  # type: ignore[misc]
 
 
 async def test_enter_sends_to_the_shown_conversation(

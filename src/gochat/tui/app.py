@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.geometry import Offset
 from textual.screen import ModalScreen
+from textual.timer import Timer, TimerCallback
 
 from gochat.errors import GochatError
 from gochat.tui.actions.client import OpenClient
@@ -27,6 +28,7 @@ from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
 from gochat.tui.host.terminal import teach_escape
 from gochat.tui.host.thrifty_app import ThriftyApp
+from gochat.tui.host.timers import surely
 from gochat.tui.host.type_ahead import TypeAhead, UserInput
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
@@ -293,6 +295,17 @@ class GochatApp(ThriftyApp):
             self._notifier.notify(changes.attention, self.preferences.settings)
         unread, mentioned = model.badges
         self._notifier.show_title(unread, mentioned=mentioned, person=model.me)
+
+    def set_timer(
+        self,
+        delay: float,
+        callback: TimerCallback | None = None,
+        *,
+        name: str | None = None,
+        pause: bool = False,
+    ) -> Timer:
+        """As Textual's, which itself delays the effect of resizing with it; it always fires."""
+        return surely(super().set_timer(delay, callback, name=name, pause=pause))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` as a task of the app; an unexpected exception ends the app."""

@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 from gochat.client import Found, GochatError, Message
 from gochat.protocol import search_query
 from gochat.tui.dialogs.picker import Picker
+from gochat.tui.host.timers import surely
 from gochat.tui.model.presentation import ago
 from gochat.tui.text.finding import ranges
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -116,7 +117,7 @@ class SearchScreen(Picker):
     def _ask_soon(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(_PAUSE, self._ask_now)
+        self._timer = surely(self.set_timer(_PAUSE, self._ask_now))
 
     def _ask_now(self) -> None:
         query = self.query_text.strip()
