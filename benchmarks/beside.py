@@ -36,6 +36,7 @@ _LOG: Final = 2000
 #: Seconds from the answer to a request to the next one of its kind.
 _PAUSE: Final = 0.02
 _FILLER: Final = "filler"
+_ARRIVING: Final = "arriving"
 
 
 def requests(
@@ -52,6 +53,9 @@ def requests(
     with ExitStack() as stack:
         server = stack.enter_context(servers.gochat(directory / "beside"))
         fill_lobby(server, _FILLER, _LOG)
+        with server.connect() as connection:
+            connection.sendall(server.greeting(_ARRIVING))
+            wait_for(connection, LoggedIn)
         crowd = stack.enter_context(open_crowd(server, directory, people))
         crowd.talk(way._replace(messages=max(1, messages // 20)))
         rate = []
@@ -114,7 +118,8 @@ def _requesting(server: Gochat) -> Iterator[dict[str, list[float]]]:
 
     def log_in() -> None:
         with server.connect() as connection:
-            connection.sendall(encode(Login(name=_FILLER, password=PASSWORD)))
+            # Not the account of the others: each login ends its oldest session, of some tens.
+            connection.sendall(encode(Login(name=_ARRIVING, password=PASSWORD)))
             wait_for(connection, LoggedIn)
 
     with ExitStack() as stack:

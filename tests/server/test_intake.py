@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ import structlog
 import trio
 import trio.lowlevel
 from patience import PATIENCE
-from peers import RunningServer, config, running_server
+from peers import Peer, RunningServer, config, running_server
 from session_steps import session_steps
 
+from gochat.chat.log import Submission
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
@@ -37,8 +40,9 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.server import intake
 from gochat.server.plain_sends import MOST_TOGETHER, PlainSends
-from gochat.storage.sqlite import database, pace
+from gochat.storage.sqlite import SqliteStore, database, pace
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -300,3 +304,103 @@ async def test_task_of_a_session_is_seen_where_it_has_something_to_do(
         async with session_steps() as steps:
             await mei.ask(Ping(), Pong)
         assert steps.count > 0
+
+
+@contextmanager
+def submitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Count the messages of each step that the intake has taken."""
+    counts: list[int] = []
+    submit = SqliteStore.submit
+
+    def counted(store: SqliteStore, submissions: Sequence[Submission]) -> None:
+        counts.append(sum(len(submission.drafts) for submission in submissions))
+        submit(store, submissions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "submit", counted)
+        yield counts
+
+
+@asynccontextmanager
+async def many(server: RunningServer, number: int) -> AsyncIterator[list[Peer]]:
+    """People who have said something already."""
+    async with AsyncExitStack() as stack:
+        peers = [
+            await stack.enter_async_context(server.peer(f"person{n}", "log")) for n in range(number)
+        ]
+        for peer in peers:
+            await peer.ask(Send(to="#lobby", text="warm"), Sent)
+        yield peers
+
+
+async def own(peer: Peer, text: str) -> None:
+    """Wait for a message that this person has written."""
+    name = peer.name
+    await peer.text(lambda message: message.from_ == name and message.text == text)
+
+
+def write_at_once(*written: tuple[Peer, Request]) -> None:
+    """Write to several connections before the server can read any of it."""
+    for peer, request in written:
+        assert isinstance(peer.stream, trio.SocketStream)
+        data = encode(request)
+        assert os.write(peer.stream.socket.fileno(), data) == len(data)
+
+
+async def test_ping_waits_for_a_step_not_for_all_who_write_at_the_same_time(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST", 2)
+    async with many(server, 40) as peers, server.peer("mei", "log") as mei:
+        await mei.ask(Ping(), Pong)
+        with submitted(monkeypatch) as counts:
+            write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers), (mei, Ping()))
+            await mei.expect(Pong)
+            assert sum(counts) < len(peers)
+            for peer in peers:
+                await own(peer, "now")
+        assert sum(counts) == len(peers)
+        assert max(counts) <= 2
+
+
+async def test_slow_store_is_given_more_messages_although_it_has_some(
+    server: RunningServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST", 2)
+    async with many(server, 12) as peers:
+        with submitted(monkeypatch) as counts, locked(path):
+            write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
+            with trio.fail_after(PATIENCE):
+                while sum(counts) < len(peers):  # noqa: ASYNC110 -- nothing says so
+                    await trio.sleep(0.01)
+        for peer in peers:
+            await own(peer, "now")
+
+
+async def test_much_that_is_lined_up_is_read_to_its_end(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST", 2)
+    monkeypatch.setattr(intake, "MOST_BYTES", 1000)
+    async with many(server, 12) as peers:
+        write_at_once(
+            *((peer, Send(to="#lobby", text="now" + "." * 500)) for peer in peers[:-1]),
+            (peers[-1], Ping()),
+        )
+        await peers[-1].expect(Pong)
+        for peer in peers[:-1]:
+            await own(peer, "now" + "." * 500)
+
+
+async def test_person_who_leaves_while_their_message_is_lined_up_stops_nobody(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST", 1)
+    async with many(server, 8) as peers:
+        write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
+        for peer in peers[1::2]:
+            assert isinstance(peer.stream, trio.SocketStream)
+            peer.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            await peer.stream.aclose()  # a reset: what was not read yet is lost with it
+        for peer in peers[::2]:
+            await peer.ask(Send(to="#lobby", text="after"), Sent)

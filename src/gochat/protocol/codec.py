@@ -96,6 +96,9 @@ def _envelope(body: bytes) -> Envelope:
 
 
 _requests: Final[_Codec[Request]] = _Codec(get_args(Request))
+#: What the first bytes of a frame contain, of most clients, if it is a message.
+_SEND: Final = f'"{Send.msg_type}"'.encode()
+_GLANCE: Final = 48
 _server_messages: Final[_Codec[ServerMessage]] = _Codec(get_args(ServerMessage))
 
 
@@ -116,6 +119,11 @@ def decode_server_message(body: bytes) -> ServerMessage:
     :exc:`~gochat.errors.UnknownMessageType`, which a newer server may cause.
     """
     return _server_messages.decode(body)
+
+
+def seem_to_send(data: bytes) -> bool:
+    """Return whether frames may be ``send`` requests, by a glance at the first one's envelope."""
+    return _SEND in data[:_GLANCE]
 
 
 def decode_sends(data: bytes, max_frame_size: int, most: int) -> list[tuple[Send, int]] | None:

@@ -2,14 +2,20 @@
 
 Most of what a message costs, if each session's task reads for itself, is waiting: a task switch to
 read, one for the commit, another change of thread. So one task watches the sockets of all sessions
-with an edge-triggered ``epoll`` of its own. It reads what has arrived on up to :data:`MOST` of them
-and looks at it in one step of the event loop, its *pass*: messages that need no waiting are checked
-and drafted right there (:mod:`.plain_sends`), committed together, delivered and acknowledged.
-Everything else is passed on to the session's task, which handles it as if it had read it itself.
+with an edge-triggered ``epoll`` of its own. It reads what has arrived, and messages that need no
+waiting are *taken* right there: checked and drafted (:mod:`.plain_sends`), up to :data:`MOST` in
+one step of the event loop, committed together, delivered and acknowledged. Everything else is
+passed on to the session's task, which handles it as if it had read it itself.
+
+Messages that are more than that line up, and everything else overtakes them: however many people
+write at the same time, a ping or a page waits for a step or two, not until all of them are served.
+The next are taken when the store has settled those before, so that what it settles at once, too, is
+no more than a step; or, since a slow disk settles the more at once the better, after
+:data:`STORE_SLICE`.
 
 The order of a session's requests stays that in which they arrived: the intake reads only while the
 session's task waits for its peer with nothing on its hands, and not while messages of that session
-are being committed elsewhere.
+are lined up or being committed.
 
 Systems without ``epoll`` have no intake: there each session's task reads.
 """
@@ -20,22 +26,34 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, NoReturn, Protocol
 
 import structlog
 import trio
 
+from gochat.chat.commits import Outcome
 from gochat.chat.log import Submission
+from gochat.errors import StoreUnavailable
 from gochat.server.sockets import READ_SIZE
 
 log = structlog.stdlib.get_logger()
 
-#: Sockets that are read in one pass: enough to share a commit, few enough that nobody waits long.
+#: Messages that are taken in one step: enough to share a commit, few enough that nobody waits long.
 MOST: Final = 64
-#: Seconds after which a pass ends, and the event loop has its turn.
+#: Seconds after which a step ends, and the event loop has its turn.
 SLICE: Final = 0.005
+#: Seconds after which more messages are taken, although the store has not settled those before.
+STORE_SLICE: Final = 0.02
+#: What passing on to the session's task, such as the first message of a conversation, counts: it
+#: takes so much longer.
+_APART: Final = 8
+#: Sockets of which the kernel tells at once.
+_EVENTS: Final = 1024
+#: Bytes of messages that may be lined up before no more is read.
+MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 class Decoder(Protocol):
@@ -52,6 +70,9 @@ class Decoder(Protocol):
 
 class Reader(Protocol):
     """A session for which the intake reads."""
+
+    def may_take(self, data: bytes) -> bool:
+        """Return whether :meth:`take` might take `data`, by a glance at it."""
 
     def take(self, data: bytes) -> Submission | None:
         """Return what to append, if that is all that `data` is about, and else None."""
@@ -81,7 +102,7 @@ class Source:
         self._reader: Final = reader
         #: Messages need not be passed on to the task.
         self._takes_messages = False
-        #: Messages were taken, and are not settled yet: nothing is read meanwhile.
+        #: Messages are lined up, or taken and not settled yet: nothing is read meanwhile.
         self._is_held = False
 
     async def read(self, *, takes_messages: bool = False) -> bytes | None:
@@ -149,8 +170,8 @@ class Source:
             self._is_open = False
             self._intake.forget(self._fd)
 
-    def arrived(self, flags: int) -> Submission | None:
-        """Read after an event, in the intake; return what to append, if that is all."""
+    def arrived(self, flags: int) -> bytes | None:
+        """Read after an event, in the intake; return what is to line up, if anything."""
         if self._task is None or self._is_held:
             self._is_readable = True
             return None
@@ -171,23 +192,30 @@ class Source:
             return None
         if self._decoder is not None and self._decoder.is_over:
             is_all = False
-        if self._takes_messages and is_all:
-            try:
-                submission = self._reader.take(data)
-            except Exception:  # a bug: it must not end the intake
-                log.exception("intake failed")
-                submission = None
-            if submission is not None:
-                self._is_held = True
-                return submission
+        if self._takes_messages and is_all and self._reader.may_take(data):
+            self._is_held = True
+            return data
         self.wake(data)
         return None
+
+    def take(self, data: bytes) -> Submission | None:
+        """Return what to append for `data`, which was lined up; None if that is not all."""
+        if self._task is None or not self._is_open:  # the session has ended meanwhile
+            return None
+        try:
+            submission = self._reader.take(data)
+        except Exception:  # a bug: it must not end the intake
+            log.exception("intake failed")
+            submission = None
+        if submission is None:
+            self.wake(data)
+        return submission
 
 
 class Intake:
     """Watches sockets. Open a source for each of them, and :meth:`run` it once.
 
-    `submit` appends what one pass has taken.
+    `submit` appends what one step has taken.
     """
 
     def __init__(self, submit: Callable[[list[Submission]], None]) -> None:
@@ -195,6 +223,12 @@ class Intake:
         self._sources: dict[int, Source] = {}
         self._events: deque[tuple[int, int]] = deque()  # seen, and not acted on yet
         self._submit = submit
+        self._line: deque[tuple[Source, bytes]] = deque()
+        self._line_bytes = 0
+        self._unsettled = 0  # messages that the store has
+        # Set for the tasks that take and that read, which replace them.
+        self._may_take = trio.Event()
+        self._may_read = trio.Event()
 
     def open(self, fd: int, reader: Reader, decoder: Decoder | None = None) -> Source:
         """Watch a non-blocking socket from now on; `decoder` decrypts what is read from it."""
@@ -211,28 +245,80 @@ class Intake:
     async def run(self) -> NoReturn:
         """Read until cancelled."""
         try:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                while self._pass():
-                    await trio.lowlevel.checkpoint()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._take_on)
+                while True:
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    while self._read():
+                        if self._line_bytes < MOST_BYTES:
+                            await trio.lowlevel.checkpoint()
+                        else:
+                            self._may_read = trio.Event()
+                            await self._may_read.wait()
         finally:
             self._epoll.close()
 
-    def _pass(self) -> bool:
-        """Make one pass; return True if another may find something."""
+    def _read(self) -> bool:
+        """Read in one step, and take what has arrived; return True if more can be read."""
         if not self._events:
-            self._events.extend(self._epoll.poll(0, MOST))
+            self._events.extend(self._epoll.poll(0, _EVENTS))
         ends = time.perf_counter() + SLICE
-        submissions: list[Submission] = []
-        while self._events:
+        while self._events and self._line_bytes < MOST_BYTES:
             fd, flags = self._events.popleft()
             source = self._sources.get(fd)
-            if source is not None:
-                submission = source.arrived(flags)
-                if submission is not None:
-                    submissions.append(submission)
+            if source is not None and (data := source.arrived(flags)) is not None:
+                self._line.append((source, data))
+                self._line_bytes += len(data)
             if time.perf_counter() > ends:
                 break
-        if submissions:
-            self._submit(submissions)
+        if self._line:
+            if self._unsettled < MOST:
+                self._take()
+            if self._line:
+                self._may_take.set()
         return bool(self._events)
+
+    async def _take_on(self) -> NoReturn:
+        """Take what is lined up and was not taken where it was read."""
+        while True:
+            if self._line and self._unsettled < MOST:
+                self._take()
+                await trio.lowlevel.checkpoint()
+                continue
+            self._may_take = trio.Event()
+            if not self._line:
+                await self._may_take.wait()
+                continue
+            with trio.move_on_after(STORE_SLICE) as waiting:
+                await self._may_take.wait()
+            if waiting.cancelled_caught:
+                self._take()
+
+    def _take(self) -> None:
+        """Take messages in one step."""
+        ends = time.perf_counter() + SLICE
+        submissions: list[Submission] = []
+        number = 0
+        while self._line and number < MOST and time.perf_counter() < ends:
+            source, data = self._line.popleft()
+            self._line_bytes -= len(data)
+            submission = source.take(data)
+            if submission is None:
+                number += _APART
+            else:
+                number += len(submission.drafts)
+                done = partial(self._settled, submission)
+                submissions.append(submission._replace(done=done))
+        if self._line_bytes < MOST_BYTES:
+            self._may_read.set()
+        if submissions:
+            self._unsettled += sum(len(submission.drafts) for submission in submissions)
+            self._submit(submissions)
+
+    def _settled(
+        self, submission: Submission, outcomes: Sequence[Outcome] | StoreUnavailable
+    ) -> None:
+        self._unsettled -= len(submission.drafts)
+        if self._line:
+            self._may_take.set()
+        submission.done(outcomes)

@@ -30,7 +30,7 @@ from gochat.errors import (
     ProtocolError,
     StoreUnavailable,
 )
-from gochat.protocol.codec import encode
+from gochat.protocol.codec import encode, seem_to_send
 from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
@@ -426,6 +426,10 @@ class Session:
             self._take = take if self.websocket is None else None
             decoder = self.stream if isinstance(self.stream, TlsStream) else None
             self.source = intake.open(self._descriptor, self, decoder)
+
+    def may_take(self, data: bytes) -> bool:
+        """Implement :meth:`.intake.Reader.may_take`."""
+        return self._take is not None and seem_to_send(data)
 
     def take(self, data: bytes) -> Submission | None:
         """Implement :meth:`.intake.Reader.take`."""
