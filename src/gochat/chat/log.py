@@ -19,7 +19,7 @@ nodes: on Redis that of the Redis server, not of the node.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -98,11 +98,15 @@ class Unchanged(Struct, frozen=True):
     """A draft that was not appended, because what it asks for is so already."""
 
 
+#: What became of drafts, in their order.
+Outcomes: TypeAlias = Sequence[Appended | Unchanged | ChatError]
+
+
 class Submission(NamedTuple):
     """Drafts to append, and what is called with their outcomes."""
 
     drafts: Sequence[Draft]
-    done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None]
+    done: Callable[[Outcomes | StoreUnavailable], None]
 
 
 class Logged(Struct, frozen=True):

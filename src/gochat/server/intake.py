@@ -26,7 +26,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final, NoReturn, Protocol
@@ -34,8 +34,7 @@ from typing import Final, NoReturn, Protocol
 import structlog
 import trio
 
-from gochat.chat.commits import Outcome
-from gochat.chat.log import Submission
+from gochat.chat.log import Outcomes, Submission
 from gochat.errors import StoreUnavailable
 from gochat.server.sockets import READ_SIZE
 
@@ -315,9 +314,7 @@ class Intake:
             self._unsettled += sum(len(submission.drafts) for submission in submissions)
             self._submit(submissions)
 
-    def _settled(
-        self, submission: Submission, outcomes: Sequence[Outcome] | StoreUnavailable
-    ) -> None:
+    def _settled(self, submission: Submission, outcomes: Outcomes | StoreUnavailable) -> None:
         self._unsettled -= len(submission.drafts)
         if self._line:
             self._may_take.set()

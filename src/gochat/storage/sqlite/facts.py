@@ -12,10 +12,9 @@ from gochat.chat.modes import OPEN
 from gochat.chat.names import NameKey
 from gochat.chat.restrictions import MUTED
 from gochat.storage.sqlite import bans, modes
-from gochat.storage.sqlite.blocks import blockers
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
-from gochat.storage.sqlite.standing import Mutes, server_role
+from gochat.storage.sqlite.standing import Blocks, Mutes, server_role
 
 #: Counts all other emoji, and those of one person. Seeks in the primary key from one emoji to the
 #: next, however many people gave each.
@@ -38,9 +37,10 @@ def hold(
     room: KnownConversation | None,
     now: int,
     mutes: Mutes,
+    blocks: Blocks,
 ) -> bool:
     """Return True if a draft's facts still hold, by the clock at `now`."""
-    if facts.is_open and not _is_open(db, draft, room, now, mutes):
+    if facts.is_open and not _is_open(db, draft, room, now, mutes, blocks):
         return False
     if room is None:  # the first message of a private conversation
         return conversations.is_private(draft.conversation)
@@ -79,12 +79,16 @@ def hold(
 
 
 def _is_open(
-    db: sqlite3.Connection, draft: Draft, room: KnownConversation | None, now: int, mutes: Mutes
+    db: sqlite3.Connection,
+    draft: Draft,
+    room: KnownConversation | None,
+    now: int,
+    mutes: Mutes,
+    blocks: Blocks,
 ) -> bool:
     """Return whether a draft's sender may write to its conversation now."""
     if conversations.is_private(draft.conversation):
-        peer = conversations.peer(draft.conversation, draft.sender_key)
-        return not blockers(db, draft.sender_key, peer)
+        return not blocks.keep(db, draft.conversation)
     if room is None:
         return True
     is_muted = draft.kind in MUTED and mutes.hold(db, draft.sender_key, now)

@@ -33,7 +33,7 @@ from gochat.storage.sqlite.entries import (
     last_position,
 )
 from gochat.storage.sqlite.indexer import Indexer
-from gochat.storage.sqlite.standing import Mutes
+from gochat.storage.sqlite.standing import Blocks, Mutes
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
 
@@ -74,6 +74,8 @@ class Log:
         self._now = 0
         #: Who is muted.
         self.mutes = Mutes()
+        #: Who blocks whom.
+        self.blocks = Blocks()
         #: The position of the last entry, in the order of all conversations together.
         self.position = self._position_before = last_position(self.db)
         self._appended: list[Logged] = []
@@ -110,6 +112,7 @@ class Log:
         self._transaction.roll_back()
         self._directory.forget()
         self.mutes.forget()
+        self.blocks.forget()
         self._indexer.roll_back()
         self.position = self._position_before
         self._appended = []
@@ -184,7 +187,7 @@ class Log:
             if not is_plain and (earlier := self._earlier(draft, conversation)) is not None:
                 return earlier
             if draft.facts is not None and not facts.hold(
-                self.db, draft.facts, draft, conversation, self._now, self.mutes
+                self.db, draft.facts, draft, conversation, self._now, self.mutes, self.blocks
             ):
                 earlier = self._earlier(draft, conversation) if is_plain else None
                 return FactsChanged() if earlier is None else earlier

@@ -77,4 +77,5 @@ def set_blocked(log: Log, person: NameKey, other: NameKey, *, on: bool) -> bool:
         if on
         else "DELETE FROM block WHERE person = ? AND blocked = ?"
     )
+    log.blocks.forget()
     return log.db.execute(statement, (person, other)).rowcount > 0

@@ -1,10 +1,17 @@
-"""What the commit of an entry compares of a person at the server: their role, and their mute."""
+"""What the commit of an entry compares of people at the server: roles, mutes, and blocks."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
+from gochat.chat import conversations
+from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.storage.sqlite.blocks import blockers
+
+#: Private conversations that are remembered as open: those in which people talk now.
+_MOST: Final = 10_000
 
 
 def server_role(db: sqlite3.Connection, person: NameKey) -> str:
@@ -36,3 +43,29 @@ class Mutes:
             self._until = dict(db.execute(query).fetchall())
         until = self._until.get(person)
         return until is not None and (until == 0 or until > now)
+
+
+class Blocks:
+    """In which private conversations nobody blocks the other: looked up for each of their messages.
+
+    Use it in the writer's transactions.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[ConversationKey] = set()
+
+    def forget(self) -> None:
+        """Look again: somebody may block another."""
+        self._open.clear()
+
+    def keep(self, db: sqlite3.Connection, conversation: ConversationKey) -> bool:
+        """Return whether one of the two in a private conversation blocks the other."""
+        if conversation in self._open:
+            return False
+        people = conversations.participants(conversation)
+        if blockers(db, people[0], people[-1]):
+            return True
+        if len(self._open) >= _MOST:
+            self._open.clear()
+        self._open.add(conversation)
+        return False
