@@ -15,8 +15,10 @@ from typing import Final, NamedTuple, get_args
 from gochat.chat.server_roles import ServerRole
 from gochat.protocol.messages import (
     Activity,
+    AddressBans,
     Away,
     Ban,
+    BanAddress,
     Bans,
     Block,
     Blocks,
@@ -65,6 +67,7 @@ from gochat.protocol.messages import (
     Sync,
     Typing,
     Unban,
+    UnbanAddress,
     Unblock,
     Unrestrict,
     Who,
@@ -219,7 +222,8 @@ ROWS: Final[tuple[Row, ...]] = (
         Row(request)
         for request in (
             Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Activity, MarkActivity,
-            Rooms, Blocks, Restrictions, Reports, ResolveReport,
+            Rooms, Blocks, Restrictions, Reports, ResolveReport, BanAddress, UnbanAddress,
+            AddressBans,
         )
     ),
     Row(Search, "everywhere"),
@@ -314,6 +318,16 @@ ROWS: Final[tuple[Row, ...]] = (
 )  # fmt: skip
 
 
+#: What comes of requests that need no more than a role, by role.
+_BY_ROLE: Final[dict[type[Request], tuple[str, str, str]]] = {
+    **dict.fromkeys((Restrictions, Reports), ("not_permitted", "ok", "ok")),
+    ResolveReport: ("not_permitted", "bad_request", "bad_request"),  # there is no such report
+    **dict.fromkeys(
+        (BanAddress, UnbanAddress, AddressBans), ("not_permitted", "not_permitted", "ok")
+    ),
+}
+
+
 def before_login(request: type[Request]) -> str:
     """Return what comes of a request before the login, whatever is in it."""
     return "not_logged_in" if needs_login(request) else "ok"
@@ -324,9 +338,8 @@ def logged_in(request: type[Request], role: ServerRole | None = None) -> str:
 
     With None, of each role.
     """
-    if request in (Restrictions, Reports, ResolveReport):
-        # There is no report to resolve.
-        each = ["not_permitted", *["bad_request" if request is ResolveReport else "ok"] * 2]
+    if request in _BY_ROLE:
+        each = _BY_ROLE[request]
         return "/".join(each) if role is None else each[ROLES.index(role)]
     return "already_logged_in" if needs_login(request) is False else "ok"
 

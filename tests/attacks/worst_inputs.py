@@ -20,8 +20,10 @@ from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import (
     Activity,
+    AddressBans,
     Away,
     Ban,
+    BanAddress,
     Bans,
     Block,
     Blocks,
@@ -71,6 +73,7 @@ from gochat.protocol.messages import (
     Sync,
     Typing,
     Unban,
+    UnbanAddress,
     Unblock,
     Unrestrict,
     Who,
@@ -133,6 +136,9 @@ VALID: Final[Mapping[type, Any]] = {
         Restrict(name=NAME, kind="mute", seconds=60),
         Unrestrict(name=NAME, kind="mute"),
         Restrictions(),
+        BanAddress(network="203.0.113.0/24", reason="x" * 200),
+        UnbanAddress(network="203.0.113.0/24"),
+        AddressBans(),
         Rooms(),
         Members(room=ROOM),
         Hello(),

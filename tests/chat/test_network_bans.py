@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gochat.chat.network_bans import BannedNetworks, Change, parse, require_harmless, spoken
+from gochat.chat.network_bans import (
+    BannedNetworks,
+    Change,
+    address_of,
+    parse,
+    require_harmless,
+    spoken,
+)
 from gochat.chat.restriction import Restriction
 from gochat.chat.server_roles import Actor, ActorRole
 from gochat.errors import ChatError
@@ -64,6 +71,37 @@ def test_ban_of_ones_own_address_is_refused() -> None:
     for own in ("203.0.113.9", "::ffff:203.0.113.9"):
         with pytest.raises(ChatError, match="your own address"):
             require_harmless(parse("203.0.113.0/24"), own)
+
+
+def test_own_addresses_are_all_looked_at() -> None:
+    with pytest.raises(ChatError, match="your own address"):
+        require_harmless(parse("203.0.113.0/24"), "198.51.100.1", "unix", "203.0.113.9")
+
+
+def test_bans_are_listed_in_order_in_pages_without_those_that_ended() -> None:
+    networks = BannedNetworks(
+        {
+            "2001:db8::/32": FOREVER,
+            "203.0.113.128/25": FOREVER,
+            "203.0.113.0/24": until(NOW + 1),
+            "203.0.113.0/25": until(NOW),
+            "9.0.0.0/8": FOREVER,
+        }
+    )
+
+    def page(after: str, limit: int, including: str = "") -> tuple[list[str], bool]:
+        found, more = networks.page(
+            parse(after) if after else None, limit, NOW, including=address_of(including)
+        )
+        return [str(network) for network, _ in found], more
+
+    assert page("", 2) == (["9.0.0.0/8", "203.0.113.0/24"], True)
+    assert page("203.0.113.0/24", 2) == (["203.0.113.128/25", "2001:db8::/32"], False)
+    assert page("203.0.113.1", 9) == (["203.0.113.128/25", "2001:db8::/32"], False)
+    assert page("", 1, "203.0.113.200") == (["203.0.113.0/24"], True)
+    assert page("", 2, "203.0.113.200") == (["203.0.113.0/24", "203.0.113.128/25"], False)
+    assert networks.of(parse("203.0.113.0/24")) == until(NOW + 1)
+    assert networks.of(parse("203.0.113.0/26")) is None
 
 
 def test_ban_that_lasts_longest_holds() -> None:

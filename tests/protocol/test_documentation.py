@@ -44,7 +44,7 @@ EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
     m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned, m.Room,
-    m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.Member,
+    m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.AddressBan, m.Member,
     m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)

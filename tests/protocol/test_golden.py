@@ -166,6 +166,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (m.Unrestrict(name="bob", kind="ban"), '{"name":"bob","kind":"ban"}'),
     (m.Restrictions(after="bob"), '{"after":"bob"}'),
     (
+        m.BanAddress(network="203.0.113.0/24", seconds=60, reason="spam"),
+        '{"network":"203.0.113.0/24","seconds":60,"reason":"spam"}',
+    ),
+    (m.UnbanAddress(network="2001:db8::1"), '{"network":"2001:db8::1"}'),
+    (m.AddressBans(after="203.0.113.7"), '{"after":"203.0.113.7"}'),
+    (
         m.Report(to="#lobby", seqs=(3, 4), reason="spam"),
         '{"to":"#lobby","seqs":[3,4],"reason":"spam"}',
     ),
@@ -340,6 +346,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             bans=(m.RoomBan(name="bob", by="mei", ts=5, until=9, reason="spam"),),
         ),
         '{"room":"#garden","bans":[{"name":"bob","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
+    ),
+    (
+        m.AddressBanList(
+            bans=(m.AddressBan(network="2001:db8::/32", by="mei", ts=5, until=9, reason="spam"),),
+        ),
+        '{"bans":[{"network":"2001:db8::/32","by":"mei","ts":5,"until":9,"reason":"spam"}]}',
     ),
     (
         m.RestrictionList(

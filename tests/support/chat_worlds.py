@@ -31,7 +31,7 @@ from gochat.client import (
     open_client,
 )
 from gochat.client.options import InternalOptions
-from gochat.protocol.messages import EntryKind
+from gochat.protocol.messages import EntryKind, ServerRole
 from gochat.tui.actions.client import ChatClient
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.model.entries import described
@@ -88,8 +88,8 @@ class World(Protocol):
     def hand_over(self, room: str, name: str) -> None:
         """Make who runs the server make somebody an operator of a room."""
 
-    def promote(self) -> None:
-        """Make who runs the server make ada a moderator."""
+    def promote(self, role: ServerRole = "moderator") -> None:
+        """Make who runs the server give ada a role."""
 
     def report(self, conv: str, name: str, seq: int, reason: str) -> None:
         """Make a person report a message to the moderators."""
@@ -142,8 +142,8 @@ class ScriptedWorld:
     def hand_over(self, room: str, name: str) -> None:
         self.client.say(room, name, "", kind="hand_over")
 
-    def promote(self) -> None:
-        self.client.role = "moderator"
+    def promote(self, role: ServerRole = "moderator") -> None:
+        self.client.role = role
 
     def report(self, conv: str, name: str, seq: int, reason: str) -> None:
         self.client.reported(name, conv, seq, reason)
@@ -273,8 +273,8 @@ class LiveWorld:
     def hand_over(self, room: str, name: str) -> None:
         self._server.hand_over(room, name)
 
-    def promote(self) -> None:
-        self._server.promote("ada")
+    def promote(self, role: ServerRole = "moderator") -> None:
+        self._server.promote("ada", role)
 
     def report(self, conv: str, name: str, seq: int, reason: str) -> None:
         bot = self._server.bot(name)

@@ -17,7 +17,7 @@ from gochat.chat import names
 from gochat.chat.handing_over import hand_over
 from gochat.client import Client, ClientOptions, open_client
 from gochat.config import Config
-from gochat.protocol.messages import LoggedIn, Login
+from gochat.protocol.messages import LoggedIn, Login, ServerRole
 from gochat.server.app import open_server
 
 T = TypeVar("T")
@@ -67,14 +67,14 @@ class LiveServer:
         """Make a person an operator of a room, as who runs the server can."""
         self.run(hand_over, self._server.services.store, room, name)
 
-    def promote(self, name: str) -> None:
-        """Make a person a moderator, as who runs the server can."""
+    def promote(self, name: str, role: ServerRole) -> None:
+        """Give a person a role, as who runs the server can."""
 
         async def change() -> None:
             store = self._server.services.store
             account = await store.account(names.fold_person(name))
             assert account is not None
-            after = structs.replace(account, role="moderator")
+            after = structs.replace(account, role=role)
             assert await store.administration.change_account(account, after)
 
         self.run(change)

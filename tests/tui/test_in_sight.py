@@ -13,7 +13,8 @@ from gochat.client import MessagesReported
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
-from gochat.tui.dialogs.forms import RoomForm
+from gochat.tui.dialogs.forms import MuteForm, RoomForm
+from gochat.tui.dialogs.pickers import MemberPicker
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.past_bar import PastBar
 
@@ -270,6 +271,53 @@ async def test_moderator_mutes_and_lifts_it_again(
         await until(pilot, lambda: "by ada: too loud" in screen_text(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: requested(client, "unrestrict") == [("mei", "mute")])
+
+
+async def test_admin_bans_an_address_and_lifts_it(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.role = "admin"
+    async with open_app() as pilot:
+        await typed(pilot, "/address-bans")
+        await until(pilot, lambda: "No address is banned" in screen_text(pilot))
+        await typed(pilot, "/address-ban 203.0.0.0/16 7d spam")
+        await until(pilot, lambda: "Ban 203.0.0.0/16 for 7 days?" in screen_text(pilot))
+        assert "these 65,536 addresses" in screen_text(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: "203.0.0.0/16 is banned" in screen_text(pilot))
+        [(network, time, reason)] = requested(client, "ban_address")
+        assert (network, time.total_seconds(), reason) == ("203.0.0.0/16", 604_800, "spam")
+        await typed(pilot, "/address-bans")
+        await until(pilot, lambda: "by ada: spam" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: requested(client, "unban_address") == [("203.0.0.0/16",)])
+
+
+async def test_moderator_bans_no_address(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.role = "moderator"
+    async with open_app() as pilot:
+        await typed(pilot, "/address-ban 203.0.113.7")
+        await until(pilot, lambda: "Only admins of the server" in screen_text(pilot))
+        assert not requested(client, "ban_address")
+
+
+async def test_moderator_restricts_somebody_from_the_list_of_people(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.arrive("mei")
+    async with open_app() as pilot:
+        await typed(pilot, "/who")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemberPicker))
+        await pilot.press(*"mei", "enter")
+        await until(pilot, lambda: "Ban them from the server" in screen_text(pilot))
+        await pilot.press(*"mute", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MuteForm))
+        await pilot.press(*["backspace"] * 2, *"soon", "enter", *"loud", "enter")
+        await until(pilot, lambda: "a time as 30m, 2h or 7d" in screen_text(pilot))
+        assert not requested(client, "restrict")
+        await pilot.press(*["backspace"] * 4, *"2h", "enter")
+        await until(pilot, lambda: "mei is muted" in screen_text(pilot))
+        [(name, kind, time, reason)] = requested(client, "restrict")
+        assert (name, kind, time.total_seconds(), reason) == ("mei", "mute", 7200, "loud")
 
 
 async def test_selected_message_is_reported_and_a_moderator_resolves_it(

@@ -9,9 +9,12 @@ end. Unix sockets have no address, so no ban keeps them out.
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -96,8 +99,10 @@ class Change(Struct, frozen=True, kw_only=True):
         )
 
 
-def parse(text: str) -> Network:
+def parse(text: str, field: str = "network") -> Network:
     """Return the network that somebody means by an address, or a network in CIDR notation.
+
+    `field` is what an error names.
 
     Raises:
         ChatError: ``bad_request``: it is neither.
@@ -111,11 +116,13 @@ def parse(text: str) -> Network:
     except ValueError:
         raise _invalid(
             f"invalid network {text[:MAX_NETWORK]!r}: expected an address, or a network as "
-            "203.0.113.0/24 or 2001:db8::/32"
+            "203.0.113.0/24 or 2001:db8::/32",
+            field=field,
         ) from None
     if address != network.network_address:
         raise _invalid(
-            f"{text} has bits set after its prefix: did you mean {spoken(unmapped(network))}?"
+            f"{text} has bits set after its prefix: did you mean {spoken(unmapped(network))}?",
+            field=field,
         )
     return unmapped(network)
 
@@ -144,8 +151,9 @@ def spoken(network: Network) -> str:
     return str(network.network_address if is_one else network)
 
 
-def require_harmless(network: Network, own: str = "") -> None:
-    """Require that a ban keeps out neither the server's own machine nor its maker, at `own`.
+def require_harmless(network: Network, *own: str) -> None:
+    """Require that a ban keeps out neither the server's own machine nor its maker, who is connected
+    from `own`.
 
     Raises:
         ChatError: ``bad_request``.
@@ -155,9 +163,10 @@ def require_harmless(network: Network, own: str = "") -> None:
             f"{spoken(network)} includes the server's own machine (the loopback addresses)",
             "loopback",
         )
-    address = address_of(own)
-    if address is not None and address in network:
-        raise _invalid(f"{spoken(network)} includes your own address", "own_address")
+    for one in own:
+        address = address_of(one)
+        if address is not None and address in network:
+            raise _invalid(f"{spoken(network)} includes your own address", "own_address")
 
 
 def too_many() -> ChatError:
@@ -169,20 +178,57 @@ def too_many() -> ChatError:
     )
 
 
-def _invalid(text: str, rule: str = "network") -> ChatError:
-    return ChatError(ErrorCode.BAD_REQUEST, text, field="network", details={"rule": rule})
+def _invalid(text: str, rule: str = "network", field: str = "network") -> ChatError:
+    return ChatError(ErrorCode.BAD_REQUEST, text, field=field, details={"rule": rule})
+
+
+def order(network: Network) -> tuple[int, int, int]:
+    """Return the key by which lists of networks are sorted: those of IPv4 come first."""
+    return network.version, int(network.network_address), network.prefixlen
 
 
 class BannedNetworks:
     """Bans, to be looked up. That takes a step for each different length of their prefixes."""
 
     def __init__(self, bans: Mapping[str, Restriction]) -> None:
+        self._bans = bans
         self._by_length: defaultdict[tuple[int, int], dict[int, Restriction]] = defaultdict(dict)
         for text, ban in bans.items():
             network = ipaddress.ip_network(text)
             free = network.max_prefixlen - network.prefixlen
             prefix = int(network.network_address) >> free
             self._by_length[network.version, free][prefix] = ban
+
+    def of(self, network: Network) -> Restriction | None:
+        """Return the ban of exactly this network, whether or not it has ended."""
+        return self._bans.get(str(network))
+
+    @cached_property
+    def _in_order(self) -> list[tuple[Network, Restriction]]:
+        found = [(ipaddress.ip_network(text), ban) for text, ban in self._bans.items()]
+        return sorted(found, key=lambda one: order(one[0]))
+
+    def page(
+        self,
+        after: Network | None,
+        limit: int,
+        now: int,
+        *,
+        including: IPv4Address | IPv6Address | None = None,
+    ) -> tuple[list[tuple[Network, Restriction]], bool]:
+        """Return at most `limit` bans that hold at `now`, in their :func:`order` from after a
+        network, and whether there are more; of those only that include an address, if given."""
+        bans = self._in_order
+        start = 0
+        if after is not None:
+            start = bisect_right(bans, order(after), key=lambda one: order(one[0]))
+        wanted = (
+            (network, ban)
+            for network, ban in islice(bans, start, None)
+            if ban.holds(now) and (including is None or including in network)
+        )
+        found = list(islice(wanted, limit + 1))
+        return found[:limit], len(found) > limit
 
     def find(self, address: str, now: int) -> Restriction | None:
         """Return the ban that holds for an address at `now`, of several the one that lasts longest.

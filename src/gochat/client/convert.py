@@ -253,6 +253,17 @@ def to_restriction(restriction: wire.Restriction) -> models.Restriction:
     )
 
 
+def to_address_ban(ban: wire.AddressBan) -> models.AddressBan:
+    """Return the ban of an address or a network."""
+    return models.AddressBan(
+        network=ban.network,
+        sender=ban.by,
+        time=moment(ban.ts),
+        until=moment(ban.until) if ban.until else None,
+        reason=ban.reason,
+    )
+
+
 def to_session(session: wire.Session) -> models.Session:
     """Return a session of the account."""
     return models.Session(

@@ -125,6 +125,20 @@ class Restriction(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class AddressBan(Struct, frozen=True, kw_only=True):
+    """An address or a network from where nobody connects, banned by whom (`sender`) and since when.
+
+    `network` is an address as ``203.0.113.7``, or a network as ``203.0.113.0/24``. The ban ends at
+    `until`; None: when it is lifted.
+    """
+
+    network: str
+    sender: str
+    time: datetime
+    until: datetime | None = None
+    reason: str = ""
+
+
 class Invitation(Struct, frozen=True, kw_only=True):
     """A room to which the person is invited, by whom (`sender`) and when, and its topic.
 

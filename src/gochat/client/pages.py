@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar
 from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
+    AddressBan,
     Conversation,
     Member,
     OpenReport,
@@ -84,6 +85,17 @@ async def restrictions(ask: Ask) -> list[Restriction]:
         page = await ask(wire.Restrictions(after=after), wire.RestrictionList)
         _add(found, page.restrictions)
         if not (page.more and page.restrictions):
+            return found
+
+
+async def address_bans(ask: Ask) -> list[AddressBan]:
+    """Return the addresses and networks that are banned, in their order."""
+    found: list[AddressBan] = []
+    while True:
+        after = found[-1].network if found else ""
+        page = await ask(wire.AddressBans(after=after), wire.AddressBanList)
+        _add(found, page.bans)
+        if not (page.more and page.bans):
             return found
 
 

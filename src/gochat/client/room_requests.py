@@ -8,7 +8,7 @@ from datetime import timedelta
 from gochat.client import convert, pages
 from gochat.client.entries import MessageRef
 from gochat.client.errors import InvalidRequest
-from gochat.client.models import Member, Report, Restriction, Room, RoomBan, Sent
+from gochat.client.models import AddressBan, Member, Report, Restriction, Room, RoomBan, Sent
 from gochat.client.outgoing import new_cid
 from gochat.client.requester import Requester
 from gochat.errors import ErrorCode
@@ -171,6 +171,29 @@ class RoomRequests:
         """Return who is banned from the server or muted, by name (moderators)."""
         found = await pages.restrictions(self._requester.call)
         return [convert.to_restriction(one) for one in found]
+
+    async def ban_address(
+        self, network: str, *, duration: timedelta | None = None, reason: str = ""
+    ) -> None:
+        """Ban an address, or a network as ``203.0.113.0/24`` or ``2001:db8::/32`` (admins).
+
+        Connections from there end, and new ones are refused, whoever they are, for `duration`, of
+        whole seconds and at most a year, or until it is lifted; it replaces an earlier ban of the
+        same network. They see the `reason`, of at most 200 characters. A network that includes the
+        person's own address is refused.
+        """
+        seconds = None if duration is None else int(duration.total_seconds())
+        request = wire.BanAddress(network=network, seconds=seconds, reason=reason)
+        await self._requester.call(request, wire.Ok)
+
+    async def unban_address(self, network: str) -> None:
+        """Lift the ban of an address or a network (admins). Does nothing if there is none."""
+        await self._requester.call(wire.UnbanAddress(network=network), wire.Ok)
+
+    async def address_bans(self) -> list[AddressBan]:
+        """Return the addresses and networks that are banned, those of IPv4 first (admins)."""
+        found = await pages.address_bans(self._requester.call)
+        return [convert.to_address_ban(one) for one in found]
 
     async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
         """Report messages of one conversation to the moderators, who get copies of them.

@@ -11,20 +11,20 @@ addresses they come from, get as far as an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 import trio
 
 from gochat.chat.names import NameKey
-from gochat.chat.network_bans import BannedNetworks, Network
+from gochat.chat.network_bans import BannedNetworks, Change, Network, spoken
 from gochat.chat.node_bus import NetworkBansChanged, NodeEvent
 from gochat.chat.refusals import address_banned
 from gochat.chat.restriction import Restriction
-from gochat.chat.server_roles import ServerRole
+from gochat.chat.server_roles import Actor, ServerRole
 from gochat.chat.store import Store
-from gochat.errors import StoreUnavailable
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
 from gochat.server.error_replies import error_reply
 from gochat.server.session import Session
@@ -33,8 +33,13 @@ from gochat.token_bucket import TokenBucket
 
 #: Seconds between two looks whether there are others, for a node that has missed it.
 LOOK_EVERY: Final = 5.0
+#: Tries to change a ban that others are changing.
+TRIES: Final = 3
 #: Connections from banned addresses that are sent why: burst, and per second.
 EXPLAINED: Final = (16, 1.0)
+
+#: Who must still have which role when a ban is changed; None: nobody.
+By: TypeAlias = tuple[NameKey, ServerRole] | None
 
 
 class AddressBans:
@@ -67,12 +72,44 @@ class AddressBans:
         self._version = None
         self._must_look.set()
 
+    async def make(
+        self,
+        network: Network,
+        change: Change,
+        actor: Callable[[], Awaitable[tuple[Actor, By]]],
+        record: Callable[[str, str], Awaitable[None]],
+    ) -> tuple[Restriction | None, Restriction | None]:
+        """Set or lift a ban as somebody may; return it before and after that.
+
+        `actor` returns who that is, by what they are now. Before a change is made, `record` is
+        called with its subject and its detail, for the audit log.
+
+        Raises:
+            ChatError: as :meth:`.Change.made` does; ``too_many``; ``busy``: others change it, too.
+            StoreUnavailable: whether it was changed is unknown.
+        """
+        for attempt in range(TRIES):
+            who, by = await actor()
+            before = (await self.current()).of(network)
+            after = change.made(who, before, wall_clock())
+            if after is None and before is None:
+                return before, after
+            if not attempt:
+                await record(spoken(network), f"for {change.seconds} s" if change.seconds else "")
+            if await self.change(network, before, after, by):
+                return before, after
+        raise ChatError(
+            ErrorCode.BUSY,
+            f"the ban of {spoken(network)} was changed at the same time: try again",
+            details={"rule": "conflict"},
+        )
+
     async def change(
         self,
         network: Network,
         before: Restriction | None,
         after: Restriction | None,
-        by: tuple[NameKey, ServerRole] | None = None,
+        by: By = None,
     ) -> bool:
         """Set or lift a ban: see :meth:`.NetworkBanStore.change`.
 
@@ -99,24 +136,32 @@ class AddressBans:
             await self._look()
 
     async def _look(self) -> None:
-        """Read the bans if they have changed, and end the sessions that they mean."""
         with suppress(StoreUnavailable):
-            async with self._reading:
-                store = self._store.network_bans
-                version = await store.version()
-                if version != self._version:
-                    self._version = version
-                    try:
-                        bans = await store.all()
-                    except StoreUnavailable:
-                        self._version = None
-                        raise
-                    self._networks = BannedNetworks(bans)
-                    self._end()
-                    now = wall_clock()
-                    for network, ban in bans.items():
-                        if not ban.holds(now):  # who it was about is no longer anybody's business
-                            await store.change(network, ban, None)
+            await self.current()
+
+    async def current(self) -> BannedNetworks:
+        """Return the bans, with those of other nodes.
+
+        Reads them if they have changed, and ends the sessions that they mean. Raises
+        StoreUnavailable.
+        """
+        async with self._reading:
+            store = self._store.network_bans
+            version = await store.version()
+            if version != self._version:
+                self._version = version
+                try:
+                    bans = await store.all()
+                except StoreUnavailable:
+                    self._version = None
+                    raise
+                self._networks = BannedNetworks(bans)
+                self._end()
+                now = wall_clock()
+                for network, ban in bans.items():
+                    if not ban.holds(now):  # who it was about is no longer anybody's business
+                        await store.change(network, ban, None)
+            return self._networks
 
     def _end(self) -> None:
         for session in tuple(self.sessions):

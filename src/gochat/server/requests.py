@@ -18,8 +18,10 @@ from gochat.chat.log_requests import LogRequest
 from gochat.chat.scopes import Scope
 from gochat.protocol.messages import (
     Activity,
+    AddressBans,
     Away,
     Ban,
+    BanAddress,
     Bans,
     Block,
     Blocks,
@@ -68,11 +70,13 @@ from gochat.protocol.messages import (
     Sync,
     Typing,
     Unban,
+    UnbanAddress,
     Unblock,
     Unrestrict,
     Who,
 )
 from gochat.server.activity import ActivityRequests
+from gochat.server.address_ban_requests import AddressBanRequests
 from gochat.server.authentication import Authentication
 from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import ACTIVITY, BY_TIME, PER_ENTRY, PER_ITEM, PER_POSITION, SEARCH
@@ -105,6 +109,7 @@ class Parts:
     def __init__(self, services: Services) -> None:
         self.services: Final = services
         self.activity: Final = ActivityRequests(services)
+        self.address_banning: Final = AddressBanRequests(services)
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
         self.pins: Final = PinRequests(services)
@@ -262,6 +267,9 @@ _ALL: Final = (
     _personal(Restrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrict),
     _personal(Unrestrict, 5.0, Scope.ACCOUNT, lambda parts: parts.restricting.unrestrict),
     _personal(Restrictions, 4.0, Scope.ACCOUNT, lambda parts: parts.restricting.restrictions),
+    _personal(BanAddress, 5.0, Scope.ACCOUNT, lambda parts: parts.address_banning.ban),
+    _personal(UnbanAddress, 5.0, Scope.ACCOUNT, lambda parts: parts.address_banning.unban),
+    _personal(AddressBans, 4.0, Scope.ACCOUNT, lambda parts: parts.address_banning.list),
     _personal(
         Report,
         5.0,

@@ -324,6 +324,18 @@ async def test_moderator_is_notified_of_reports_and_resolves_them(chat: World) -
     assert await chat.ada.reports() == []
 
 
+async def test_admin_bans_addresses_and_lifts_it(chat: World) -> None:
+    chat.promote("admin")
+    await chat.ada.ban_address("203.0.113.0/24", duration=HOUR, reason="spam")
+    await chat.ada.ban_address("2001:db8::1")
+    first, second = await chat.ada.address_bans()
+    assert (first.network, first.sender, first.reason) == ("203.0.113.0/24", "ada", "spam")
+    assert first.until == first.time + HOUR
+    assert (second.network, second.until, second.reason) == ("2001:db8::1", None, "")
+    await chat.ada.unban_address("203.0.113.0/24")
+    assert await chat.ada.address_bans() == [second]
+
+
 async def test_who_is_banned_is_out_and_stays_out(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
@@ -439,6 +451,9 @@ REFUSED: list[tuple[Request, ErrorCode, str | None]] = [
     (lambda ada: ada.restrict("mei", "mute", duration=HOUR), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.unrestrict("mei", "ban"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.restrictions(), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.ban_address("192.0.2.9"), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.unban_address("192.0.2.9"), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.address_bans(), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.reports(), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.resolve_report(1, note="x"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.report([MessageId("#lobby", 999)]), ErrorCode.UNKNOWN_MESSAGE, "seqs"),

@@ -67,6 +67,13 @@ class Recorder:
         ("/server-ban mei 7d spam", [("restrict", "mei", "ban", timedelta(days=7), "spam")]),
         ("/server-unban mei", [("unrestrict", "mei", "ban")]),
         ("/restrictions", [("show_restrictions",)]),
+        (
+            "/address-ban 203.0.113.0/24 7d spam",
+            [("ban_address", "203.0.113.0/24", timedelta(days=7), "spam")],
+        ),
+        ("/address-ban ::1", [("ban_address", "::1", None, "")]),
+        ("/address-unban 203.0.113.7", [("unban_address", "203.0.113.7")]),
+        ("/address-bans", [("show_address_bans",)]),
         ("/report", [("report_selected", "")]),
         ("/report very rude", [("report_selected", "very rude")]),
         ("/reports", [("show_reports",)]),

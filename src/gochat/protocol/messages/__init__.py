@@ -30,6 +30,7 @@ Request: TypeAlias = (
     | Rooms | Members | Bans
     | Block | Unblock | Blocks
     | Restrict | Unrestrict | Restrictions
+    | BanAddress | UnbanAddress | AddressBans
     | Report | Reports | ResolveReport
     | Ping | Pong
 )  # fmt: skip
@@ -46,7 +47,7 @@ Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
     | HistoryPage | Found | ActivityList | PinList | Synced | RoomList | MemberList
-    | BanList | BlockList | RestrictionList | ReportList | Pong
+    | BanList | BlockList | RestrictionList | AddressBanList | ReportList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (

@@ -175,6 +175,19 @@ class Restriction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class AddressBan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An address or a network from where nobody connects, banned by whom and since when.
+
+    It ends at `until`; 0 means when it is lifted.
+    """
+
+    network: str
+    by: str
+    ts: Time
+    until: Time = 0
+    reason: str = ""
+
+
 class ReportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it read when it was reported; `edited`: its text was not the first one."""
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from gochat.protocol.messages.parts import (
     ActivityItem,
+    AddressBan,
     Conversation,
     Int,
     Invitation,
@@ -276,6 +277,14 @@ class RestrictionList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "restriction_list"
     restrictions: tuple[Restriction, ...]
+    more: bool = False
+
+
+class AddressBanList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the addresses and networks that are banned."""
+
+    msg_type: ClassVar[str] = "address_ban_list"
+    bans: tuple[AddressBan, ...]
     more: bool = False
 
 

@@ -502,6 +502,32 @@ class Restrictions(_Request, frozen=True, kw_only=True, omit_defaults=True):
     limit: PageSize = 200
 
 
+class BanAddress(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ban an address or a network (admins): nobody connects from there, whoever they are, for
+    `seconds`; null: until `UnbanAddress`. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "ban_address"
+    network: ShortText
+    seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
+    reason: str = ""
+
+
+class UnbanAddress(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Lift the ban of an address or a network (admins). Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "unban_address"
+    network: ShortText
+
+
+class AddressBans(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the addresses and networks that are banned, in their order, from after `after` (admins).
+    Answered by `AddressBanList`."""
+
+    msg_type: ClassVar[str] = "address_bans"
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
 class Report(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Report messages of a conversation to the moderators, who get copies of them. Answered by
     `Ok`."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from gochat.chat.network_bans import Change, Network, address_of, parse, require_harmless, spoken
-from gochat.chat.restriction import Restriction, held
+from gochat.chat.restriction import Restriction
+from gochat.chat.server_roles import Actor
 from gochat.errors import ChatError, ErrorCode
+from gochat.server.address_bans import By
 from gochat.server.admin.arguments import BanPage, NewBan, OfNetwork
 from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
-
-#: Tries to change a ban that others are changing.
-TRIES: Final = 3
 
 
 class ShownBan(Struct, frozen=True, kw_only=True):
@@ -77,22 +75,10 @@ async def remove(call: Call, of: OfNetwork) -> Removed:
 async def _change(
     call: Call, network: Network, change: Change
 ) -> tuple[Restriction | None, Restriction | None]:
-    """Record a change of a ban, and make it; return the ban before and after it."""
-    services = call.services
-    for attempt in range(TRIES):
-        before = (await services.store.network_bans.all()).get(str(network))
-        after = change.made(call.actor, before, wall_clock())
-        if after is None and before is None:
-            return before, after
-        if not attempt:
-            await call.record(spoken(network), f"for {change.seconds} s" if change.seconds else "")
-        if await services.address_bans.change(network, before, after):
-            return before, after
-    raise ChatError(
-        ErrorCode.BUSY,
-        f"the ban of {spoken(network)} was changed at the same time: try again",
-        details={"rule": "conflict"},
-    )
+    async def actor() -> tuple[Actor, By]:
+        return call.actor, None
+
+    return await call.services.address_bans.make(network, change, actor, call.record)
 
 
 async def list_all(call: Call, page: BanPage) -> ShownBans:
@@ -104,28 +90,11 @@ async def list_all(call: Call, page: BanPage) -> ShownBans:
             f"invalid address {page.address!r}: expected one as 203.0.113.7 or 2001:db8::1",
             field="address",
         )
-    now, after = wall_clock(), parse(page.after) if page.after else None
-    found = sorted(
-        (
-            (ipaddress.ip_network(text), ban)
-            for text, ban in (await call.services.store.network_bans.all()).items()
-            if held(ban, now) is not None
-        ),
-        key=lambda one: _place(one[0]),
-    )
-    wanted = [
-        (network, ban)
-        for network, ban in found
-        if (address is None or address in network)
-        and (after is None or _place(network) > _place(after))
-    ]
-    shown = [ShownBan.of(network, ban) for network, ban in wanted[: page.limit]]
-    has_more = len(wanted) > len(shown)
+    after = parse(page.after) if page.after else None
+    bans, now = await call.services.address_bans.current(), wall_clock()
+    wanted, has_more = bans.page(after, page.limit, now, including=address)
+    shown = [ShownBan.of(network, ban) for network, ban in wanted]
     return ShownBans(bans=tuple(shown), next=shown[-1].network if has_more else "")
-
-
-def _place(network: Network) -> tuple[int, int, int]:
-    return network.version, int(network.network_address), network.prefixlen
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

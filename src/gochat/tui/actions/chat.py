@@ -211,7 +211,14 @@ class ChatActions(RoomActions):
         names, never = self._model.people.names(), moment(0)
         people = [Member(name=name, online=True, since=never) for name in names]
         picker = MemberPicker("Online", people, self._model.me, self._model.blocked)
-        self._open(picker, lambda person: self._view.open_conversation(f"@{person}"))
+
+        def chosen(person: str) -> None:
+            if self._model.role != "member" and person != self._model.me:
+                self._ask(self._with_person(picker.members[person], in_room=False))
+            else:
+                self._view.open_conversation(f"@{person}")
+
+        self._open(picker, chosen)
 
     def _sessions(self) -> None:
         client, clock = self._client, self._view.chat_app.wall_clock

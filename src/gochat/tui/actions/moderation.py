@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from gochat.client import Member, Restriction, RestrictionKind, RoomBan
-from gochat.tui.actions.reporting import Reporting
+from gochat.tui.actions.address_bans import AddressBanning
 from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.forms import BanForm, MuteForm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.model.presentation import span
 from gochat.tui.text.sanitise import one_line
 
+#: What comes of a ban from the server, and of a mute.
+_BANNED: Final = "All their sessions end, and they can't log in until the ban ends."
+_MUTED: Final = "They write nothing in #lobby and public rooms until it ends."
 
-class RoomModeration(Reporting):
+
+class RoomModeration(AddressBanning):
     """What is done to people; the base of :class:`~gochat.tui.actions.rooms.RoomActions`."""
 
     def invite(self, person: str) -> None:
@@ -129,18 +135,33 @@ class RoomModeration(Reporting):
         question = (
             Confirm(
                 f"Ban {one_line(person)} from the server{time}?", "Ban",
-                detail="All their sessions end, and they can't log in until the ban ends.",
+                detail=_BANNED,
             )
             if kind == "ban"
             else Confirm(
                 f"Mute {one_line(person)}{time}?", "Mute",
-                detail="They write nothing in #lobby and public rooms until it ends.",
+                detail=_MUTED,
             )
         )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
-            await self._client.restrict(person, kind, duration=duration, reason=reason)
-            done = "banned from the server" if kind == "ban" else "muted"
-            self.notify(f"{one_line(person)} is {done}.")
+            await self._impose(person, kind, duration, reason)
+
+    async def _restrict_with_form(self, person: str, kind: RestrictionKind) -> None:
+        form = (
+            BanForm(f"{one_line(person)}: {_BANNED}")
+            if kind == "ban"
+            else MuteForm(f"{one_line(person)}: {_MUTED}")
+        )
+        answer = await self._view.app.push_screen_wait(form)
+        if answer is not None:
+            await self._impose(person, kind, *answer)
+
+    async def _impose(
+        self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
+    ) -> None:
+        await self._client.restrict(person, kind, duration=duration, reason=reason)
+        done = "banned from the server" if kind == "ban" else "muted"
+        self.notify(f"{one_line(person)} is {done}.")
 
     def unrestrict(self, person: str, kind: RestrictionKind) -> None:
         """Lift a ban from the server, or a mute."""
@@ -193,27 +214,37 @@ class RoomModeration(Reporting):
         if (person := await self._view.app.push_screen_wait(menu)) is not None:
             self.block(person, on=False)
 
-    async def _with_member(self, member: Member) -> None:
+    async def _with_person(self, member: Member, *, in_room: bool) -> None:
+        """Ask what to do with a person, who is a member of the shown room or just online."""
+        name = member.name
         actions = {"write": "Write to them"}
-        if self._model.shown.operator:
-            actions["member" if member.operator else "operator"] = (
-                "Make them an ordinary member" if member.operator else "Make them an operator"
-            )
-        actions["kick"] = "Remove them from this room"
-        actions["ban"] = "Ban them from this room"
-        is_blocked = member.name in self._model.blocked
+        if in_room and self._model.shown.operates:
+            if self._model.shown.operator:
+                actions["member" if member.operator else "operator"] = (
+                    "Make them an ordinary member" if member.operator else "Make them an operator"
+                )
+            actions["kick"] = "Remove them from this room"
+            actions["ban"] = "Ban them from this room"
+        if self._model.role != "member":
+            actions["mute"] = "Mute them in #lobby and public rooms"
+            actions["server-ban"] = "Ban them from the server"
+        is_blocked = name in self._model.blocked
         actions["block"] = "Unblock them" if is_blocked else "Block them"
-        match await self._view.app.push_screen_wait(ActionMenu(one_line(member.name), actions)):
+        match await self._view.app.push_screen_wait(ActionMenu(one_line(name), actions)):
             case "write":
-                self._view.open_conversation(f"@{member.name}")
+                self._view.open_conversation(f"@{name}")
             case "operator" | "member" as role:
-                self.set_operator(member.name, on=role == "operator")
+                self.set_operator(name, on=role == "operator")
             case "kick":
-                self.kick(member.name)
+                self.kick(name)
             case "ban":
-                self.ban(member.name)
+                self.ban(name)
+            case "mute":
+                await self._restrict_with_form(name, "mute")
+            case "server-ban":
+                await self._restrict_with_form(name, "ban")
             case "block":
-                self.block(member.name, on=not is_blocked)
+                self.block(name, on=not is_blocked)
             case _:
                 pass
 

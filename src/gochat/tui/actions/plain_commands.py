@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from gochat.client import Form, HistorySetting, Level, RestrictionKind
 from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.address_bans import about_address_ban
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.moderation import about_ban, about_restriction
 from gochat.tui.actions.reporting import in_full
@@ -181,6 +182,24 @@ class PlainCommands:
     async def _restrictions(self) -> None:
         found = await self._client.restrictions()
         self._list("Banned or muted at the server", map(about_restriction, found))
+
+    def ban_address(
+        self, network: str, duration: timedelta | None = None, reason: str = ""
+    ) -> None:
+        """Ban an address or a network."""
+        work = self._client.ban_address(network, duration=duration, reason=reason)
+        self._controller.do(work)
+
+    def unban_address(self, network: str) -> None:
+        """Lift the ban of an address or a network."""
+        self._controller.do(self._client.unban_address(network))
+
+    def show_address_bans(self) -> None:
+        """Print the addresses and networks that are banned."""
+        self._controller.spawn(self._address_bans())
+
+    async def _address_bans(self) -> None:
+        self._list("Banned addresses", map(about_address_ban, await self._client.address_bans()))
 
     def report_selected(self, reason: str = "") -> None:
         """The line mode selects no message."""

@@ -164,8 +164,9 @@ class RoomActions(RoomModeration):
         picker = MemberPicker(title, members, self._model.me, self._model.blocked)
 
         def chosen(key: str) -> None:
-            if view.operates and key != self._model.me:
-                self._ask(self._with_member(picker.members[key]))
+            staff = view.operates or self._model.role != "member"
+            if staff and key != self._model.me:
+                self._ask(self._with_person(picker.members[key], in_room=True))
             else:
                 self._view.open_conversation(f"@{key}")
 

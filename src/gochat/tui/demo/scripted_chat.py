@@ -15,6 +15,7 @@ from gochat.client.errors import chat_error
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import (
     LOBBY,
+    AddressBan,
     Conversation,
     EntryKind,
     Form,
@@ -50,6 +51,8 @@ class ScriptedChat:
         self.read: dict[str, int] = {}
         #: Who is banned from the server or muted.
         self.restrictions: dict[tuple[str, RestrictionKind], Restriction] = {}
+        #: Addresses and networks that are banned.
+        self.address_bans: dict[str, AddressBan] = {}
         #: Reports that wait for the person, by their ids.
         self.reports: dict[int, OpenReport] = {}
         #: Whom the person blocks.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Final
 
 from gochat.client import (
+    AddressBan,
     MessageRef,
     PersonBlocked,
     PersonUnblocked,
@@ -21,10 +23,15 @@ from gochat.client.events import Invited, MessagesReported, Uninvited
 from gochat.client.moments import moment
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import EntryKind, HistorySetting
+from gochat.protocol.messages import EntryKind, HistorySetting, ServerRole
 from gochat.tui.demo.scripted_connection import ScriptedConnection
 from gochat.tui.demo.scripted_outbox import sent
 from gochat.tui.demo.scripted_rules import NAME, check_topic
+
+#: The roles, the lowest first, as texts have them.
+_ROLES: Final[dict[ServerRole, str]] = {
+    "member": "a member", "moderator": "a moderator", "admin": "an admin",
+}  # fmt: skip
 
 
 class ScriptedRooms(ScriptedConnection):
@@ -162,7 +169,7 @@ class ScriptedRooms(ScriptedConnection):
     ) -> None:
         """Ban or mute somebody. Nothing ever ends."""
         await self._request("restrict", name, kind, duration, reason)
-        self._require_moderator()
+        self._require("moderator")
         person = self._chat.person(name)
         until = (
             None if duration is None else self._chat.time() + 1000 * int(duration.total_seconds())
@@ -179,14 +186,40 @@ class ScriptedRooms(ScriptedConnection):
     async def unrestrict(self, name: str, kind: RestrictionKind) -> None:
         """Lift that."""
         await self._request("unrestrict", name, kind)
-        self._require_moderator()
+        self._require("moderator")
         self._chat.restrictions.pop((self._chat.person(name), kind), None)
 
     async def restrictions(self) -> list[Restriction]:
         """Return who is banned or muted."""
         await self._request("restrictions")
-        self._require_moderator()
+        self._require("moderator")
         return [convert.to_restriction(one) for _, one in sorted(self._chat.restrictions.items())]
+
+    async def ban_address(
+        self, network: str, *, duration: timedelta | None = None, reason: str = ""
+    ) -> None:
+        """Ban a network, of which only its text is looked at."""
+        await self._request("ban_address", network, duration, reason)
+        self._require("admin")
+        now = self._chat.time()
+        until = 0 if duration is None else now + 1000 * int(duration.total_seconds())
+        self._chat.address_bans[network] = wire.AddressBan(
+            network=network, by=self.me, ts=now, until=until, reason=reason
+        )
+
+    async def unban_address(self, network: str) -> None:
+        """Lift that."""
+        await self._request("unban_address", network)
+        self._require("admin")
+        self._chat.address_bans.pop(network, None)
+
+    async def address_bans(self) -> list[AddressBan]:
+        """Return the banned networks."""
+        await self._request("address_bans")
+        self._require("admin")
+        bans = self._chat.address_bans
+        in_order = sorted(bans, key=lambda network: (":" in network, network))
+        return [convert.to_address_ban(bans[network]) for network in in_order]
 
     async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
         """Report messages. Whether somebody else wrote them is not looked at."""
@@ -228,21 +261,22 @@ class ScriptedRooms(ScriptedConnection):
     async def reports(self) -> list[Report]:
         """Return the reports."""
         await self._request("reports")
-        self._require_moderator()
+        self._require("moderator")
         return [convert.to_report(one) for _, one in sorted(self._chat.reports.items())]
 
     async def resolve_report(self, report: int, *, note: str = "") -> None:
         """Resolve one."""
         await self._request("resolve_report", report, note)
-        self._require_moderator()
+        self._require("moderator")
         if self._chat.reports.pop(report, None) is None:
             raise chat_error(ErrorCode.BAD_REQUEST, f"there is no open report {report}", field="id")
 
-    def _require_moderator(self) -> None:
-        if self._chat.role == "member":
+    def _require(self, least: ServerRole) -> None:
+        ranks, role = [*_ROLES], self._chat.role
+        if ranks.index(role) < ranks.index(least):
             raise chat_error(
                 ErrorCode.NOT_PERMITTED,
-                f"only a moderator may do this, and {self.me} is a member",
+                f"only {_ROLES[least]} may do this, and {self.me} is {_ROLES[role]}",
             )
 
     async def set_slow_mode(self, room: str, interval: timedelta) -> Sent | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar, Generic, TypeVar
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Checkbox, Input, Static
 
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.input import commands
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.field import Field
 
@@ -124,6 +126,41 @@ class RoomForm(Form[NewRoom]):
             return None
         private = self.query_one("#private", Checkbox).value
         return NewRoom(f"#{room}", self.value("topic").strip(), private)
+
+
+class RestrictForm(Form[tuple[timedelta | None, str]]):
+    """Asks for how long somebody is restricted at the server, and why.
+
+    Returns the time, None until it is lifted, and the reason, which can be empty.
+    """
+
+    def fields(self) -> ComposeResult:
+        """Yield the fields."""
+        yield Field("time", "For how long: 30m, 2h, 7d; empty: until you lift it", "1d")
+        yield Field("reason", "Why, for them to read (can be empty)")
+
+    def read(self) -> tuple[timedelta | None, str] | None:
+        """Return the time and the reason."""
+        text = self.value("time").strip()
+        time = commands.duration(text)
+        if text and time is None:
+            self.wrong("time", "Please write a time as 30m, 2h or 7d.")
+            return None
+        return time, self.value("reason").strip()
+
+
+class BanForm(RestrictForm):
+    """Asks for a ban from the server."""
+
+    heading: ClassVar[str] = "Ban from the server"
+    done: ClassVar[str] = "Ban"
+
+
+class MuteForm(RestrictForm):
+    """Asks for a mute."""
+
+    heading: ClassVar[str] = "Mute"
+    done: ClassVar[str] = "Mute"
 
 
 class ReportForm(Form[str]):

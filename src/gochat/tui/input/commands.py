@@ -16,7 +16,9 @@ from typing import Final, Literal, Protocol, TypeAlias, get_args
 from gochat.client import Form, HistorySetting, Level, RestrictionKind
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
-Kind: TypeAlias = Literal["person", "room", "text", "level", "history", "theme", "command"]
+Kind: TypeAlias = Literal[
+    "person", "room", "network", "text", "level", "history", "theme", "command"
+]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 HISTORY: Final[tuple[HistorySetting, ...]] = get_args(HistorySetting)
@@ -93,6 +95,17 @@ class CommandContext(Protocol):
 
     def show_restrictions(self) -> None:
         """List who is banned from the server or muted."""
+
+    def ban_address(
+        self, network: str, duration: timedelta | None = None, reason: str = ""
+    ) -> None:
+        """Ban an address or a network: nobody connects from there."""
+
+    def unban_address(self, network: str) -> None:
+        """Lift the ban of an address or a network."""
+
+    def show_address_bans(self) -> None:
+        """List the addresses and networks that are banned."""
 
     def report_selected(self, reason: str = "") -> None:
         """Report the selected message to the moderators."""
@@ -187,6 +200,7 @@ class Command:
 
 _PERSON: Final = Argument("NAME", "person")
 _ROOM: Final = Argument("ROOM", "room")
+_NETWORK: Final = Argument("ADDRESS", "network")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 
@@ -228,6 +242,10 @@ def _mute(context: CommandContext, given: list[str]) -> None:
 
 def _server_ban(context: CommandContext, given: list[str]) -> None:
     context.restrict(_name(given[0]), "ban", *_time_and_reason(given[1]))
+
+
+def _address_ban(context: CommandContext, given: list[str]) -> None:
+    context.ban_address(given[0], *_time_and_reason(given[1]))
 
 
 def _slow(context: CommandContext, given: list[str]) -> None:
@@ -346,6 +364,13 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.unrestrict(_name(a[0]), "ban")),
     Command("restrictions", (), "as a moderator: who is banned from this server or muted",
             lambda context, a: context.show_restrictions()),
+    Command("address-ban", (_NETWORK, Argument("TIME REASON", "text", optional=True)),
+            "as an admin: let nobody connect from an address or a network, for 2h or 7d",
+            _address_ban),
+    Command("address-unban", (_NETWORK,), "as an admin: let people connect from there again",
+            lambda context, a: context.unban_address(a[0])),
+    Command("address-bans", (), "as an admin: the addresses and networks that are banned",
+            lambda context, a: context.show_address_bans()),
     Command("report", (Argument("REASON", "text", optional=True),),
             "report the selected message to the moderators",
             lambda context, a: context.report_selected(a[0])),

@@ -114,6 +114,8 @@ def _command(before: str, sources: Sources) -> Completions:
             candidates = _words(value, sources.themes)
         case "command":
             candidates = _words(value.lstrip("/"), [c.name for c in commands.COMMANDS])
+        case "network":
+            candidates = ()
         case "text":
             inner = complete(value, sources) if value.startswith(("@", "#", ":")) else None
             if inner is None or not inner.candidates:
