@@ -10,7 +10,8 @@ const ASIDE = 1000; // entries that wait while catching up
 const REPLY_TIME = 30_000;
 const BACKOFF = { first: 500, longest: 30_000 }; // ms
 const NOT_NOW = new Set(["rate_limited", "busy", "unavailable"]);
-const STAYS_AWAY = new Set(["replaced", "session_revoked", "protocol_error"]);
+const STAYS_AWAY = new Set(["replaced", "session_revoked", "protocol_error", "address_banned"]);
+const VOID = new Set(["bad_token", "account_banned", "account_disabled"]); // is the token then
 
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -290,7 +291,7 @@ class Chat {
       return next;
     } catch (error) {
       next.end();
-      if (error.code === "bad_token") this.end("Log in again: the session has ended.");
+      if (VOID.has(error.code)) this.end(error.code === "bad_token" ? "Log in again: the session has ended." : error.message);
       return null;
     }
   }
@@ -826,7 +827,7 @@ async function enter(url, prepare, type, fields) {
     return true;
   } catch (error) {
     connection?.end();
-    if (error.code === "bad_token") sessionStorage.removeItem("gochat");
+    if (VOID.has(error.code)) sessionStorage.removeItem("gochat");
     if (error.code === "bad_invite") $("invite-label").hidden = false;
     showEntrance(error.message);
     return false;

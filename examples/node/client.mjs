@@ -177,7 +177,7 @@ export class Client {
     } else if (type === "sent") this.#settle({ ...data, from: this.following.me });
     else if (type === "error") this.#refused(data, message, number);
     else if (type === "ping") this.socket.write(encode("pong", {}));
-    else if (type === "bye") this.retry = /replaced|protocol_error/.test(data.reason) ? null : (data.retry_after ?? 0);
+    else if (type === "bye") this.retry = /replaced|protocol_error|address_banned/.test(data.reason) ? null : (data.retry_after ?? 0);
   }
 
   #refused({ code, text, retry_after: wait = 0.5 }, message, number) {

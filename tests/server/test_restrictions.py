@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 from moderated import Stage, open_stage, stores_of
 from msgspec import structs
+from patience import eventually
 from peers import PASSWORD, Peer
 
 from gochat.chat import names
 from gochat.protocol.messages import (
     Away,
+    Ban,
     Bye,
+    ChangePassword,
     CreateRoom,
+    Delete,
     Edit,
     Error,
+    Invite,
+    Join,
+    Kick,
+    Leave,
     LoggedIn,
     Login,
     Ok,
+    PasswordChanged,
+    People,
     React,
     Restrict,
     RestrictionList,
@@ -28,6 +39,7 @@ from gochat.protocol.messages import (
     Sent,
     SetTopic,
     Unrestrict,
+    Who,
 )
 from gochat.storage.common.clock import wall_clock
 
@@ -68,14 +80,35 @@ async def test_ban_ends_all_sessions_and_refuses_new_ones_until_it_ends(stage: S
         assert bye.reason == "session_revoked"
         assert bye.text.startswith("this account is banned until ")
         assert bye.text.endswith(" UTC: spam")
-    assert (await stage.connect().ask(Resume(token=here.token), Error)).code == "bad_token"
+    for peer in (here, there):
+        refused = await stage.connect().ask(Resume(token=peer.token), Error)
+        assert (refused.code, refused.field) == ("account_banned", "token")
+        assert refused.text.startswith("this account is banned until ")
+        assert refused.text.endswith(" UTC: spam")
     for _ in stage.servers:
         refused = await stage.connect().ask(Login(name="bob", password=PASSWORD), Error)
         assert refused.code == "account_banned"
     wrong = await stage.connect().ask(Login(name="bob", password="wrong horse"), Error)
     assert wrong.code == "bad_credentials"  # only who knows the password learns of it
     await end_all(stage, "bob")
+    assert (await stage.connect().ask(Resume(token=here.token), Error)).code == "bad_token"
     await stage.connect().ask(Login(name="bob", password=PASSWORD), LoggedIn)
+
+
+async def test_only_a_token_that_was_valid_until_the_ban_learns_of_it(stage: Stage) -> None:
+    """Not one that a new password has revoked before, nor one of a program that guesses."""
+    mei, bob = await stage.peer("mei", "moderator"), await stage.peer("bob")
+    new = "another horse battery"
+    changed = await bob.ask(ChangePassword(old=PASSWORD, new=new), PasswordChanged)
+    await mei.ask(Restrict(name="bob", kind="ban", seconds=60), Ok)
+    await ended(bob)
+    flipped = changed.token[:-4] + ("A" if changed.token[-4] != "A" else "B") + changed.token[-3:]
+    for token, code in (
+        (changed.token, "account_banned"),
+        (bob.token, "bad_token"),
+        (flipped, "bad_token"),
+    ):
+        assert (await stage.connect().ask(Resume(token=token), Error)).code == code
 
 
 async def test_ban_that_is_lifted_lets_log_in_again(stage: Stage) -> None:
@@ -107,6 +140,49 @@ async def test_who_is_muted_is_told_until_when_and_why_and_writes_in_private(sta
     await bob.ask(Away(), Ok)
     await end_all(stage, "bob")
     await bob.ask(Send(to="#lobby", text="again"), Sent)
+
+
+async def test_who_is_muted_does_what_they_may_without_saying_why(stage: Stage) -> None:
+    """A reason is read by all who are in the room."""
+    mei, bob, eve = [await stage.peer(name) for name in ("mei", "bob", "eve")]
+    await stage.set_role("mei", "moderator")
+    for room in ("#garden", "#den"):
+        await bob.ask(CreateRoom(room=room, private=room == "#den"), Sent)
+        await bob.ask(Invite(room=room, name="eve"), Sent)
+        await eve.ask(Join(room=room), Sent)
+    said = await bob.ask(Send(to="#garden", text="hello"), Sent)
+    await mei.ask(Restrict(name="bob", kind="mute", seconds=60, reason="spam"), Ok)
+    requests = (
+        Kick(room="#garden", name="eve"),
+        Ban(room="#garden", name="eve"),
+        Delete(to="#garden", seq=said.seq),
+        Leave(room="#garden"),
+    )
+    for request in requests:
+        error = await bob.ask(structs.replace(request, reason="buy my seeds"), Error)
+        assert (error.code, error.field, error.args["reason"]) == ("muted", "reason", "spam")
+    for request in requests:
+        await bob.ask(request, Sent)
+    await bob.ask(Kick(room="#den", name="eve", reason="by herself"), Sent)  # it is private
+
+
+async def test_mute_takes_an_away_notice_back(stage: Stage) -> None:
+    mei, bob = await stage.peer("mei", "moderator"), await stage.peer("bob")
+    await bob.ask(Away(text="buy my seeds"), Ok)
+
+    async def shown(peer: Peer) -> str | None:
+        people = (await peer.ask(Who(), People)).people
+        return next(one.away for one in people if one.name == "bob")
+
+    for peer in (mei, bob):
+        await eventually(partial(is_so, shown, peer, "buy my seeds"))
+    await mei.ask(Restrict(name="bob", kind="mute", seconds=60), Ok)
+    for peer in (mei, bob):
+        await eventually(partial(is_so, shown, peer, None))
+
+
+async def is_so(look: Callable[[Peer], Awaitable[object]], peer: Peer, expected: object) -> bool:
+    return await look(peer) == expected
 
 
 async def test_moderators_restrict_members_only_and_not_for_long(stage: Stage) -> None:

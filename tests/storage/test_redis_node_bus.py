@@ -344,6 +344,27 @@ async def test_nodes_rediscover_each_other_in_an_emptied_redis(
             nursery.cancel_scope.cancel()
 
 
+async def test_event_that_only_newer_nodes_know_is_left_out(nodes: Nodes) -> None:
+    """While nodes are upgraded one after the other; those around it are received."""
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        first, _ = await join(nursery, one), await join(nursery, two)
+        await until(lambda: len(first.people) == 1)
+        [node] = first.people
+        events = [["Arrived", ["mei", "Mei"]], ["LaterThing", {"a": 1}], ["Left", "mei"]]
+        with nodes.client() as client:
+            notice = {
+                "n": node,
+                "e": msgspec.msgpack.encode([*events, ["Arrived", ["bob", "Bob"]]]),
+            }
+            client.xadd(f"{nodes.prefix}:{{0}}:notices", notice)
+        await until(lambda: first.online == {"Bob"})
+        assert [type(event) for event in (*first.of(Arrived), *first.of(Left))] == [
+            *(Arrived, Arrived),
+            Left,
+        ]
+        nursery.cancel_scope.cancel()
+
+
 async def test_node_with_a_late_first_beat_starts(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,11 @@ class Account(Struct, frozen=True, kw_only=True):
     mute: Restriction | None = None
 
     @property
+    def is_shut(self) -> bool:
+        """True if it is disabled, or banned, or was until the ban ended."""
+        return self.state == "disabled" or (self.state == "active" and self.ban is not None)
+
+    @property
     def is_deleted(self) -> bool:
         """True if it was deleted, for good."""
         return self.state in ("removing", "deleted")

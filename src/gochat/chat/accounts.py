@@ -322,16 +322,23 @@ def has_changed(name: str) -> ChatError:
     )
 
 
-def _require_active(account: Account, now: int) -> None:
+def shut(account: Account, now: int) -> ChatError | None:
+    """Return the error for who can't log in to their account, or None."""
     if (ban := held(account.ban, now)) is not None:
-        raise account_banned(ban)
+        return account_banned(ban)
     if account.state != "active":
-        raise ChatError(
+        return ChatError(
             ErrorCode.ACCOUNT_DISABLED,
             f"this account {'was deleted' if account.is_deleted else 'is disabled'}: "
             "ask whoever runs the server",
             field="name",
         )
+    return None
+
+
+def _require_active(account: Account, now: int) -> None:
+    if (error := shut(account, now)) is not None:
+        raise error
 
 
 def taken(shown: str) -> ChatError:

@@ -24,7 +24,7 @@ from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.log import Draft
 from gochat.chat.log_requests import LogRequest, content
-from gochat.chat.muting import mute_refusal
+from gochat.chat.muting import mute_refusal, saying_why
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
 from gochat.chat.refusals import check_length, not_inside, operators_only, unknown_message
@@ -172,6 +172,10 @@ class Drafts:
                     details={"rule": "author_or_operator"},
                 )
             facts = await acting_on(self._store, who, room, acts, names.known(said.from_))
+        if request.reason and not conversations.is_private(address.key):
+            room = await self._store.room(address.key, who.key)
+            if room is not None:
+                facts = await saying_why(self._store, who, room, facts, request.reason)
         return draft_of(request, who, address, facts)
 
     async def react(

@@ -50,6 +50,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     #: it (:mod:`gochat.chat.modes`), and unless it is private, the sender is not muted
     #: (:mod:`gochat.chat.restrictions`).
     is_open: bool = False
+    #: Unless the room is private, the sender is not muted: what they do may say why.
+    is_audible: bool = False
     #: The message `ref` has at most this many different emoji besides the draft's own.
     other_emoji: int | None = None
     #: The sender has given it at most this many besides that one.

@@ -44,6 +44,7 @@ class Moderation(RoomAccess):
         drafts, facts = await self._succeeding(who, room, facts, key, role)
         if facts.operator is not None or facts.sender != ("operator",):
             facts = replace(facts, subject=(role,))
+        facts = await self._saying_why(who, room, facts, request.reason)
         to = Destination.of(room)
         return [*drafts, draft_of(request, who, to, facts, text=name, subject=key)]
 

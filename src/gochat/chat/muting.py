@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gochat.chat.accounts import Identity
+from gochat.chat.facts import Facts
 from gochat.chat.refusals import muted
 from gochat.chat.restrictions import MUTED
 from gochat.chat.room_state import RoomState
@@ -19,3 +22,18 @@ async def mute_refusal(
         return None
     mute = await store.mute(who.key)
     return None if mute is None else muted(mute, field)
+
+
+async def saying_why(
+    store: Store, who: Identity, room: RoomState, facts: Facts | None, reason: str
+) -> Facts | None:
+    """Return the facts by which somebody may do something for a reason, which the room reads.
+
+    Raises:
+        ChatError: ``muted``: they may do it, but not say why.
+    """
+    if not reason:
+        return facts
+    if not room.private and (mute := await store.mute(who.key)) is not None:
+        raise muted(mute, "reason")
+    return replace(facts or Facts(), is_audible=True)

@@ -13,6 +13,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.log import Draft
+from gochat.chat.muting import saying_why
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
 from gochat.chat.refusals import not_inside, operators_only
@@ -78,6 +79,10 @@ class RoomAccess:
                 details={"rule": "oneself"},
             )
         return await acting_on(self._store, who, room, facts, key)
+
+    async def _saying_why(self, who: Identity, room: RoomState, facts: Facts, reason: str) -> Facts:
+        """Return the facts by which a person may do something for a reason."""
+        return await saying_why(self._store, who, room, facts, reason) or facts
 
     async def _succeeding(
         self, who: Identity, room: RoomState, facts: Facts, key: NameKey, role: Role

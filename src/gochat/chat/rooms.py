@@ -131,6 +131,7 @@ class RoomDrafts(RoomAccess):
                             subject=subject,
                         )
                     )
+        facts = await self._saying_why(who, room, facts, request.reason)
         return [*drafts, draft_of(request, who, Destination.of(room), facts)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
@@ -179,6 +180,7 @@ class RoomDrafts(RoomAccess):
         facts = await self._acting_on(who, room, facts, key)
         drafts, facts = await self._succeeding(who, room, facts, key, role)
         facts = replace(facts, subject=(role,))
+        facts = await self._saying_why(who, room, facts, request.reason)
         to = Destination.of(room)
         return [*drafts, draft_of(request, who, to, facts, text=name, subject=key)]
 

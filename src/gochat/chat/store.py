@@ -180,6 +180,11 @@ class Store(Protocol):
         """
         ...
 
+    async def void_token(self, token_id: bytes, now: int) -> Token | None:
+        """Return the token with this id if it is not valid only because its account was banned or
+        disabled since; else None, or perhaps what it was."""
+        ...
+
     async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
         """Return the account's valid tokens, in the order in which they were created."""
         ...

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import trio
 from msgspec.structs import replace
 
-from gochat.chat.accounts import Identity, wrong_credentials
+from gochat.chat.accounts import Identity, shut, wrong_credentials
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import LOGIN_MEMORY, Store
@@ -179,13 +179,14 @@ class Tokens:
         """Return the owner of a token, used from `address`; renew the token if that is due.
 
         Raises:
-            ChatError: ``bad_token``: it is unknown, was revoked, or has expired.
+            ChatError: ``bad_token``: it is unknown, was revoked, or has expired; or
+                ``account_banned`` or ``account_disabled``, if it was revoked by that.
         """
         now = self._clock()
         token = await self._find(text, now)
         account = await self._store.account(token.account) if token is not None else None
         if token is None or account is None:
-            raise _ended()
+            raise await self._refusal(text, now)
         has_moved = address != token.address
         is_new = (
             has_moved
@@ -201,6 +202,19 @@ class Tokens:
                 token = renewed
         who = Identity(account.key, account.name, token.generation)
         return Resumed(who, IssuedToken(text, token), is_new)
+
+    async def _refusal(self, text: str, now: int) -> ChatError:
+        """Return why a token is not valid, to who had it until their account was shut."""
+        parts = _parse(text)
+        token = await self._store.void_token(parts.id, now) if parts is not None else None
+        if token is not None and parts is not None and compare_digest(parts.digest, token.digest):
+            account = await self._store.account(token.account)
+            # It was the ban, or the disabling, that revoked it, and not a new password.
+            if account is not None and account.generation == token.generation + 1:
+                why = shut(account, now)
+                if why is not None:
+                    return ChatError(why.code, why.text, field="token", details=why.details)
+        return _ended()
 
     async def _find(self, text: str, now: int) -> Token | None:
         """Return the valid token that is `text`. Only its id decides how long this takes."""

@@ -100,9 +100,10 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
         doubt = f" ({doubt})" if server.key_file.exists() else ""
         raise GochatError(
             f"port {server.port} is in use, but what answers there did not prove to be your own "
-            f"server, so nothing was sent to it{doubt}. If you trust it, connect with: gochat tui "
-            f"{server}. For a server of your own choose another port: gochat chat --port "
-            f"{server.port % 65535 + 1}"
+            f"server, so nothing was sent to it{doubt}. If it is a gochat serve that you started, "
+            "end it: gochat chat starts the server by itself. If you trust it, connect with: "
+            f"gochat tui {server}. For a server of your own choose another port: gochat chat "
+            f"--port {server.port % 65535 + 1}"
         )
     # Append, even after emptying it: a previous server may still be writing to it.
     opened = private.open_file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, follow=False)

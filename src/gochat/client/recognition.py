@@ -46,5 +46,6 @@ async def recognise(
     if not proof.is_proof(key, challenge, pong.proof):
         raise ConnectionLost(
             f"{address} is not your own server, so nothing was sent to it: another program has "
-            "that port"
+            "that port. If that is a gochat serve of yours, end it: gochat chat starts the server "
+            "by itself"
         )

@@ -43,6 +43,10 @@ _FINAL: Final = frozenset(
         ByeReason.PROTOCOL_ERROR,
     }
 )
+#: The errors after which neither, for the token is void.
+_VOID: Final = frozenset(
+    {ErrorCode.BAD_TOKEN, ErrorCode.ACCOUNT_BANNED, ErrorCode.ACCOUNT_DISABLED}
+)
 #: The reasons sent to a client whose login request did not arrive in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 
@@ -295,7 +299,7 @@ class _ConnectionEnd:
     def is_final(self) -> bool:
         """Whether the client must not reconnect by itself."""
         if isinstance(self.error, ChatError):
-            return self.error.code == ErrorCode.BAD_TOKEN
+            return self.error.code in _VOID
         return self.bye is not None and self.bye.reason in _FINAL
 
     @property

@@ -84,6 +84,8 @@ class RestrictionRequests:
                 self._services.revocations.doubt()  # it may have been committed
             await act.failed(error)
             raise
+        if change.kind == "mute" and change.on:
+            self._services.hub.set_away(after.key, None)  # everybody reads it
         if after.generation != before.generation and after.ban is not None:
             await self._services.revocations.ended_by_operator(
                 after.key, account_banned(after.ban).text, generation=after.generation

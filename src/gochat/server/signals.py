@@ -73,4 +73,8 @@ class Signals:
             if (mute := await self._services.store.mute(who.key)) is not None:
                 raise muted(mute, "text")
         self._services.hub.set_away(who.key, text)
+        # A mute ends the notice (RestrictionRequests), perhaps just before it was set here.
+        if text is not None and (mute := await self._services.store.mute(who.key)) is not None:
+            self._services.hub.set_away(who.key, None)
+            raise muted(mute, "text")
         session.reply(Ok(request_id=request.request_id))

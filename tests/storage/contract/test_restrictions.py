@@ -135,3 +135,27 @@ async def test_of_mutes_and_liftings_at_once_the_last_one_holds_everywhere(chat:
                 nursery.start_soon(toggle, number)
         is_muted = await chat.store.mute(person("Bob")) is not None
         assert [await can(chat, "Bob", room) for room in rooms] == [not is_muted] * 6
+
+
+async def test_who_is_muted_gives_no_reasons_in_public(chat: Chat, clock: Clock) -> None:
+    """What they do without one goes on."""
+    for room, access in ((GARDEN, "public"), (DEN, "private")):
+        await chat.do("Mei", room, "create", access)
+
+    async def kick(room: str, *, is_audible: bool) -> bool:
+        await chat.do("Mei", room, "invite", "Bob", subject="Bob")
+        await chat.do("Bob", room, "join")
+        facts = Facts(subject=("member",), is_audible=is_audible)
+        (result,) = await chat.append(
+            draft("Mei", room, "Bob", kind="kick", subject="Bob", facts=facts)
+        )
+        return isinstance(result, Appended)
+
+    assert await kick(GARDEN, is_audible=True)
+    await change(chat, "Mei", mute=replace(FOREVER, until=clock.now + 1000))
+    assert await kick(GARDEN, is_audible=False)
+    assert await kick(DEN, is_audible=True)
+    assert not await kick(GARDEN, is_audible=True)
+    clock.now += 1000
+    await chat.do("Bob", GARDEN, "leave")
+    assert await kick(GARDEN, is_audible=True)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.restriction import Restriction
 from gochat.chat.store import LOGIN_ADDRESSES
 from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS
 
@@ -229,3 +230,24 @@ async def test_only_the_last_addresses_of_a_person_are_stored(chat: Chat, clock:
     known = [await chat.store.last_login(person("mei"), address) for address in addresses]
     assert known[:4] == [None] * 4
     assert None not in known[4:]
+
+
+async def test_token_that_a_ban_has_voided_still_says_whose_it_was(chat: Chat) -> None:
+    """Until the account is deleted, or has another password."""
+    store, bans = chat.store, chat.store.administration
+    token = make_token("mei")
+    await store.add_token(token)
+    assert await store.void_token(b"o" * 16, NOON) is None
+    before = await store.account(MEI)
+    assert before is not None
+    ban = Restriction(by="Bob", role="admin", since=NOON)
+    banned = replace(before, ban=ban, generation=before.generation + 1)
+    assert await bans.change_account(before, banned)
+    assert await store.token(token.id, NOON) is None
+    assert list(await store.tokens(MEI, NOON)) == []
+    assert not await store.renew_token(token.id, NOON + 9999, "10.0.0.1")
+    assert await store.void_token(token.id, NOON) == token
+    assert await store.void_token(token.id, NOON + 1000) is None
+    deleted = replace(banned, state="deleted", generation=banned.generation + 1)
+    assert await bans.change_account(banned, deleted)
+    assert await store.void_token(token.id, NOON) is None

@@ -143,7 +143,9 @@ async def unban(call: Call, of: OfAccount) -> Changed:
 
 async def mute(call: Call, of: Restricting) -> Changed:
     """Mute an account in the lobby and public rooms."""
-    return _changed((await _restrict(call, of.name, "mute", of.seconds, on=True))[1])
+    _, after = await _restrict(call, of.name, "mute", of.seconds, on=True)
+    call.services.hub.set_away(after.key, None)  # everybody reads it
+    return _changed(after)
 
 
 async def unmute(call: Call, of: OfAccount) -> Changed:

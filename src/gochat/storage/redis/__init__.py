@@ -160,6 +160,9 @@ class RedisStore:
     async def token(self, token_id: bytes, now: int) -> Token | None:
         return await self._reader.carry_out(self._tokens.token(token_id, now))
 
+    async def void_token(self, token_id: bytes, now: int) -> Token | None:
+        return await self._reader.carry_out(self._tokens.void_token(token_id, now))
+
     async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
         return await self._reader.carry_out(self._tokens.tokens(account, now))
 

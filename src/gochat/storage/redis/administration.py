@@ -19,6 +19,7 @@ from gochat.storage.redis.audit import decode_audit, pack
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
 from gochat.storage.redis.people import PeopleOperations
+from gochat.storage.redis.sets import set_members
 
 
 class AdministrationOperations:
@@ -59,12 +60,9 @@ class AdministrationOperations:
 
     def forget(self, person: NameKey) -> Operation[None]:
         partition = self._keys.partition(person)
-        (found,) = yield [
-            RedisCommand(
-                partition, ("SMEMBERS", self._keys.person(person, key_kinds.CONVERSATIONS))
-            )
-        ]
-        keys = [ConversationKey(key.decode()) for key in found]
+        listed = self._keys.person(person, key_kinds.CONVERSATIONS)
+        found = yield from set_members(partition, listed)
+        keys = [ConversationKey(key.decode()) for key in sorted(found)]
         keys = [LOBBY_KEY, *(key for key in keys if conversations.is_private(key))]
         account, addresses = (
             self._keys.person(person, kind) for kind in (key_kinds.ACCOUNT, key_kinds.ADDRESSES)
@@ -91,9 +89,7 @@ class AdministrationOperations:
         """List those of the first partition that has more."""
         first, _, last = (after or "0:").partition(":")
         for partition in range(int(first), self._keys.partitions):
-            (names,) = yield [
-                RedisCommand(partition, ("SMEMBERS", self._keys.common(partition, "convs")))
-            ]
+            names = yield from set_members(partition, self._keys.common(partition, "convs"))
             found = sorted(key for name in names if (key := name.decode()) > last)
             if found:
                 return [(ConversationKey(key), f"{partition}:{key}") for key in found]

@@ -162,6 +162,18 @@ class TokenOperations:
         token = decode_token(token_id, account, packed)
         return token if _is_current(token, generation) else None
 
+    def void_token(self, token_id: bytes, now: int) -> Operation[Token | None]:
+        """Find a token of an earlier generation of its account."""
+        place, pointer = self._keys.token(token_id)
+        (found,) = yield [RedisCommand(place, ("GET", pointer))]
+        if found is None:
+            return None
+        account = NameKey(found.decode())
+        partition, key = self._of(account, key_kinds.TOKENS)
+        (packed,) = yield [RedisCommand(partition, ("HGET", key, token_id.hex()))]
+        token = None if packed is None else decode_token(token_id, account, packed)
+        return token if token is not None and token.expires > now else None
+
     def revoke_token(self, account: NameKey, token_id: bytes) -> Operation[bool]:
         """Delete a token of an account."""
         partition, key = self._of(account, key_kinds.TOKENS)

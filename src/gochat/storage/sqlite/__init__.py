@@ -156,6 +156,9 @@ class SqliteStore:
     async def token(self, token_id: bytes, now: int) -> Token | None:
         return await self._look_up(lambda reader: reader.token(token_id, now))
 
+    async def void_token(self, token_id: bytes, now: int) -> Token | None:
+        return await self._look_up(lambda reader: reader.void_token(token_id, now))
+
     async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
         return await self._read(partial(self._reader.tokens, account, now))
 

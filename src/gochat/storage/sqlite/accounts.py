@@ -90,7 +90,7 @@ def change(
     ).rowcount
     log.mutes.forget()
     if changed and after.generation != before.generation:
-        _begin_generation(log, before.key)
+        _begin_generation(log, before.key, keeps_tokens=after.is_shut)
     return changed > 0
 
 
@@ -120,7 +120,11 @@ def forget(log: Log, person: NameKey) -> None:
         log.db.execute(statement, (person,))
 
 
-def _begin_generation(log: Log, key: NameKey) -> None:
-    """Forget what is void from the next generation on."""
-    log.db.execute("DELETE FROM token WHERE account = ?", (key,))
+def _begin_generation(log: Log, key: NameKey, *, keeps_tokens: bool = False) -> None:
+    """Forget what is void from the next generation on.
+
+    `keeps_tokens`: they are void, but say who asks why (:meth:`.Store.void_token`).
+    """
+    if not keeps_tokens:
+        log.db.execute("DELETE FROM token WHERE account = ?", (key,))
     log.db.execute("DELETE FROM login WHERE account = ?", (key,))

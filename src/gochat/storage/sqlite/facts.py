@@ -42,6 +42,13 @@ def hold(
     """Return True if a draft's facts still hold, by the clock at `now`."""
     if facts.is_open and not _is_open(db, draft, room, now, mutes, blocks):
         return False
+    if (
+        facts.is_audible
+        and room is not None
+        and mutes.hold(db, draft.sender_key, now)
+        and not _is_private(db, room)
+    ):
+        return False
     if room is None:  # the first message of a private conversation
         return conversations.is_private(draft.conversation)
     if facts.sender or draft.ref is not None:

@@ -97,6 +97,11 @@ class Reader(RoomReader):
         with self._connections.snapshot() as db:
             return tokens.token(db, token_id, now)
 
+    def void_token(self, token_id: bytes, now: int) -> Token | None:
+        """See :meth:`gochat.chat.store.Store.void_token`."""
+        with self._connections.snapshot() as db:
+            return tokens.void_token(db, token_id, now)
+
     def tokens(self, account: NameKey, now: int) -> list[Token]:
         """See :meth:`gochat.chat.store.Store.tokens`."""
         with self._connections.snapshot() as db:

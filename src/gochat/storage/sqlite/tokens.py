@@ -49,6 +49,16 @@ def token(db: sqlite3.Connection, token_id: bytes, now: int) -> Token | None:
     return None if row is None else _of_row(row)
 
 
+def void_token(db: sqlite3.Connection, token_id: bytes, now: int) -> Token | None:
+    """See :meth:`gochat.chat.store.Store.void_token`."""
+    query = (
+        f"SELECT {COLUMNS} FROM token WHERE id = ? AND expires > ? AND generation <"
+        " (SELECT generation FROM account WHERE key = account)"
+    )
+    row = db.execute(query, (token_id, now)).fetchone()
+    return None if row is None else _of_row(row)
+
+
 def tokens(db: sqlite3.Connection, account: NameKey, now: int) -> list[Token]:
     """See :meth:`gochat.chat.store.Store.tokens`."""
     query = f"{_FROM} WHERE t.account = ? AND t.expires > ? ORDER BY t.created, t.id"

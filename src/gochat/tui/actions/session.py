@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from gochat.client import (
+    AuthenticationError,
     ChatError,
     ConnectionLost,
     ConnectionState,
@@ -27,7 +28,7 @@ from gochat.client import (
 from gochat.client.backoff import Backoff
 from gochat.client.moments import milliseconds
 from gochat.client.spool import gather
-from gochat.errors import ConfigError, ErrorCode, GochatError, OutboxInUse
+from gochat.errors import ConfigError, GochatError, OutboxInUse
 from gochat.protocol.messages import MAX_DEVICE_NAME
 from gochat.tui.actions.client import ChatClient, OpenClient
 from gochat.tui.actions.controller import Controller
@@ -243,7 +244,7 @@ class ChatSession:
                 await self._client.resume(unanswered.token, name=self.model.me)
             except (ChatError, ConnectionLost) as error:
                 reason = str(error)
-                if isinstance(error, ChatError) and error.code == ErrorCode.BAD_TOKEN:
+                if isinstance(error, AuthenticationError):  # the token is void
                     self._answered(StateChanged(ConnectionState.OFFLINE, None, reason))
                     return
             else:

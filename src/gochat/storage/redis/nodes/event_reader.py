@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, get_args
 
 import msgspec
 import trio
@@ -22,6 +22,16 @@ NODES_PARTITION: Final = 0
 RESYNC_AFTER: Final = 5.0
 
 _decode = msgspec.msgpack.Decoder(list[NodeEvent]).decode
+_divide = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_one = msgspec.msgpack.Decoder(NodeEvent).decode
+_tagged = msgspec.msgpack.Decoder(list[Any]).decode
+#: The kinds of events that this version knows.
+_KNOWN: Final = frozenset(kind.__struct_config__.tag for kind in get_args(NodeEvent))
+
+
+def _is_known(event: msgspec.Raw) -> bool:
+    tag = next(iter(_tagged(event)), None)
+    return not isinstance(tag, str) or tag in _KNOWN  # what has no tag is damage
 
 
 class NodeEventReader(StreamReader):
@@ -76,5 +86,10 @@ class NodeEventReader(StreamReader):
 
 
 def _unpack(entry: list[bytes]) -> tuple[Node, list[NodeEvent]]:
-    _, node, _, events = entry
-    return node.decode(), _decode(events)
+    """Return a node and its events, without those of a kind that only newer nodes know."""
+    _, node, _, packed = entry
+    try:
+        events = _decode(packed)
+    except msgspec.ValidationError:
+        events = [_decode_one(one) for one in _divide(packed) if _is_known(one)]
+    return node.decode(), events

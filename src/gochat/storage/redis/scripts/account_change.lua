@@ -1,6 +1,7 @@
 -- Set role, bot, state, generation, ban and mute of an account, if it still has those that it had, and who
 -- changes it still has their role. KEYS: account; the addresses it logged in from and its tokens, which are
--- forgotten with another generation; the roles and the restricted accounts of the partition. ARGV: the epoch
+-- forgotten with another generation (but not the tokens of who is banned or disabled now: they are void, and
+-- say who asks why); the roles and the restricted accounts of the partition. ARGV: the epoch
 -- (unused); what was set, as it was; as it is to be; the key of the account; who changes it and their role, or
 -- two empty ones.
 -- Returns 1, or 0 if nothing was set. One without them is a member, no bot, active, of generation 0.
@@ -26,7 +27,11 @@ for place = 1, #fields do
   redis.call('HSET', account, fields[place], after[place])
 end
 if ARGV[5] ~= after[4] then
-  redis.call('DEL', addresses, tokens)
+  redis.call('DEL', addresses)
+  local is_shut = after[3] == 'disabled' or (after[3] == 'active' and after[5] ~= '')
+  if not is_shut then
+    redis.call('DEL', tokens)
+  end
 end
 if after[5] == '' and after[6] == '' then
   redis.call('ZREM', restricted, key)

@@ -183,6 +183,13 @@ local function append(
     return row and ref <= (row[ROW.floor] or 0)
   end
 
+  -- Whether the sender is not muted here: see chat/restrictions.py.
+  local function is_audible()
+    local ends = redis.call('HGET', mutes, sender)
+    local is_muted = ends and (ends == '0' or tonumber(ends) > now)
+    return not is_muted or redis.call('HGET', meta, 'private') == '1'
+  end
+
   -- Whether the sender may write to the conversation now: nobody blocks anybody in a private one.
   -- The modes of a room are those of chat/modes.py, and a mute is that of chat/restrictions.py.
   local function is_open()
@@ -190,12 +197,8 @@ local function append(
       return redis.call('EXISTS', bans) == 0
     end
     local is_written = kind == 'text' or kind == 'edit'
-    if is_written or kind == 'react' or kind == 'topic' or kind == 'pin' then
-      local ends = redis.call('HGET', mutes, sender)
-      local is_muted = ends and (ends == '0' or tonumber(ends) > now)
-      if is_muted and redis.call('HGET', meta, 'private') ~= '1' then
-        return false
-      end
+    if (is_written or kind == 'react' or kind == 'topic' or kind == 'pin') and not is_audible() then
+      return false
     end
     if
       archived == '1'
@@ -225,6 +228,7 @@ local function append(
   local function hold(facts)
     return (exists or is_private)
       and (not facts.is_open or is_open())
+      and (not facts.is_audible or is_audible())
       and has_role(sender, facts.sender)
       and not is_below_floor()
       and has_role(subject, facts.subject)
