@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from gochat.client import MessagesReported
 from gochat.tui.chat_log import LogMessage
@@ -15,6 +16,7 @@ from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import MuteForm, RoomForm
 from gochat.tui.dialogs.pickers import MemberPicker
+from gochat.tui.dialogs.report_form import ReportForm
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.past_bar import PastBar
 
@@ -227,6 +229,11 @@ async def test_rights_are_checked_before_anything_is_asked(
         assert not requested(client, "set_operator")
 
 
+def form_text(pilot: Pilot[Any]) -> str:
+    """Return what a form says above its fields."""
+    return str(pilot.app.screen.query_one("#form-text", Static).content)
+
+
 async def test_moderator_may_what_operators_may_but_not_choose_them(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
@@ -273,7 +280,9 @@ async def test_moderator_mutes_and_lifts_it_again(
         await until(pilot, lambda: requested(client, "unrestrict") == [("mei", "mute")])
 
 
-async def test_admin_bans_an_address_and_lifts_it(open_app: OpenApp, client: ScriptedClient) -> None:
+async def test_admin_bans_an_address_and_lifts_it(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
     client.role = "admin"
     async with open_app() as pilot:
         await typed(pilot, "/address-bans")
@@ -349,6 +358,67 @@ async def test_selected_message_is_reported_and_a_moderator_resolves_it(
         assert "something rude" in screen_text(pilot)
         await pilot.press(*"warned", "enter")
         await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
+
+
+async def test_report_takes_the_messages_before_it_along(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """All of them, or only what the same person wrote; the form shows which."""
+    client.arrive("mei", "bob")
+    first, _, third = [
+        client.say("#lobby", who, text).seq
+        for who, text in (("mei", "first"), ("bob", "second"), ("mei", "third"))
+    ]
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot)[-1:] == ["third"])
+        await pilot.press("up", "x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReportForm))
+        assert "bob: second" not in form_text(pilot)
+        await pilot.press(*"spam", "down", "end", "backspace", *"1")
+        await until(pilot, lambda: "these 2 messages" in form_text(pilot))
+        assert "bob: second" in form_text(pilot)
+        await pilot.press("backspace", *"11", "enter")
+        await until(pilot, lambda: "a number from 0 to 9" in screen_text(pilot))
+        await pilot.press("backspace", "down", "space", "up", "enter")
+        await until(pilot, lambda: len(requested(client, "report")) == 1)
+        assert requested(client, "report") == [("#lobby", [first, third], "spam")]
+
+
+async def test_messages_of_which_text_is_selected_are_reported_together(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.arrive("mei", "bob")
+    for who, text in (("mei", "first"), ("bob", "second"), ("ada", "mine"), ("mei", "third")):
+        client.say("#lobby", who, text)
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot)[-1:] == ["third"])
+        await pilot.press("up", "up", "x")
+        await until(pilot, lambda: "Only what somebody else has written" in screen_text(pilot))
+        await pilot.press("up", "shift+down", "shift+down", "x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReportForm))
+        assert [line for line in form_text(pilot).splitlines() if ": " in line] == [
+            "bob: second",
+            "ada: mine",
+        ]
+        await pilot.press("enter")
+        await until(pilot, lambda: len(requested(client, "report")) == 1)
+        assert len(requested(client, "report")[0][1]) == 2
+
+
+async def test_report_that_is_too_long_is_not_sent(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.arrive("mei")
+    for _ in range(2):
+        client.say("#lobby", "mei", "x" * 3000)
+    async with open_app() as pilot:
+        await until(pilot, lambda: len(texts(pilot)) == 2)
+        await pilot.press("up", "x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReportForm))
+        await pilot.press("down", "end", "backspace", *"1", "enter")
+        await until(pilot, lambda: "at most 4000 characters, these have 6000" in screen_text(pilot))
+        await pilot.press("backspace", "enter")
+        await until(pilot, lambda: len(requested(client, "report")) == 1)
 
 
 async def test_member_is_told_that_only_moderators_can(

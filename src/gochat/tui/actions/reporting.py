@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gochat.client import MessageId, Report
 from gochat.tui.actions.base import Actions
-from gochat.tui.dialogs.forms import ReportForm, ResolveForm
+from gochat.tui.dialogs.forms import ResolveForm
 from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.text.sanitise import one_line, sanitise
 
-#: Characters of a message that the question shows.
-_EXCERPT: Final = 200
+#: Characters of a message, where the server has not said what it allows.
+_LONGEST: Final = 4000
 
 
 class Reporting(Actions):
-    """What is done with reports; the base of :class:`~.moderation.RoomModeration`."""
+    """What is done with reports; the base of :class:`~.address_bans.AddressBanning`."""
 
     def report_selected(self, reason: str = "") -> None:
-        """Report the selected message, after asking why."""
-        key = self._view.log_view.selected_key
-        entry = None if key is None else self._model.entry(key)
-        if entry is None:
+        """Report the selected message, or those of which text is selected, after asking why."""
+        keys = self._view.log_view.selected_keys
+        found = [entry for key in keys if (entry := self._model.entry(key)) is not None]
+        if not found:
             self.notify("Select the message first: Up, or a click.")
         else:
-            self.report(entry, reason)
+            self._report_all(found, reason)
 
-    def report(self, entry: TimelineEntry, reason: str = "") -> None:
-        """Report a message, after asking why."""
-        if entry.own or entry.seq is None or entry.deleted:
-            self.notify("Only what somebody else has written can be reported.")
-        else:
-            self._ask(self._report(MessageId(self.conv, entry.seq), entry, reason))
-
-    async def _report(self, message: MessageId, entry: TimelineEntry, reason: str) -> None:
-        text = sanitise(entry.text)
-        shown = text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
-        form = ReportForm(
-            f"{one_line(entry.sender)}: {shown}\n\nThe moderators get a copy of this message, and "
-            "see that it is from you.",
-            reason,
+    def report(self, entry: TimelineEntry) -> None:
+        """Report a message, with those of which text is selected."""
+        self._report_all(
+            [
+                one
+                for key in dict.fromkeys((*self._view.log_view.selected_keys, entry.key))
+                if (one := self._model.entry(key)) is not None
+            ]
         )
-        why = await self._view.app.push_screen_wait(form)
-        if why is not None:
-            await self._client.report([message], reason=why)
+
+    def _report_all(self, entries: Sequence[TimelineEntry], reason: str = "") -> None:
+        chosen = sorted(
+            (one for entry in entries if (one := _reportable(entry)) is not None),
+            key=lambda one: one.seq,
+        )
+        if all(one.own for one in chosen):
+            self.notify("Only what somebody else has written can be reported.")
+        elif len(chosen) > MAX_REPORTED:
+            self.notify(f"At most {MAX_REPORTED} messages can be reported at once.")
+        else:
+            first = chosen[0].seq
+            earlier = [
+                one
+                for entry in self._model.shown.timeline.entries
+                if (one := _reportable(entry)) is not None and one.seq < first
+            ]
+            self._ask(self._report(self.conv, chosen, earlier, reason))
+
+    async def _report(
+        self, conv: str, chosen: list[Reportable], earlier: list[Reportable], reason: str
+    ) -> None:
+        limits = self._client.limits
+        longest = limits.text_chars if limits is not None else _LONGEST
+        form = ReportForm(chosen, earlier, longest, reason)
+        wanted = await self._view.app.push_screen_wait(form)
+        if wanted is not None:
+            messages = [MessageId(conv, seq) for seq in wanted.seqs]
+            await self._client.report(messages, reason=wanted.reason)
             self.notify("The moderators will look into it.")
 
     def show_reports(self) -> None:
@@ -74,6 +96,12 @@ class Reporting(Actions):
             return True
         self.notify("Only moderators of the server can do this.")
         return False
+
+
+def _reportable(entry: TimelineEntry) -> Reportable | None:
+    if entry.kind != "text" or entry.seq is None or entry.deleted:
+        return None
+    return Reportable(entry.seq, entry.sender, entry.text, own=entry.own)
 
 
 def about_report(report: Report) -> str:

@@ -88,6 +88,17 @@ class TextSelector:
             node = node.next
         return "\n".join(parts)
 
+    def nodes(self, selection: Selection) -> list[ItemNode]:
+        """Return the items of which text is selected, in order."""
+        start, stop = self.points(selection)
+        found: list[ItemNode] = []
+        node = self._model.at_order(start.order)
+        while node is not None and node.order <= stop.order:
+            if self.within(node, selection) is not None:
+                found.append(node)
+            node = node.next
+        return found
+
     def forget(self) -> None:
         """Start a new selection with the next key: this one was not made here."""
         self._anchor = self._head = self.made = None

@@ -256,6 +256,16 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """The key of the message that the keys act on."""
         return self._selected
 
+    @property
+    def selected_keys(self) -> list[str]:
+        """The keys of the messages of which text is selected, and of the selected one, in order."""
+        selection = self.text_selection
+        nodes = [] if selection is None else self._selector.nodes(selection)
+        if (node := self._node(self._selected)) is not None and node not in nodes:
+            nodes.append(node)
+        nodes.sort(key=lambda node: node.order)
+        return [node.item.key for node in nodes if isinstance(node.item, LogMessage)]
+
     def select_previous(self) -> None:
         """Select the message above, or the last visible one if none is selected."""
         self._fit()

@@ -163,25 +163,6 @@ class MuteForm(RestrictForm):
     done: ClassVar[str] = "Mute"
 
 
-class ReportForm(Form[str]):
-    """Asks why a message is reported. Returns the reason, which can be empty."""
-
-    heading: ClassVar[str] = "Report this message"
-    done: ClassVar[str] = "Report"
-
-    def __init__(self, text: str, reason: str = "") -> None:
-        super().__init__(text)
-        self._reason = reason
-
-    def fields(self) -> ComposeResult:
-        """Yield the field."""
-        yield Field("reason", "Why (can be empty)", self._reason)
-
-    def read(self) -> str:
-        """Return the reason."""
-        return self.value("reason").strip()
-
-
 class ResolveForm(Form[str]):
     """Shows a report, and asks what came of it. Returns the note, which can be empty."""
 
