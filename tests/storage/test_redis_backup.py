@@ -15,7 +15,8 @@ import pytest
 import redis
 import trio
 from filled_stores import LATER, Places, everything, fill
-from redis_process import RedisServer
+from redis_deployments import Watched
+from redis_process import RedisServer, free_port
 from redis_rights import add_user
 from storing import Chat, draft, key, make_token, person
 
@@ -444,6 +445,67 @@ async def test_redis_that_dies_in_the_middle_is_no_backup(
             server.kill()
 
     with pytest.raises(StoreUnavailable):
+        await backed_up(server.url, target, progress=progress)
+    assert list(target.parent.iterdir()) == []
+
+
+async def test_failover_in_the_middle_is_no_backup_and_the_next_one_is_whole(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By real sentinels: the old master lives on, as for maintenance; and it is killed."""
+    watched = Watched(tmp_path / "redis")
+    monkeypatch.setattr(redis_online, "STEP", 10)
+
+    def failing(fail: Callable[[], None]) -> Callable[[str, int, int], None]:
+        has_failed = False
+
+        def progress(_: str, done: int, total: int) -> None:
+            nonlocal has_failed
+            if done >= 40 and not has_failed:
+                has_failed = True
+                fail()
+
+        return progress
+
+    def kill() -> None:
+        watched.master.kill()
+        watched.wait_until_promoted()
+
+    try:
+        watched.start()
+        async with open_store(watched.url) as store:
+            await a_hundred(Chat(store))
+        watched.wait_until_replicated()
+        for fail in (watched.fail_over, kill):
+            with pytest.raises(StoreUnavailable) as caught:
+                await backed_up(watched.url, target, progress=failing(fail))
+            assert str(caught.value)
+            assert list(target.parent.iterdir()) == []
+        await backed_up(watched.url, target)
+    finally:
+        watched.stop()
+    async with open_store(f"sqlite:///{target}") as store:
+        page = await store.page(key("#room", "Mei"), viewer=person("Mei"), after=0, limit=200)
+        assert page.head == 100
+        assert len(page.entries) == 100
+
+
+async def test_server_that_is_a_replica_by_now_gives_no_backup(
+    start_redis: Callable[..., RedisServer], target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody cuts its clients off, and before a node has found entries missing."""
+    server = start_redis()
+    async with open_store(server.url) as store:
+        await a_hundred(Chat(store))
+    monkeypatch.setattr(redis_online, "STEP", 10)
+
+    def progress(_: str, done: int, total: int) -> None:
+        if done >= 40:
+            with keys_of(server) as client:
+                client.config_set("replica-serve-stale-data", "yes")
+                client.replicaof("127.0.0.1", free_port())
+
+    with pytest.raises(StoreUnavailable, match="history"):
         await backed_up(server.url, target, progress=progress)
     assert list(target.parent.iterdir()) == []
 

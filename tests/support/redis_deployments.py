@@ -111,6 +111,16 @@ class Watched:
         for sentinel in self.sentinels:
             wait_for(lambda: self._names_master(sentinel))  # noqa: B023 -- called at once
 
+    def fail_over(self) -> None:
+        """Make the sentinels promote the replica, as for maintenance: the old master lives on.
+
+        `master` and `replica` are swapped from then on.
+        """
+        with _client(self.sentinels[0]) as client:
+            client.sentinel_failover(SERVICE)
+        self.wait_until_promoted()
+        wait_for(lambda: bool(_info(self.replica, "replication")["role"] == "slave"))
+
     def start_the_old_master(self) -> None:
         """Start the former master, as a replica, and wait until it has all data."""
         self.replica.options = _replica_of(self.master)

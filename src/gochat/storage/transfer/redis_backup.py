@@ -75,9 +75,9 @@ def backup(
     with ExitStack() as stack:
         source = stack.enter_context(open_online(url, "a backup"))
         copied = stack.enter_context(open_backup(target))
-        epochs = source.epochs()
+        histories = source.histories()
         _Backup(source, copied, progress).run(clock())
-        source.require_same(epochs)
+        source.require_same(histories)
         copied.complete()
         copied.publish()
 

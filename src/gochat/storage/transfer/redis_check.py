@@ -113,7 +113,7 @@ class _Check:
         self._confirm(partitions, lambda some: {one: self._types(int(one)) for one in some})
         if self.findings:
             return  # what lists all others can't be read
-        epochs, nodes = self._source.epochs(), self._redis.live_nodes()
+        histories, nodes = self._source.histories(), self._redis.live_nodes()
         self.states.append(
             f"{self._keys.partitions} partitions; "
             f"{nodes} gochat {'server uses' if nodes == 1 else 'servers use'} it"
@@ -129,7 +129,7 @@ class _Check:
                 self._advance(len(people))
         for found in self._redis.scan("*"):
             self._confirm([key.decode(errors="replace") for key in found], self._scanned)
-        self._source.require_same(epochs)
+        self._source.require_same(histories)
 
     def _confirm(
         self, items: Sequence[T], examine: Callable[[Sequence[T]], dict[T, Found]]

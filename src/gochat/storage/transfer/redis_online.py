@@ -8,9 +8,10 @@ gochat's servers, and there is one connection to each Redis server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -46,6 +47,19 @@ _READ: Final = (
     key_kinds.BANS,
     key_kinds.PINS,
 )
+
+
+class History(NamedTuple):
+    """The epoch of a partition; and what its server is in replication, master or replica, and of
+    which history.
+
+    The epoch is changed by the first node that finds that entries are missing. A server that is no
+    longer the master may go on answering before that.
+    """
+
+    epoch: bytes | None
+    role: bytes
+    replication: bytes
 
 
 class Question(Struct, frozen=True):
@@ -105,18 +119,23 @@ class OnlineRedis(RedisSource):
         self.redis: Final = deployment
         self.keys: Final = deployment.keys
 
-    def epochs(self) -> list[bytes | None]:
-        """Return the epoch of each partition."""
-        return self.redis.ask(
+    def histories(self) -> list[History]:
+        """Return what says of each partition which history its data is of."""
+        replies = self.redis.ask(
             [
-                (partition, ("HGET", state, "epoch"))
+                (partition, words)
                 for partition, state in enumerate(self.keys.states)
+                for words in (("HGET", state, "epoch"), ("INFO", "replication"))
             ]
         )
+        return [
+            History(epoch, *(_stated(about, name) for name in (b"role", b"master_replid")))
+            for epoch, about in zip(replies[::2], replies[1::2], strict=True)
+        ]
 
-    def require_same(self, epochs: Sequence[bytes | None]) -> None:
-        """Raise :exc:`~gochat.errors.StoreUnavailable` unless these are still the epochs."""
-        if self.epochs() != epochs:
+    def require_same(self, histories: Sequence[History]) -> None:
+        """Raise :exc:`~gochat.errors.StoreUnavailable` unless the data is still of these."""
+        if self.histories() != histories:
             raise StoreUnavailable(
                 f"the history of the data in {self.redis.location} has changed while it was read, "
                 "as after a failover or a loss: try again"
@@ -218,6 +237,12 @@ def open_online(url: str, what: str) -> Iterator[OnlineRedis]:
         yield OnlineRedis(deployment)
     finally:
         deployment.close()
+
+
+def _stated(about: bytes, name: bytes) -> bytes:
+    """Return what a reply to INFO says of a name."""
+    found = re.search(rb"^%s:(\S*)" % name, about, re.M)
+    return found[1] if found else b""
 
 
 def _count(number: bytes | None) -> int:
