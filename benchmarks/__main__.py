@@ -24,6 +24,7 @@ from benchmarks import (
     pasting,
     reading,
     redis_server,
+    siege,
     talk,
 )
 from benchmarks.report import Report
@@ -42,6 +43,7 @@ def main() -> None:
         "idle": _idle,
         "arrivals": _arrivals,
         "logins": _logins,
+        "siege": _siege,
         "slow": _slow,
         "reading": _reading,
         "app": _app,
@@ -129,6 +131,15 @@ def _requests(report: Report, directory: Path, args: argparse.Namespace) -> None
 def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
     receivers, seconds = (50, 1.0) if args.quick else (200, 10.0)
     beside.logins(report, directory, receivers, seconds)
+
+
+def _siege(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    people, of, seconds = (
+        (40, siege.Siege(guessers=10, logins=20, strangers=500), 2.0)
+        if args.quick
+        else (200, siege.Siege(guessers=50, logins=250, strangers=10_000), 20.0)
+    )
+    siege.run(report, directory, people, of, rate=50, seconds=seconds)
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:

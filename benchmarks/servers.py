@@ -132,6 +132,8 @@ class Gochat(Talking):
 
     name = "gochat"
     acknowledges = True
+    #: The port of its metrics, if there are any.
+    monitor = 0
 
     def greeting(self, name: str) -> bytes:
         login = Login(name=name, password=PASSWORD, caps=("log",))
@@ -203,14 +205,21 @@ def wait_for(connection: socket.socket, answer: type[ServerMessage]) -> ServerMe
 
 @contextmanager
 def gochat(
-    directory: Path, *, store: str | None = None, tls: bool = False, **limits: object
+    directory: Path,
+    *,
+    store: str | None = None,
+    tls: bool = False,
+    monitored: bool = False,
+    **limits: object,
 ) -> Iterator[Gochat]:
-    """Run gochat with its store on disk in `directory`, or at a URL."""
+    """Run gochat with its store on disk in `directory`, or at a URL; `monitored` with metrics."""
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gochat", "serve", "--port", "0", "--log-format", "json"]
     command += ["--store", store or f"sqlite:///{directory / 'bench.db'}"]
     for name, value in (LIMITS | limits).items():
         command += ["--set", f"limits.{name}={value}"]
+    monitor = _free_port() if monitored else 0
+    command += ["--set", f"metrics.port={monitor}"]
     certificate, key = _certificate(directory) if tls else (None, None)
     if tls:
         command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
@@ -218,6 +227,7 @@ def gochat(
     with log.open("wb") as output, subprocess.Popen(command, stderr=output) as process:
         try:
             server = Gochat(process, _logged_port(log, process))
+            server.monitor = monitor
             if tls:
                 server.tls = ssl.create_default_context(cafile=certificate)
                 server.tls.check_hostname = False
@@ -225,6 +235,13 @@ def gochat(
         finally:
             process.send_signal(signal.SIGTERM)
             wait(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _logged_port(log: Path, process: subprocess.Popen[bytes]) -> int:
