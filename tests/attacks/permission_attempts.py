@@ -39,6 +39,7 @@ from gochat.protocol.messages import (
     Report,
     Request,
     Restrict,
+    Save,
     Search,
     Send,
     SetAccess,
@@ -119,6 +120,7 @@ ATTEMPTS: Final[Mapping[tuple[type[Request], str], Attempt]] = {
     (React, ""): Attempt(lambda to, _: React(to=to.address, seq=to.theirs, emoji="👍")),
     (Pin, ""): Attempt(lambda to, _: Pin(to=to.address, seq=to.theirs), _unpinned),
     (Pins, ""): Attempt(lambda to, _: Pins(conv=to.address)),
+    (Save, ""): Attempt(lambda to, _: Save(to=to.address, seq=to.theirs)),
     (Delete, "one's own message"): Attempt(
         lambda to, actor: Delete(to=to.address, seq=to.own_to_delete.get(actor, to.theirs))
     ),

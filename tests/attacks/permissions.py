@@ -54,6 +54,8 @@ from gochat.protocol.messages import (
     Restrictions,
     Resume,
     Rooms,
+    Save,
+    Saved,
     Search,
     Send,
     Sessions,
@@ -222,7 +224,7 @@ ROWS: Final[tuple[Row, ...]] = (
         Row(request)
         for request in (
             Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Activity, MarkActivity,
-            Rooms, Blocks, Restrictions, Reports, ResolveReport, BanAddress, UnbanAddress,
+            Saved, Rooms, Blocks, Restrictions, Reports, ResolveReport, BanAddress, UnbanAddress,
             AddressBans,
         )
     ),
@@ -259,6 +261,7 @@ ROWS: Final[tuple[Row, ...]] = (
         people=_NOT_BLOCKED,
     ),
     _inside(Pins),
+    _inside(Save),
     _inside(Delete, "one's own message"),
     _inside(
         Delete,

@@ -84,6 +84,8 @@ NEEDS: Final[Mapping[str, str]] = {
     "activity": "read",
     "mark_activity": "read",
     "pins": "read",
+    "save": "read",
+    "saved": "read",
     "create_room": "rooms",
     "join": "rooms",
     "leave": "rooms",
@@ -119,7 +121,7 @@ NEEDS: Final[Mapping[str, str]] = {
 }
 #: Requests about no conversation, or about all, that a token limited to rooms can send: their
 #: replies leave out what it may not see.
-FILTERED: Final = ("activity", "sync")
+FILTERED: Final = ("activity", "saved", "sync")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])

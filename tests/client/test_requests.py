@@ -35,6 +35,8 @@ from gochat.client import (
     Person,
     PinnedMessage,
     Room,
+    SavedMessage,
+    SavedPage,
     StateChanged,
 )
 from gochat.client.convert import to_sent
@@ -202,6 +204,17 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
             [
                 PinnedMessage(message=heard(8), sender="bob", time=moment(9000), seq=9)  # type: ignore[arg-type]  # likewise
             ],
+        ),
+        (lambda c: c.save(BOB_3), wire.Save(to="@bob", seq=3), wire.Ok(), None),
+        (lambda c: c.unsave(BOB_3), wire.Save(to="@bob", seq=3, on=False), wire.Ok(), None),
+        (
+            lambda c: c.saved(limit=5),
+            wire.Saved(limit=5),
+            wire.SavedList(items=(wire.SavedItem(ts=9000, entry=said(8)),), cursor="next"),
+            SavedPage(
+                items=(SavedMessage(message=heard(8), time=moment(9000)),),  # type: ignore[arg-type]  # likewise
+                cursor="next",
+            ),
         ),
         (
             lambda c: c.pinned_seqs("#lobby"),

@@ -26,6 +26,7 @@ from gochat.chat import (
     pins,
     reports,
     rooms,
+    saved,
     token,
 )
 from gochat.config import Limits as ConfiguredLimits
@@ -43,8 +44,8 @@ REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned, m.Room,
-    m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.AddressBan, m.Member,
+    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned, m.SavedItem,
+    m.Room, m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.AddressBan, m.Member,
     m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
@@ -315,6 +316,7 @@ FIXED = {
     "people whom a person blocks": blocks.MAX_BLOCKED,
     "entries of a conversation that are listed in a person's activity": activity.PER_CONVERSATION,
     "entries that are listed in it, in all": activity.MAX_LISTED,
+    "messages that a person has saved": saved.MAX_SAVED,
     "sessions of an account's devices": token.MAX_DEVICES,
     "sessions of its programs": token.MAX_PROGRAMS,
 }

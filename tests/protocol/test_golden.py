@@ -127,6 +127,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     ),
     (m.Activity(cursor="9 1 #lobby", limit=5), '{"cursor":"9 1 #lobby","limit":5}'),
     (m.MarkActivity(seen=9), '{"seen":9}'),
+    (m.Save(to="@bob", seq=3, on=False), '{"to":"@bob","seq":3,"on":false}'),
+    (m.Saved(cursor="k", limit=5), '{"cursor":"k","limit":5}'),
     (m.Pins(conv="@bob", before=7, limit=5), '{"conv":"@bob","before":7,"limit":5}'),
     (m.Mark(conv="#lobby", read=7), '{"conv":"#lobby","read":7}'),
     (m.Mark(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
@@ -293,6 +295,11 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         + ',"about":"hi"}],"seen":8,"cursor":"k"}',
     ),
     (m.ActivityChanged(), "{}"),
+    (
+        m.SavedList(items=(m.SavedItem(ts=5, entry=ENTRY),), cursor="k"),
+        '{"items":[{"ts":5,"entry":' + ENTRY_DATA + '}],"cursor":"k"}',
+    ),
+    (m.SavedChanged(conv="@bob", seq=3, on=False), '{"conv":"@bob","seq":3,"on":false}'),
     (
         m.PinList(
             conv="#garden",

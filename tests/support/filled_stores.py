@@ -20,6 +20,7 @@ from gochat.chat.log import Appended
 from gochat.chat.reports import CopiedMessage, Handling, Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
+from gochat.chat.saved import SavedRef
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 
@@ -146,6 +147,9 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Bob", "@Mei", "unpin", ref=1)
         await chat.mark_read("Eve", "#lobby", first + 3)
         await chat.mark_read("Mei", "#Garden", 3)
+        for who, to, seq in (("Bob", "#Garden", 7), ("Bob", "@Mei", 1), ("Eve", "#lobby", 1)):
+            ref = SavedRef(clock.now + seq, key(to, who), seq, clock.now)
+            await store.set_saved(person(who), ref, on=True)
         await store.admission.set_mode("invite")
         await store.retention.set_rule("private", Rule(days=30, entries=999))
         await store.admission.add(REVOKED)
@@ -171,6 +175,7 @@ async def everything(url: str) -> dict[str, Any]:
                 for c in theirs
             ]
             found[f"{who}: rooms"] = await store.rooms(me, after="", limit=100)
+            found[f"{who}: saved"] = await store.saved(me, all_of_them=True)
             found[f"{who}: blocks"] = (
                 await store.blocked(me),
                 [set(await store.blockers(me, person(other))) for other in PEOPLE],

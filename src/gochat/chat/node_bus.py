@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported
+from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported, SavedChanged
 
 #: A node's name, for as long as its process lives.
 Node: TypeAlias = str
@@ -84,6 +84,13 @@ class ActivitySeen(_NodeEvent, frozen=True, array_like=True, tag=True):
     """A person has seen their activity: for their devices at other nodes."""
 
     person: NameKey
+
+
+class SavedSet(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A person has saved a message, or no longer: for their devices at other nodes."""
+
+    person: NameKey
+    event: SavedChanged
 
 
 class BlockSet(_NodeEvent, frozen=True, array_like=True, tag=True):
@@ -153,7 +160,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen
-    | ReportMade
+    | SavedSet | ReportMade
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 

@@ -42,6 +42,7 @@ from gochat.chat.reports import ReportStore
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import RetentionStore
 from gochat.chat.room_state import RoomState
+from gochat.chat.saved import SavedRef
 from gochat.chat.token import Token
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
@@ -429,6 +430,25 @@ class Store(Protocol):
 
     async def mark_activity(self, person: NameKey, seen: int) -> bool:
         """Move forward up to when a person has seen their activity; return whether it moved."""
+        ...
+
+    async def set_saved(self, person: NameKey, ref: SavedRef, *, on: bool) -> bool:
+        """Save a message for a person, or no longer; return whether that has changed.
+
+        What is saved already keeps its time, and without `on` the times of `ref` mean nothing. If
+        the list is full, what the person can't read any more is taken from it.
+
+        Raises:
+            ChatError: ``too_many``: it is full all the same.
+        """
+        ...
+
+    async def saved(self, person: NameKey, *, all_of_them: bool = False) -> list[SavedRef]:
+        """Return what a person has saved, what was saved last first.
+
+        What is in conversations that are theirs, after their floor in each; or with `all_of_them`
+        everything that is kept.
+        """
         ...
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:

@@ -57,6 +57,7 @@ from gochat.protocol.messages import (
     Reported,
     Request,
     Resume,
+    SavedChanged,
     ServerMessage,
     Unblocked,
     Uninvited,
@@ -323,7 +324,7 @@ class Connection:
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(
             payload,
-            Message | Presence | Marked | ActivityChanged | Invited | Uninvited
+            Message | Presence | Marked | ActivityChanged | SavedChanged | Invited | Uninvited
             | Blocked | Unblocked | IsTyping | Reported | NewLogin,
         ):  # fmt: skip
             self._receiver.received(payload)

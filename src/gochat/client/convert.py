@@ -111,6 +111,7 @@ def to_event(
         wire.Presence
         | wire.Marked
         | wire.ActivityChanged
+        | wire.SavedChanged
         | wire.Invited
         | wire.Uninvited
         | wire.Blocked
@@ -132,6 +133,8 @@ def to_event(
             )
         case wire.ActivityChanged():
             return events.ActivityChanged()
+        case wire.SavedChanged():
+            return events.SavedChanged(message=MessageId(event.conv, event.seq), on=event.on)
         case wire.Invited():
             return events.Invited(to_invitation(event))
         case wire.Uninvited():
@@ -345,4 +348,17 @@ def to_pinned(pinned: wire.Pinned, me: str | None) -> models.PinnedMessage:
         raise InvalidReply(INVALID_REPLY, "the server sent a pinned entry that is not a message")
     return models.PinnedMessage(
         message=message, sender=pinned.by, time=moment(pinned.ts), seq=pinned.seq
+    )
+
+
+def to_saved(page: wire.SavedList, me: str | None) -> models.SavedPage:
+    """Return a page of what `me` has saved; what is not a message is left out."""
+    found = ((item, to_entry(item.entry, me)) for item in page.items)
+    return models.SavedPage(
+        items=tuple(
+            models.SavedMessage(message=entry, time=moment(item.ts))
+            for item, entry in found
+            if isinstance(entry, entries.Message)
+        ),
+        cursor=page.cursor,
     )

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from gochat.client.entries import LogEntry
+from gochat.client.entries import LogEntry, MessageId
 from gochat.client.models import Conversation, Invitation
 from gochat.client.outgoing import Outgoing
 from gochat.protocol.messages import Level, NewLogin, Person, Presence
@@ -26,6 +26,13 @@ class Marked(Struct, frozen=True, kw_only=True):
     unread: int
     mentions: int
     level: Level
+
+
+class SavedChanged(Struct, frozen=True, kw_only=True):
+    """The person has saved a message, or with ``on=False`` no longer, on one of their devices."""
+
+    message: MessageId
+    on: bool = True
 
 
 class ActivityChanged(Struct, frozen=True):
@@ -150,7 +157,8 @@ class OutgoingChanged:
 
 #: All that a client yields.
 ClientEvent: TypeAlias = (
-    LogEntry | Presence | Marked | ActivityChanged | Invited | Uninvited | IsTyping | NewLogin
+    LogEntry | Presence | Marked | ActivityChanged | SavedChanged
+    | Invited | Uninvited | IsTyping | NewLogin
     | PersonBlocked | PersonUnblocked | MessagesReported
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

@@ -237,6 +237,24 @@ class PinnedMessage(Struct, frozen=True, kw_only=True):
     seq: int
 
 
+class SavedMessage(Struct, frozen=True, kw_only=True):
+    """A message that the person has saved for themselves, at `time`, as it reads now."""
+
+    message: Message
+    time: datetime
+
+
+class SavedPage(Struct, frozen=True, kw_only=True):
+    """A page of what the person has saved, what was saved last first.
+
+    `cursor` asks for the next page; None: there is none. A page may have few items, or none, and a
+    cursor.
+    """
+
+    items: tuple[SavedMessage, ...]
+    cursor: str | None = None
+
+
 class Found(Struct, frozen=True, kw_only=True):
     """A page of the messages that a search has found, newest first, as they read now.
 

@@ -28,6 +28,7 @@ READS: Final = (
     wire.Activity,
     wire.MarkActivity,
     wire.Pins,
+    wire.Saved,
     wire.Who,
     wire.Sync,
     wire.Sessions,

@@ -81,7 +81,7 @@ class SyncState:
             case Message():
                 self.show(self.inbox.receive(event))
             case (
-                wire.Presence() | wire.Marked() | wire.ActivityChanged()
+                wire.Presence() | wire.Marked() | wire.ActivityChanged() | wire.SavedChanged()
                 | wire.Invited() | wire.Uninvited() | wire.IsTyping()
                 | wire.Reported()
             ):  # fmt: skip

@@ -39,8 +39,8 @@ BY_TIME: Final = 5.0
 #: Cost of each conversation that a sync looks up, and of each that it gives.
 PER_SUMMARY: Final = 0.005
 PER_CONVERSATION: Final = 0.5
-#: Fixed cost of a page of a person's activity, and of each entry that is looked at for it, or that
-#: a page of pinned messages may have.
+#: Fixed cost of a page of a person's activity, or of what they have saved, and of each entry that
+#: is looked at for it, or that a page of pinned messages may have.
 ACTIVITY: Final = 3.0
 PER_ITEM: Final = 0.3
 #: Cost of a login: the person's rooms are looked up, a token is written, everybody is notified.

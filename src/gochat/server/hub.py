@@ -37,6 +37,7 @@ from gochat.chat.node_bus import (
     NodeEvent,
     PersonHere,
     ReportMade,
+    SavedSet,
     Typed,
 )
 from gochat.chat.presence import Roster
@@ -55,6 +56,7 @@ from gochat.protocol.messages import (
     NewLogin,
     Person,
     Reported,
+    SavedChanged,
     Unblocked,
     Uninvited,
 )
@@ -247,6 +249,19 @@ class Hub:
         if here is not None:
             seeing = [session for session in here.sessions if session.grant.sees_people]
             self.post_event(seeing, ActivityChanged(), Capability.LOG)
+            self._delivery.flush()
+
+    def publish_saved(self, person: NameKey, event: SavedChanged) -> None:
+        """Notify a person's sessions, on all nodes, of what they have saved, or no longer."""
+        self.deliver_saved(person, event)
+        self.publish(SavedSet(person, event))
+
+    def deliver_saved(self, person: NameKey, event: SavedChanged) -> None:
+        """Notify a person's sessions here of what they have saved, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            conversation = conversations.key(event.conv, person)
+            self.post_event(_seeing(here.sessions, conversation), event, Capability.LOG)
             self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:

@@ -23,6 +23,7 @@ from gochat.chat.node_bus import (
     PersonHere,
     ReportMade,
     Revoked,
+    SavedSet,
     Typed,
 )
 from gochat.protocol.messages import Person
@@ -59,6 +60,8 @@ class PeerNodes:
                 self._hub.deliver_marked(key, marked)
             case ActivitySeen(key):
                 self._hub.deliver_activity(key)
+            case SavedSet(key, saved):
+                self._hub.deliver_saved(key, saved)
             case BlockSet(key, name, on):
                 self._hub.deliver_block(key, name, on=on)
             case LoginSeen(key, login):

@@ -12,13 +12,13 @@ from typing import Final
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.chat.scopes import Scope
-from gochat.protocol.messages import Activity, Request, Search, Sync
+from gochat.protocol.messages import Activity, Request, Saved, Search, Sync
 
 #: Fields that name a conversation.
 PLACES: Final = ("to", "conv", "room")
 #: Requests about all conversations, and those whose handler asks the grant: the text of a search
 #: may name the conversation.
-FILTERED: Final = frozenset({Activity, Search, Sync})
+FILTERED: Final = frozenset({Activity, Saved, Search, Sync})
 
 
 def require_permission(grant: Grant, own: NameKey, request: Request, scope: Scope | None) -> None:

@@ -57,6 +57,8 @@ from gochat.protocol.messages import (
     Restrictions,
     Resume,
     Rooms,
+    Save,
+    Saved,
     Search,
     Send,
     Sessions,
@@ -85,6 +87,7 @@ from gochat.server.pins import PinRequests
 from gochat.server.read_requests import ReadRequests
 from gochat.server.report_requests import ReportRequests
 from gochat.server.restriction_requests import RestrictionRequests
+from gochat.server.saved import SavedRequests
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.signals import Signals
@@ -116,6 +119,7 @@ class Parts:
         self.reading: Final = ReadRequests(services)
         self.reporting: Final = ReportRequests(services)
         self.restricting: Final = RestrictionRequests(services)
+        self.saved: Final = SavedRequests(services)
         self.signals: Final = Signals(services)
         self.synchroniser: Final = Synchroniser(services)
         self.tokens: Final = TokenRequests(services)
@@ -254,6 +258,14 @@ _ALL: Final = (
         2.0,
         Scope.READ,
         lambda parts: parts.pins.list,
+        by_content=lambda request: request.limit * PER_ITEM,
+    ),
+    _personal(Save, 2.0, Scope.READ, lambda parts: parts.saved.save),
+    _personal(
+        Saved,
+        ACTIVITY,
+        Scope.READ,
+        lambda parts: parts.saved.list,
         by_content=lambda request: request.limit * PER_ITEM,
     ),
     _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),

@@ -217,6 +217,10 @@ _CONTRADICTIONS: Final = {
         " WHERE e.pinned IS NOT NULL AND (e.kind <> 'text' OR e.deleted"
         " OR p.kind IS NOT 'pin' OR p.ref IS NOT e.id & ?2)"
     ),
+    "{} has saved the entry {}, which is of no conversation": (
+        "SELECT person, entry FROM saved WHERE ?2 AND entry >> ?1 NOT IN"
+        " (SELECT id FROM conversation)"
+    ),
     "{} has read {} up to {}, where there is nothing": (
         "SELECT p.person, c.key, p.read FROM participant p"
         " JOIN conversation c ON c.id = p.conversation"

@@ -22,6 +22,7 @@ from gochat.protocol.messages import (
     Join,
     Ok,
     React,
+    Save,
     Send,
     Sent,
 )
@@ -62,6 +63,7 @@ async def place(
         await bob.ask(CreateRoom(room="#own", private=True), Sent)
         await bob.ask(Invite(room="#own", name="Mei"), Sent)
         await mei.ask(Block(name="Eve"), Ok)
+        await mei.ask(Save(to="@Bob", seq=1), Ok)
         yield server, admin
 
 
@@ -114,6 +116,8 @@ async def test_person_has_what_is_theirs_and_nothing_of_others(
     assert {one["conv"] for one in of(records, "conversation")} == {"#lobby", "#Den", "@Bob"}
     assert [(one["room"], one["from"]) for one in of(records, "invitation")] == [("#own", "Bob")]
     assert [one["name"] for one in of(records, "block")] == ["Eve"]
+    assert [(one["conv"], one["seq"]) for one in of(records, "saved")] == [("@Bob", 1)]
+    assert not of(await exported(admin, "export account", name="bob"), "saved")
     entries = of(records, "entry")
     texts = [one.get("text", "") for one in entries if "kind" not in one]
     assert sorted(texts) == sorted(["mei, edited", "", "mei 2", "mei 3", "mei 4", SECRET])

@@ -24,6 +24,7 @@ Request: TypeAlias = (
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
     | Who | Away | Send | Edit | Delete | React | Pin | Typing
     | History | Search | Sync | Mark | Activity | MarkActivity | Pins
+    | Save | Saved
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Ban | Unban | SetSlowMode | SetAnnouncements | SetArchived
@@ -46,7 +47,7 @@ WriteRequest: TypeAlias = (
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | ActivityList | PinList | Synced | RoomList | MemberList
+    | HistoryPage | Found | ActivityList | PinList | SavedList | Synced | RoomList | MemberList
     | BanList | BlockList | RestrictionList | AddressBanList | ReportList | Pong
 )  # fmt: skip
 
@@ -55,6 +56,7 @@ Event: TypeAlias = (
     | Presence
     | Marked
     | ActivityChanged
+    | SavedChanged
     | Invited
     | Uninvited
     | Blocked

@@ -13,6 +13,7 @@ from gochat.protocol.messages.parts import (
     Payload,
     Person,
     Seconds,
+    Seq,
     Time,
 )
 
@@ -44,6 +45,15 @@ class ActivityChanged(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """What concerns the person has changed, or up to when they have seen it: ask by `Activity`."""
 
     msg_type: ClassVar[str] = "activity_changed"
+
+
+class SavedChanged(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person has saved a message, or taken it from the list, on one of their devices."""
+
+    msg_type: ClassVar[str] = "saved_changed"
+    conv: str
+    seq: Seq
+    on: bool = True
 
 
 class Invited(Payload, frozen=True, kw_only=True, omit_defaults=True):

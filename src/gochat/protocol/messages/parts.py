@@ -375,3 +375,10 @@ class Pinned(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str
     ts: Time
     entry: Message
+
+
+class SavedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that the person has saved, since when, and the message in its present form."""
+
+    ts: Time
+    entry: Message

@@ -22,6 +22,7 @@ from gochat.protocol.messages.parts import (
     Restriction,
     Room,
     RoomBan,
+    SavedItem,
     Seconds,
     Seq,
     ServerRole,
@@ -228,6 +229,18 @@ class PinList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     pins: tuple[Pinned, ...]
     seqs: tuple[Seq, ...] = ()
     more: bool = False
+
+
+class SavedList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of what the person has saved, what was saved last first.
+
+    `cursor` asks for the next page; null: there is none. A page may hold fewer items than
+    requested, or none, and have a cursor.
+    """
+
+    msg_type: ClassVar[str] = "saved_list"
+    items: tuple[SavedItem, ...]
+    cursor: str | None = None
 
 
 class Synced(_Reply, frozen=True, kw_only=True, omit_defaults=True):

@@ -269,6 +269,25 @@ class MarkActivity(_Request, frozen=True, kw_only=True, omit_defaults=True):
     seen: Time
 
 
+class Save(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Save a message in the person's own list, or take it from there with ``on=false``. Answered by
+    `Ok`."""
+
+    msg_type: ClassVar[str] = "save"
+    to: ShortText
+    seq: Seq
+    on: bool = True
+
+
+class Saved(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List what the person has saved, what was saved last first. `cursor` is that of the page
+    before. Answered by `SavedList`."""
+
+    msg_type: ClassVar[str] = "saved"
+    cursor: ShortText = ""
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
 class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Notify the others that the person is typing; at most one every 3 s is passed on. Not answered
     unless it has a `request_id`."""

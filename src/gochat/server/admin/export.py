@@ -172,15 +172,20 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
         }
     for address, at in await administration.addresses(account.key):
         yield {"type": "address", "address": address, "at": at}
+    addresses: dict[ConversationKey, str] = {}
     async for summary in _all(
         lambda after: store.summaries(account.key, after=after, limit=PIECE),
         lambda one: one.address,
     ):
+        addresses[summary.key] = summary.address
         state = await store.conversation(account.key, summary.key)
         if state is not None:
             yield {"type": "conversation", **msgspec.to_builtins(state)}
     if seen := (await store.activity(account.key)).seen:
         yield {"type": "activity", "seen": seen}
+    for ref in await store.saved(account.key):
+        if (conv := addresses.get(ref.conversation)) is not None:
+            yield {"type": "saved", "conv": conv, "seq": ref.seq, "ts": ref.ts}
     for invitation in await store.invitations(account.key):
         yield {"type": "invitation", **msgspec.to_builtins(invitation)}
     for name in await store.blocked(account.key):

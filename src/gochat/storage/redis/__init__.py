@@ -35,6 +35,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
 from gochat.chat.room_state import RoomState
+from gochat.chat.saved import SavedRef
 from gochat.chat.store import Store
 from gochat.chat.token import Token
 from gochat.errors import ChatError, StoreUnavailable
@@ -67,6 +68,7 @@ from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.reports import RedisReports
 from gochat.storage.redis.retention import RedisRetention
+from gochat.storage.redis.saved import Saved
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
@@ -109,6 +111,7 @@ class RedisStore:
         self._reading = reading
         self._summaries = Summaries(keys, reading)
         self._activity = Activity(keys, names, reading)
+        self._saved = Saved(keys, reading)
         self._invitations = Invitations(keys, reading)
         self._bans = Bans(keys)
         self._blocks = Blocks(keys, names)
@@ -303,6 +306,12 @@ class RedisStore:
 
     async def mark_activity(self, person: NameKey, seen: int) -> bool:
         return await self._writer.carry_out(self._activity.mark(person, seen))
+
+    async def set_saved(self, person: NameKey, ref: SavedRef, *, on: bool) -> bool:
+        return await self._writer.carry_out(self._saved.change(person, ref, on=on))
+
+    async def saved(self, person: NameKey, *, all_of_them: bool = False) -> list[SavedRef]:
+        return await self._reader.carry_out(self._saved.read(person, all_of_them=all_of_them))
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
         return await self._writer.carry_out(self._people.set_level(person, conversation, level))

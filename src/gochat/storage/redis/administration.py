@@ -64,14 +64,13 @@ class AdministrationOperations:
         found = yield from set_members(partition, listed)
         keys = [ConversationKey(key.decode()) for key in sorted(found)]
         keys = [LOBBY_KEY, *(key for key in keys if conversations.is_private(key))]
-        account, addresses = (
-            self._keys.person(person, kind) for kind in (key_kinds.ACCOUNT, key_kinds.ADDRESSES)
-        )
+        kinds = (key_kinds.ACCOUNT, key_kinds.ADDRESSES, key_kinds.SAVED)
+        account, addresses, saved = (self._keys.person(person, kind) for kind in kinds)
         yield [
             RedisCommand(0, ("SADD", self._keys.deleted, person)),
             RedisCommand(partition, ("HSET", account, "hash", "", "read", 0, "texts", 0)),
             RedisCommand(partition, ("HDEL", account, "activity")),
-            RedisCommand(partition, ("DEL", addresses)),
+            RedisCommand(partition, ("DEL", addresses, saved)),
             *(
                 RedisCommand(
                     self._keys.partition(key),

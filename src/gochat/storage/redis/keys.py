@@ -50,6 +50,8 @@ conversation are in one partition, and so are all keys of a person.
 ``a:PERSON``         hash   the account; `activity`: up to when they have seen theirs
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses of their logins, by time; expires
+``v:PERSON``         hash   what they have saved: conversation, NUL, seq; when it was, and when
+                            that was written
 ``z:PERSON``         hash   whom they block; ``b:`` decides
 ``h:PERSON``         hash   their session tokens, by their ids
 ``t:ID``             string whose hash has the session token with this id; expires
@@ -127,6 +129,7 @@ CONVERSATIONS: Final = "p"
 ADDRESSES: Final = "f"
 TOKENS: Final = "h"
 BLOCKED: Final = "z"
+SAVED: Final = "v"
 
 
 class Keys:

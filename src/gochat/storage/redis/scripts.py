@@ -53,6 +53,7 @@ SUMMARY: Final = _read("summary")
 ACTIVITY: Final = _read("activity")
 ACTIVITY_SEEN: Final = _read("activity_seen")
 PINS: Final = _read("pins")
+SAVE: Final = _read("save")
 MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
@@ -87,6 +88,7 @@ ALL: Final = (
         ACTIVITY,
         ACTIVITY_SEEN,
         PINS,
+        SAVE,
         MARK,
         SEEK,
         BEAT,

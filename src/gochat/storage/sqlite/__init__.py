@@ -36,6 +36,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
 from gochat.chat.room_state import RoomState
+from gochat.chat.saved import SavedRef
 from gochat.chat.store import Store
 from gochat.chat.token import Token
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
@@ -53,6 +54,7 @@ from gochat.storage.sqlite import (
     people,
     pins,
     reserving,
+    saved,
     tokens,
 )
 from gochat.storage.sqlite.administration import SqliteAdministration
@@ -278,6 +280,13 @@ class SqliteStore:
 
     async def mark_activity(self, person: NameKey, seen: int) -> bool:
         return await self._writer.write(lambda: activity.mark(self._log.db, person, seen))
+
+    async def set_saved(self, person: NameKey, ref: SavedRef, *, on: bool) -> bool:
+        return await self._writer.write(lambda: saved.change(self._log.db, person, ref, on=on))
+
+    async def saved(self, person: NameKey, *, all_of_them: bool = False) -> list[SavedRef]:
+        question = partial(saved.read, person=person, all_of_them=all_of_them)
+        return await self._read(lambda: self._reader.ask(question))
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> bool:
         return await self._writer.write(

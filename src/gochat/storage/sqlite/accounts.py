@@ -115,6 +115,7 @@ def forget(log: Log, person: NameKey) -> None:
         "DELETE FROM mention WHERE person = ?",
         "DELETE FROM activity WHERE person = ?",
         "UPDATE account SET activity_seen = 0 WHERE key = ?",
+        "DELETE FROM saved WHERE person = ?",
         "DELETE FROM slowed WHERE person = ?",
     ):
         log.db.execute(statement, (person,))

@@ -27,6 +27,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.reports import Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
+from gochat.chat.saved import SavedRef
 from gochat.chat.token import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
 
@@ -40,7 +41,8 @@ class AccountRecord(Struct, array_like=True, frozen=True):
     """An account, with its owner's marker and level in the lobby, where everybody is a member.
 
     `blocked` are the people whom the owner blocks, in order. `activity_seen`: up to when the owner
-    has seen their activity (:mod:`gochat.chat.activity`).
+    has seen their activity (:mod:`gochat.chat.activity`). `saved`: what they have saved
+    (:mod:`gochat.chat.saved`), what was saved last first.
     """
 
     account: Account
@@ -48,6 +50,7 @@ class AccountRecord(Struct, array_like=True, frozen=True):
     level: Level
     blocked: tuple[NameKey, ...] = ()
     activity_seen: int = 0
+    saved: tuple[SavedRef, ...] = ()
 
 
 class BanRecord(Struct, array_like=True, frozen=True):

@@ -33,6 +33,7 @@ from gochat.storage.redis.records import (
     decode_feed_entry,
     decode_row,
 )
+from gochat.storage.redis.saved import decode_saved
 from gochat.storage.redis.tokens import decode_token
 from gochat.storage.transfer.contents import MANY
 from gochat.storage.transfer.redis_check_conversation import (
@@ -341,21 +342,22 @@ class _Check:
     def _people(self, people: Sequence[NameKey]) -> dict[NameKey, Found]:
         """Examine accounts, with their sessions and blocks, and their rows in the lobby."""
         keys, found = self._keys, {who: Found() for who in people}
-        kinds = (key_kinds.ACCOUNT, key_kinds.TOKENS, key_kinds.BLOCKED)
+        kinds = (key_kinds.ACCOUNT, key_kinds.TOKENS, key_kinds.BLOCKED, key_kinds.SAVED)
         commands: list[tuple[int, Arguments]] = []
         for who in people:
-            account, tokens, blocked = (keys.person(who, kind) for kind in kinds)
+            account, tokens, blocked, listed = (keys.person(who, kind) for kind in kinds)
             commands += [
                 (keys.partition(who), ("HMGET", account, *ACCOUNT_FIELDS)),
                 (keys.partition(who), ("HGETALL", tokens)),
                 (keys.partition(who), ("HKEYS", blocked)),
+                (keys.partition(who), ("HGETALL", listed)),
             ]
         replies = self._redis.try_to_ask(commands)
         named = []
         for index, who in enumerate(people):
-            row, sessions, others = replies[3 * index : 3 * index + 3]
+            row, sessions, others, flat = replies[4 * index : 4 * index + 4]
             shown, wrong = self._account(who, row)
-            found[who] |= wrong | self._tokens(who, sessions)
+            found[who] |= wrong | self._tokens(who, sessions) | self._saved(who, flat)
             if shown:
                 named.append((found[who], str(who), shown))
             if not isinstance(others, Refused):
@@ -417,6 +419,16 @@ class _Check:
             except UNDECODABLE as error:
                 shown = token_id.decode(errors="replace")
                 return {"tokens": f"{key}: the session {shown} is damaged ({error})"}
+        return {}
+
+    def _saved(self, who: NameKey, flat: Reply | Refused) -> Found:
+        key = self._keys.person(who, key_kinds.SAVED)
+        if isinstance(flat, Refused):
+            return {"saved": f"{key}: {flat}"}
+        try:
+            decode_saved(flat)
+        except UNDECODABLE as error:
+            return {"saved": f"{key}: is damaged ({error})"}
         return {}
 
     def _check_lobby_rows(self, found: dict[NameKey, Found]) -> None:
@@ -550,7 +562,7 @@ _PROBES_OF_SERVER: Final = {
     "notices": "XRANGE",
 }
 PROBES: Final = {
-    **dict.fromkeys("cwbikaghz", "HLEN"),
+    **dict.fromkeys("cwbikaghzv", "HLEN"),
     **dict.fromkeys("mnsduxrefj", "ZCARD"),
     **dict.fromkeys("qty", "GET"),
     "l": "LLEN",

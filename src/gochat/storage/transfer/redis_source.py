@@ -23,7 +23,7 @@ from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.token import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.redis import admission, network_bans, reports, retention
+from gochat.storage.redis import admission, network_bans, reports, retention, saved
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.audit import decode_audit
 from gochat.storage.redis.keys import COPY_OF, VERSION
@@ -307,20 +307,26 @@ class RedisSource:
                             *(*ACCOUNT_FIELDS, "read", "activity"),
                         ),
                         ("HKEYS", self._keys.person(who, key_kinds.BLOCKED)),
+                        saved.query(self._keys, who),
                     )
                 ),
                 (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
             ]
         )
         return [
-            self._person(who, account, row, blocked)
-            for who, account, blocked, row in zip(
-                people, found[::2], found[1::2], in_lobby, strict=True
+            self._person(who, account, row, blocked, kept)
+            for who, account, blocked, kept, row in zip(
+                people, found[::3], found[1::3], found[2::3], in_lobby, strict=True
             )
         ]
 
     def _person(
-        self, key: NameKey, account: Reply, packed: bytes | None, blocked: Sequence[bytes]
+        self,
+        key: NameKey,
+        account: Reply,
+        packed: bytes | None,
+        blocked: Sequence[bytes],
+        flat: Sequence[bytes],
     ) -> AccountRecord:
         *fields, read, activity_seen = account
         kept = decode_account(key, fields)
@@ -329,9 +335,10 @@ class RedisSource:
         row = None if packed is None else self.trusted(decode_row, packed)
         others = tuple(NameKey(other.decode()) for other in sorted(blocked))
         seen = int(activity_seen or 0)
+        refs = tuple(saved.decode_saved(flat))
         if row is None:
-            return AccountRecord(kept, int(read or 0), "all", others, seen)
-        return AccountRecord(kept, row.read, row.level, others, seen)
+            return AccountRecord(kept, int(read or 0), "all", others, seen, refs)
+        return AccountRecord(kept, row.read, row.level, others, seen, refs)
 
     def audit(self) -> Iterator[Sequence[AuditEntry]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

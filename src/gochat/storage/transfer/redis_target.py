@@ -21,7 +21,7 @@ from gochat.chat.retention import Rule
 from gochat.chat.token import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
-from gochat.storage.redis import admission, network_bans, retention, scripts
+from gochat.storage.redis import admission, network_bans, retention, saved, scripts
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import reports as in_redis
 from gochat.storage.redis.audit import decode_audit, encode_audit
@@ -343,6 +343,8 @@ class RedisTarget:
                 (there, ("HSET", rows, key, _encode(row))),
                 *((there, forget_read(conversation, name, who.read)) for conversation in unread),
             ]
+            if who.saved:
+                commands.append((partition, saved.insertion(self._keys, key, who.saved)))
             if who.account.is_deleted:
                 commands.append((0, ("SADD", self._keys.deleted, key)))
         self._redis.ask([*commands, *(command for who in people for command in self._blocks(who))])

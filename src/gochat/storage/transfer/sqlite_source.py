@@ -32,6 +32,7 @@ from gochat.storage.sqlite import (
     network_bans,
     reports,
     retention,
+    saved,
     tokens,
 )
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -201,6 +202,7 @@ class SqliteSource:
                     *self._marker(account.key, lobby),
                     self._blocked(account.key),
                     self._activity_seen(account.key),
+                    tuple(saved.read(self._db, account.key, all_of_them=True)),
                 )
                 for account in found
             ]

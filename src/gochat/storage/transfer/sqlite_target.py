@@ -34,6 +34,7 @@ from gochat.storage.sqlite import (
     lock,
     network_bans,
     retention,
+    saved,
     skeletons,
 )
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -271,6 +272,8 @@ class SqliteTarget:
                 "UPDATE account SET activity_seen = ? WHERE key = ?",
                 [(who.activity_seen, who.account.key) for who in people if who.activity_seen],
             )
+            for who in people:
+                saved.put(db, who.account.key, who.saved)
             db.executemany(
                 "INSERT INTO block (person, blocked) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 [(who.account.key, blocked) for who in people for blocked in who.blocked],

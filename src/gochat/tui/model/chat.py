@@ -35,6 +35,7 @@ from gochat.client import (
     PersonUnblocked,
     Presence,
     Reset,
+    SavedChanged,
     StateChanged,
     Synchronised,
     Uninvited,
@@ -129,7 +130,7 @@ class ChatModel(Conversations):
                 self.blocked.add(event.name)
             case PersonUnblocked():
                 self.blocked.discard(event.name)
-            case NewLogin() | MessagesReported():
+            case NewLogin() | MessagesReported() | SavedChanged():
                 pass  # for the app
             case ActivityChanged():
                 self._changes.activity_stale = True
