@@ -26,11 +26,11 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 # project: a third of all work.
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help chat serve tui test test-loaded test-browser coverage check-format lint types imports tests format bench faults fuzz docs \
+.PHONY: help chat serve tui test test-loaded test-browser test-operation coverage check-format lint types imports tests format bench faults fuzz docs \
 	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # -- chatting ----------------------------------------------------------------------------------
 
@@ -84,6 +84,10 @@ test-loaded: $(DEVELOPMENT) ## Run the tests beside two busy loops: they must pa
 # Not part of `make test`, for it needs chromium and chromedriver on PATH. Without them it fails.
 test-browser: $(DEVELOPMENT) ## Try the page of examples/browser in a real Chromium
 	@$(PYTEST) tests/browser $(ARGS)
+
+# Not part of `make test`, for it needs haproxy. Without it, it fails.
+test-operation: $(DEVELOPMENT) ## Try a day of an operator: two nodes behind a real haproxy
+	@$(PYTEST) tests/operation $(ARGS)
 
 # -- changing ----------------------------------------------------------------------------------
 
