@@ -169,7 +169,7 @@ async def test_disabled_account_is_out_everywhere_until_enabled(place: Place) ->
     assert await place.refusal("Mei") == "account_disabled"
     assert await place.refusal("Mei", "wrong password") == "bad_credentials"
     async with place.other.connect() as peer:
-        assert (await peer.ask(Resume(token=token), Error)).code == "bad_token"
+        assert (await peer.ask(Resume(token=token), Error)).code == "account_disabled"
         assert (await peer.ask(Register(name="Mei", password=NEW), Error)).code == "name_taken"
     again = await place.admin.ask("account disable", name="mei")
     assert (again["state"], again["sessions_ended"]) == ("disabled", None)
