@@ -27,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help chat serve tui test test-loaded test-browser test-operation coverage check-format lint types imports tests format bench faults fuzz docs \
-	docs-write pictures build smoke constraints clean
+	docs-write pictures messages build smoke constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +97,9 @@ format: $(DEVELOPMENT) ## Format the code, and mend what can be mended by machin
 
 docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made from the code
 	$(BIN)/python docs/check.py --write
+
+messages: $(DEVELOPMENT) ## Bring the translations of the app up to date; NEW=de begins one
+	$(BIN)/python tests/support/messages.py $(NEW)
 
 pictures: $(DEVELOPMENT) ## Take the pictures of the app that the documentation shows
 	$(BIN)/python docs/pictures.py

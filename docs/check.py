@@ -283,7 +283,7 @@ def make_app_keys() -> str:
     for action in keys.ACTIONS:
         name = "*fixed*" if action.fixed else f"`{action.name}`"
         lines.append(
-            f"| {shown.all_shown(action.name)} | {action.text} | {places[action.scope]} | {name} |"
+            f"| {shown.all_shown(action.name)} | {action.label} | {places[action.scope]} | {name} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -295,7 +295,7 @@ def make_app_commands() -> str:
     lines = ["| command | does | also |", "|---|---|---|"]
     for command in COMMANDS:
         also = ", ".join(f"`/{alias}`" for alias in command.aliases)
-        lines.append(f"| `{command.usage}` | {command.text} | {also} |")
+        lines.append(f"| `{command.usage}` | {command.about} | {also} |")
     return "\n".join(lines) + "\n"
 
 

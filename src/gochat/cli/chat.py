@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--store", metavar="URL", help="store of the server, if it is started")
     parser.add_argument("--config", metavar="PATH", type=Path, help="configuration of the server")
+    parser.add_argument(
+        "--language",
+        metavar="LANGUAGE",
+        default="",
+        help="language of the app, as zh_CN or en (default: as configured, else the system's)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         if has_made_store:
             where = config.store_url.removeprefix("sqlite:///").partition("?")[0]
             print(f"gochat: starting a new chat in {where}", file=sys.stderr)
-        return tui.run(parser.parse_args([server.url]))
+        return tui.run(parser.parse_args([server.url, "--language", args.language]))
 
 
 @contextmanager

@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where sessions, drafts and unsent messages are kept (default: the system's place)",
     )
     parser.add_argument(
+        "--language",
+        metavar="LANGUAGE",
+        default="",
+        help="language of the app, as zh_CN or en (default: as configured, else the system's)",
+    )
+    parser.add_argument(
         "--config", metavar="PATH", type=Path, help="configuration of the app (default: tui.toml)"
     )
 
@@ -45,16 +51,25 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration, the address or the terminal can't be used.
     """
+    from gochat.tui import language
     from gochat.tui.host.terminal import check_terminal, draw_soon
+
+    language.use(args.language)  # until the configuration is read
 
     if args.plain:
         from gochat.tui.start import run_line_mode
 
-        return run_line_mode(args.url, name=args.name, state_dir=args.state_dir, config=args.config)
+        return run_line_mode(
+            args.url, name=args.name, state_dir=args.state_dir, config=args.config,
+            chosen_language=args.language,
+        )  # fmt: skip
     if args.name is not None:
-        raise ConfigError("--name is for --plain: the app asks for the name")
+        raise ConfigError(language._("--name is for --plain: the app asks for the name"))
     check_terminal()
     draw_soon()
     from gochat.tui.start import run_app
 
-    return run_app(args.url, demo=args.demo, state_dir=args.state_dir, config=args.config)
+    return run_app(
+        args.url, demo=args.demo, state_dir=args.state_dir, config=args.config,
+        chosen_language=args.language,
+    )  # fmt: skip

@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.timer import Timer, TimerCallback
 
 from gochat.errors import GochatError
+from gochat.tui import language
 from gochat.tui.actions.client import OpenClient
 from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.chat_log import ChatLog
@@ -32,6 +33,7 @@ from gochat.tui.host.timers import surely
 from gochat.tui.host.type_ahead import TypeAhead, UserInput
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import _
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses, themes
 from gochat.tui.profile.preferences import Preferences, Settings
@@ -136,7 +138,7 @@ class GochatApp(ThriftyApp):
         await self.push_screen(form)
         self.state.report = self.report
         for problem in (*self.preferences.problems, *self._theme_problems):
-            self.warn(problem, title="Configuration", seconds=8)
+            self.warn(problem, title=_("Configuration"), seconds=8)
         self.set_interval(_DRAFTS_INTERVAL, self.keep_drafts)
         self.set_interval(1.0, self._collector.look)
         if self._credentials is not None:
@@ -208,7 +210,7 @@ class GochatApp(ThriftyApp):
     @work(exclusive=True, group="session")
     async def log_in(self, form: ConnectScreen, wanted: Credentials, token: str | None) -> None:
         """Log in with what the form holds, and follow the session until it ends."""
-        form.show_progress(f"Connecting to {addresses.shorten(wanted.server)}…")
+        form.show_progress(_("Connecting to {server}…", server=addresses.shorten(wanted.server)))
         async with AsyncExitStack() as stack:
             try:
                 session = await log_in(stack, self._open_client, self, wanted, token)
@@ -243,7 +245,7 @@ class GochatApp(ThriftyApp):
         self.workers.cancel_group(self, "session")
         self._session = None
         form = ConnectScreen(
-            session.server, session.model.me, notice="You are logged out.", has_account=True
+            session.server, session.model.me, notice=_("You are logged out."), has_account=True
         )
         await self.switch_screen(form)
 
@@ -289,7 +291,10 @@ class GochatApp(ThriftyApp):
         for news in changes.attention:
             if news.kind == "invite":
                 room = one_line(news.conv)
-                text = f"{one_line(news.sender)} invites you to {room}: /join or /decline {room}"
+                text = _(
+                    "{person} invites you to {room}: /join or /decline {room}",
+                    person=one_line(news.sender), room=room,
+                )  # fmt: skip
                 self.notify(text, markup=False, timeout=10)
         if not self.is_in_front and model.quiet_until is None:
             self._notifier.notify(changes.attention, self.preferences.settings)
@@ -333,7 +338,7 @@ class GochatApp(ThriftyApp):
     def choose_theme(self, theme: str) -> None:
         """Change the theme, and keep it."""
         if theme not in self.available_themes:
-            self.report(f"Unknown theme: {theme}.")
+            self.report(_("Unknown theme: {theme}.", theme=theme))
             return
         self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
 
@@ -374,11 +379,18 @@ class GochatApp(ThriftyApp):
         view = controller.model.shown
         self.push_screen(
             SettingsScreen(
-                self.preferences, sorted(self.available_themes), view.conv, view.level,
+                self.preferences, sorted(self.available_themes), self._languages(), view.conv,
+                view.level,
                 apply=self._apply, rebind=self._rebind,
                 set_level=lambda level: controller.set_level(view.conv, level),
             )
         )  # fmt: skip
+
+    def _languages(self) -> dict[str, str]:
+        """Return the languages that can be chosen, each with what it calls itself."""
+        own = self.preferences.path.parent / "locale"
+        names = {one: language.own_name(one, own) for one in language.languages(own)}
+        return {"": _("as the system"), **names}
 
     def open_help(self, command: str = "") -> None:
         """Show help for what has the focus."""
@@ -411,7 +423,7 @@ class GochatApp(ThriftyApp):
         chosen = await self.push_screen_wait(palette)
         if chosen is None:
             return
-        kind, _, name = chosen.partition(":")
+        kind, _colon, name = chosen.partition(":")
         screen = self.screen
         if kind == "theme":
             self.choose_theme(name)
@@ -432,5 +444,6 @@ class GochatApp(ThriftyApp):
 
     def action_help_quit(self) -> None:
         """Ctrl+C, where nothing is selected: show what it does, and what quits."""
-        self.notify(f"Ctrl+C copies what is selected. {self.keymap.shown('quit')} quits.",
-                    markup=False, timeout=3)  # fmt: skip
+        key = self.keymap.shown("quit")
+        text = _("Ctrl+C copies what is selected. {key} quits.", key=key)
+        self.notify(text, markup=False, timeout=3)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gochat.client import open_client
+from gochat.tui import language
 from gochat.tui.app import GochatApp
 from gochat.tui.host import gc_pauses, tmux
 from gochat.tui.host.terminal import (
@@ -24,8 +25,15 @@ from gochat.tui.profile.preferences import Preferences
 from gochat.tui.profile.state import StateDirectory, default_directory
 
 
-def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
-    """Run the app; return its exit code.
+def run_app(
+    url: str | None,
+    *,
+    demo: bool,
+    state_dir: Path | None,
+    config: Path | None,
+    chosen_language: str = "",
+) -> int:
+    """Run the app; return its exit code. `chosen_language` is for this run only.
 
     Raises:
         ConfigError: the configuration or the address can't be used.
@@ -37,22 +45,27 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
 
         with TemporaryDirectory(prefix="gochat-demo-") as directory:
             state = StateDirectory(Path(directory))
-            return _run(demo_app(state, _preferences(state, config)))
+            return _run(demo_app(state, _preferences(state, config, chosen_language)))
     state = StateDirectory(state_dir or default_directory())
     server = addresses.complete(url) if url else None
     app = GochatApp(
         state=state,
         open_client=open_client,
-        preferences=_preferences(state, config),
+        preferences=_preferences(state, config, chosen_language),
         server=server,
     )
     return _run(app)
 
 
 def run_line_mode(
-    url: str | None, *, name: str | None, state_dir: Path | None, config: Path | None
+    url: str | None,
+    *,
+    name: str | None,
+    state_dir: Path | None,
+    config: Path | None,
+    chosen_language: str = "",
 ) -> int:
-    """Run the line mode; return its exit code.
+    """Run the line mode; return its exit code. `chosen_language` is for this run only.
 
     Raises:
         ConfigError: the configuration or the address can't be used, or nobody can be logged in.
@@ -63,16 +76,24 @@ def run_line_mode(
     state = StateDirectory(state_dir or default_directory())
     return run_plain(
         PlainApp(
-            state=state, open_client=open_client, preferences=_preferences(state, config),
+            state=state, open_client=open_client,
+            preferences=_preferences(state, config, chosen_language),
             server=addresses.complete(url) if url else None, name=name,
         )
     )  # fmt: skip
 
 
-def _preferences(state: StateDirectory, config: Path | None) -> Preferences:
+def _preferences(
+    state: StateDirectory, config: Path | None, chosen_language: str = ""
+) -> Preferences:
+    """Return the preferences; from then on, everything is in the language that they say."""
     found = preferences.load(state, config)
+    wanted = chosen_language or found.settings.language
+    damage = language.use(wanted, preferences.own_translations(config))
+    if found.problems:
+        found = preferences.load(state, config)  # to say them in this language
     is_held_back = found.settings.desktop and tmux.is_inside()
-    problems = (locale_problem(), state.secure(), tmux.problem() if is_held_back else "")
+    problems = (damage, locale_problem(), state.secure(), tmux.problem() if is_held_back else "")
     return dataclasses.replace(
         found, problems=(*(problem for problem in problems if problem), *found.problems)
     )

@@ -117,4 +117,4 @@ def test_no_key_of_a_preset_has_two_meanings() -> None:
 
 
 def test_a_preset_that_there_is_not_is_reported() -> None:
-    assert "choose default or readline" in keys.read({"preset": "emacs"}).problems[0]
+    assert "choose default, readline or vim" in keys.read({"preset": "emacs"}).problems[0]

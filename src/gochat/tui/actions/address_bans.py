@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 from datetime import timedelta
 
-from gochat.client import AddressBan
+from gochat.client import AddressBan, Restriction, RoomBan
 from gochat.tui.actions.reporting import Reporting
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.pickers import ActionMenu
-from gochat.tui.model.presentation import span
+from gochat.tui.language import _, ngettext, pgettext
+from gochat.tui.model.presentation import because, span
+from gochat.tui.text.dates import date_and_time
 from gochat.tui.text.sanitise import one_line
 
 
@@ -24,22 +26,30 @@ class AddressBanning(Reporting):
             self._ask(self._ban_address(network, duration, reason))
 
     async def _ban_address(self, network: str, duration: timedelta | None, reason: str) -> None:
-        time = f" for {span(duration)}" if duration is not None else ""
+        shown = one_line(network)
         question = Confirm(
-            f"Ban {one_line(network)}{time}?", "Ban",
-            detail=f"Nobody can connect from {_size(network)}, whoever they are, and those who are "
-            "connected from there are disconnected.",
-        )  # fmt: skip
+            _("Ban {address}?", address=shown)
+            if duration is None
+            else _("Ban {address} for {time}?", address=shown, time=span(duration)),
+            pgettext("from the server", "Ban"),
+            detail=_(
+                "Nobody can connect from {where}, whoever they are, and those who are connected "
+                "from there are disconnected.",
+                where=_size(network),
+            ),
+        )
         if await self._view.app.push_screen_wait(question):
             await self._client.ban_address(network, duration=duration, reason=reason)
-            self.notify(f"{one_line(network)} is banned.")
+            self.notify(_("{address} is banned.", address=shown))
 
     def unban_address(self, network: str) -> None:
         """Lift the ban of an address or a network."""
         if self._administers():
             self._do(
                 self._client.unban_address(network),
-                lambda: self.notify(f"{one_line(network)} is not banned any more."),
+                lambda: self.notify(
+                    _("{address} is not banned any more.", address=one_line(network))
+                ),
             )
 
     def show_address_bans(self) -> None:
@@ -50,24 +60,33 @@ class AddressBanning(Reporting):
     async def _address_bans(self) -> None:
         bans = {one.network: about_address_ban(one) for one in await self._client.address_bans()}
         if not bans:
-            self.notify("No address is banned.")
+            self.notify(_("No address is banned."))
             return
-        menu = ActionMenu("Banned addresses: Enter lifts a ban", bans)
+        menu = ActionMenu(_("Banned addresses: Enter lifts a ban"), bans)
         if (network := await self._view.app.push_screen_wait(menu)) is not None:
             self.unban_address(network)
 
     def _administers(self) -> bool:
         if self._model.role == "admin":
             return True
-        self.notify("Only admins of the server can do this.")
+        self.notify(_("Only admins of the server can do this."))
         return False
 
 
 def about_address_ban(ban: AddressBan) -> str:
     """Return a ban in words: of what, until when, by whom and why."""
-    until = f" until {ban.until.astimezone():%d %b %Y %H:%M}" if ban.until is not None else ""
-    reason = f": {one_line(ban.reason)}" if ban.reason else ""
-    return f"{one_line(ban.network)}{until}, by {one_line(ban.sender)}{reason}"
+    return imposed(ban, one_line(ban.network))
+
+
+def imposed(one: RoomBan | Restriction | AddressBan, what: str) -> str:
+    """Return until when something holds, who did it, and why."""
+    by = one_line(one.sender)
+    if one.until is None:
+        text = _("{what}, by {person}", what=what, person=by)
+    else:
+        until = date_and_time(one.until.astimezone(), year=True)
+        text = _("{what} until {time}, by {person}", what=what, time=until, person=by)
+    return because(text, one_line(one.reason))
 
 
 def _size(network: str) -> str:
@@ -76,7 +95,9 @@ def _size(network: str) -> str:
     try:
         size = ipaddress.ip_network(network.strip(), strict=False).num_addresses
     except ValueError:
-        return "there"  # the server says what is wrong with it
+        return _("there")  # the server says what is wrong with it
     if size == 1:
-        return "this address"
-    return f"these {size:,} addresses" if size < 10**9 else "this very large network"
+        return _("this address")
+    if size >= 10**9:
+        return _("this very large network")
+    return ngettext("this {n} address", "these {n} addresses", size, n=f"{size:,}")

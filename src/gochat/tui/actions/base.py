@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.picker import Picker
+from gochat.tui.language import _
 from gochat.tui.text.sanitise import one_line
 
 T = TypeVar("T")
@@ -55,14 +56,15 @@ class Actions:
 
         self._controller.spawn(load())
 
-    def _is_room(self, doing: str) -> bool:
+    def _is_room(self) -> bool:
         if self._model.shown.is_room:
             return True
-        self.notify(f"This is not a room: there is nothing to {doing} here.")
+        self.notify(_("This is not a room: that is only for rooms."))
         return False
 
-    def _may(self, what: str, *, is_of_operators: bool = False) -> bool:
-        """Return whether the person may do what operators of the shown room may; say so if not.
+    def _may(self, refusal: str, *, is_of_operators: bool = False) -> bool:
+        """Return whether the person may do what operators of the shown room may; say so if not,
+        with the message `refusal`, whose value is the ``room``.
 
         `is_of_operators`: moderators of the server may not. Asked before a question is: nobody
         confirms what is then refused.
@@ -70,7 +72,7 @@ class Actions:
         view = self._model.shown
         if view.operator or (view.operates and not is_of_operators):
             return True
-        self.notify(f"Only the operators of {one_line(self.conv)} can {what}.")
+        self.notify(_(refusal, room=one_line(self.conv)))
         return False
 
     def _spelled(self, person: str) -> str:

@@ -23,8 +23,9 @@ from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands, places
+from gochat.tui.language import _
 from gochat.tui.model.entries import TimelineEntry
-from gochat.tui.model.presentation import shown_time
+from gochat.tui.model.presentation import because, shown_time
 from gochat.tui.profile import addresses
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.sanitise import copyable, one_line, sanitise
@@ -60,7 +61,7 @@ class ChatActions(RoomActions):
         if isinstance(found, places.MessageLink):
             self.follow(found)
         elif found is None:
-            self.notify(f"{one_line(place)}: {places.USAGE}")
+            self.notify(because(one_line(place), _(places.USAGE)))
         else:
             self.jumps.to_date(found)
 
@@ -73,9 +74,10 @@ class ChatActions(RoomActions):
         conv = f"@{self.conv[1:]}" if link.conv == f"@{self._model.me}" else link.conv
         view = self._model.find(conv)
         if link.server != self._server_url:
-            self.notify(f"This message is on another server: {one_line(link.server)}.")
+            server = one_line(link.server)
+            self.notify(_("This message is on another server: {server}.", server=server))
         elif view is None or not view.joined:
-            self.notify(f"You are not in {one_line(conv)}.")
+            self.notify(_("You are not in {room}.", room=one_line(conv)))
         else:
             self._view.go_to(view.conv, link.seq)
 
@@ -89,15 +91,19 @@ class ChatActions(RoomActions):
         if (link := places.read_link(url)) is not None:
             self.follow(link)
         elif url.startswith("gochat"):
-            self.notify("This is the address of a server: gochat tui opens it.")
+            self.notify(_("This is the address of a server: gochat tui opens it."))
         else:
             self._view.app.open_url(url)
 
     def favourite(self) -> None:
         """Put the shown conversation among the favourites, or take it from there."""
         is_one = self._controller.toggle_favourite(self.conv)
-        where = "among your favourites" if is_one else "no longer a favourite"
-        self.notify(f"{one_line(self.conv)} is {where}.")
+        conv = one_line(self.conv)
+        self.notify(
+            _("{conversation} is among your favourites.", conversation=conv)
+            if is_one
+            else _("{conversation} is no longer a favourite.", conversation=conv)
+        )
 
     def send(self, conv: str, text: str, *, form: Form = "text") -> None:
         """Send a message; an ``action`` says what its sender does."""
@@ -113,8 +119,12 @@ class ChatActions(RoomActions):
         """Let nothing in the shown conversation notify the person for a while, on this device."""
         until = self._view.chat_app.wall_clock() + duration.total_seconds()
         self._controller.mute(self.conv, until)
-        time = self._shown_time(until)
-        self.notify(f"Nothing in {one_line(self.conv)} notifies you until {time}, on this device.")
+        self.notify(
+            _(
+                "Nothing in {conversation} notifies you until {time}, on this device.",
+                conversation=one_line(self.conv), time=self._shown_time(until),
+            )
+        )  # fmt: skip
 
     def be_quiet(self, duration: timedelta | None) -> None:
         """Notify the person of nothing for a while; None: as usual."""
@@ -126,19 +136,28 @@ class ChatActions(RoomActions):
         """Say whether anything notifies the person now."""
         until = self._model.quiet_until
         if until is None:
-            self.notify("Mentions and private messages notify you. /dnd 2h holds them off.")
-        elif until > self._model.quiet.asked_until:
-            self.notify(f"Nothing notifies you until {self._shown_time(until)}, as tui.toml says.")
-        else:
-            self.notify(f"Nothing notifies you until {self._shown_time(until)}. /dnd off ends it.")
+            self.notify(_("Mentions and private messages notify you. /dnd 2h holds them off."))
+            return
+        time = self._shown_time(until)
+        self.notify(
+            _("Nothing notifies you until {time}, as tui.toml says.", time=time)
+            if until > self._model.quiet.asked_until
+            else _("Nothing notifies you until {time}. /dnd off ends it.", time=time)
+        )
 
     def _shown_time(self, at: float) -> str:
         return shown_time(at, self._view.chat_app.wall_clock())
 
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""
-        words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
-        text = f"You will be notified of {words[level]} in {one_line(self.conv)}."
+        conv = one_line(self.conv)
+        match level:
+            case "all":
+                text = _("You will be notified of everything in {room}.", room=conv)
+            case "mentions":
+                text = _("You will be notified of mentions only in {room}.", room=conv)
+            case _:
+                text = _("You will be notified of nothing in {room}.", room=conv)
         self._controller.set_level(self.conv, level, lambda: self.notify(text))
 
     def set_theme(self, theme: str) -> None:
@@ -150,11 +169,12 @@ class ChatActions(RoomActions):
         self._ask(self._log_out())
 
     async def _log_out(self) -> None:
-        detail = (
+        detail = _(
             "You will need your password to come back. Other windows that came back by the same "
             "saved session are logged out, too."
         )
-        if await self._view.app.push_screen_wait(Confirm("Log out?", "Log out", detail=detail)):
+        question = Confirm(_("Log out?"), _("Log out"), detail=detail)
+        if await self._view.app.push_screen_wait(question):
             await self._view.chat_app.log_out()
 
     def quit(self) -> None:
@@ -196,13 +216,13 @@ class ChatActions(RoomActions):
 
     def _show_hit(self, hit: str) -> None:
         self.shown_hit = hit
-        conv, _, seq = hit.rpartition(" ")
+        conv, _gap, seq = hit.rpartition(" ")
         self._view.go_to(conv, int(seq))
 
     def next_hit(self, step: int) -> None:
         """Show the next message that the last search has found, or (-1) the one before it."""
         if not self._found:
-            self.notify("Nothing was searched for yet.")
+            self.notify(_("Nothing was searched for yet."))
         else:
             at = self._found.index(self.shown_hit)
             self._show_hit(self._found[(at + step) % len(self._found)])
@@ -210,7 +230,7 @@ class ChatActions(RoomActions):
     def _people(self) -> None:
         names, never = self._model.people.names(), moment(0)
         people = [Member(name=name, online=True, since=never) for name in names]
-        picker = MemberPicker("Online", people, self._model.me, self._model.blocked)
+        picker = MemberPicker(_("Online"), people, self._model.me, self._model.blocked)
 
         def chosen(person: str) -> None:
             if self._model.role != "member" and person != self._model.me:
@@ -230,10 +250,12 @@ class ChatActions(RoomActions):
             others_ended = await self._client.change_password(*answer)
             self._view.chat_app.remember_session()
             self.notify(
-                "Your password is changed. Other devices must log in again."
+                _("Your password is changed. Other devices must log in again.")
                 if others_ended
-                else "Your password is changed. The server could not confirm yet that all your "
-                "other devices are logged out."
+                else _(
+                    "Your password is changed. The server could not confirm yet that all your "
+                    "other devices are logged out."
+                )
             )
 
     # -- a message --------------------------------------------------------------------------------
@@ -245,12 +267,12 @@ class ChatActions(RoomActions):
                 self._open_link(entry)
             case "copy":
                 self._view.app.copy_to_clipboard(copyable(entry.text))
-                self.notify("Copied.")
+                self.notify(_("Copied."))
             case "link" if entry.seq is not None:
                 server = self._server_url
                 link = places.MessageLink(server, self.conv, entry.seq)
                 self._view.app.copy_to_clipboard(str(link))
-                self.notify("The link to this message is copied.")
+                self.notify(_("The link to this message is copied."))
             case "retry":
                 self._controller.retry(entry.key)
             case "delete" if entry.seq is None:
@@ -271,28 +293,28 @@ class ChatActions(RoomActions):
             case "react":
                 self._react(self.conv, entry.seq, entry)
             case "edit" | "delete":
-                self.notify(f"This is {one_line(entry.sender)}'s message.")
+                self.notify(_("This is {person}'s message.", person=one_line(entry.sender)))
             case _:
                 pass
 
     def _open_link(self, entry: TimelineEntry) -> None:
         links = parse(sanitise(entry.text)).links
         if not links:
-            self.notify("This message has no link.")
+            self.notify(_("This message has no link."))
         elif len(links) == 1:
             self.open_link(links[0])
         else:
             self._ask(self._choose_link(links))
 
     async def _choose_link(self, links: Sequence[str]) -> None:
-        picker = ActionMenu("Open", {link: link for link in links})
+        picker = ActionMenu(_("Open"), {link: link for link in links})
         if (link := await self._view.app.push_screen_wait(picker)) is not None:
             self.open_link(link)
 
     async def _delete(self, conv: str, entry: TimelineEntry) -> None:
         text = one_line(entry.text)
         detail = text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
-        question = Confirm("Delete this message for everybody?", "Delete", detail=detail)
+        question = Confirm(_("Delete this message for everybody?"), _("Delete"), detail=detail)
         if await self._view.app.push_screen_wait(question):
             assert entry.seq is not None
             await self._client.delete(MessageId(conv, entry.seq))

@@ -15,6 +15,7 @@ from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.host.editor import edit_text
 from gochat.tui.input import commands
 from gochat.tui.input.completion import Sources
+from gochat.tui.language import _, ngettext
 from gochat.tui.text.dividing import divided
 from gochat.tui.text.sanitise import sanitise
 from gochat.tui.widgets.completer import Completer, CompletionPopup
@@ -134,8 +135,9 @@ class ComposerActions:
         lines = text.removesuffix("\n").split("\n")
         start = "\n".join(line[:_SHOWN_COLUMNS] for line in lines[:_SHOWN_LINES])
         question = Confirm(
-            f"Paste {len(lines)} lines?", "Paste", detail=f"{sanitise(start)}\n…", dangerous=False
-        )
+            ngettext("Paste {n} line?", "Paste {n} lines?", len(lines)), _("Paste"),
+            detail=f"{sanitise(start)}\n…", dangerous=False,
+        )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
             self._composer.input.insert_text(text)
 
@@ -143,17 +145,22 @@ class ComposerActions:
         """Ask what becomes of a text that is too long for one message."""
         limit, composer = self._composer.text_limit, self._composer
         parts = divided(text, limit)
-        title = f"Too long for one message: {len(text)} characters; the limit is {limit}"
+        title = _(
+            "Too long for one message: {n} characters; the limit is {limit}", n=len(text),
+            limit=limit,
+        )  # fmt: skip
+        send = ngettext("Send it as {n} message", "Send it as {n} messages", len(parts))
         choices = {
-            "send": f"Send it as {len(parts)} messages",
-            "editor": "Continue in the editor",
-            "clear": "Clear the field",
+            "send": send,
+            "editor": _("Continue in the editor"),
+            "clear": _("Clear the field"),
         }
 
         def chosen(key: str | None) -> None:
             match key:
                 case "send" if isinstance(composer.mode, Editing):
-                    self._view.app.notify("An edited message can't be split.", severity="warning")
+                    refusal = _("An edited message can't be split.")
+                    self._view.app.notify(refusal, severity="warning", markup=False)
                 case "send":
                     self._send_parts(parts)
                 case "editor":

@@ -24,7 +24,9 @@ from gochat.client import (
     Room,
 )
 from gochat.tui.actions.client import ChatClient
+from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.views import ConversationView
 
 #: Entries per page, and how many of them must be visible for a page to be enough: a page may
@@ -98,7 +100,7 @@ class Controller:
         try:
             await work
         except GochatError as error:
-            self.report(str(error))
+            self.report(error_text(error))
         finally:
             self._running -= 1
             self._busy.discard(key)
@@ -134,7 +136,7 @@ class Controller:
 
     async def _older(self, view: ConversationView) -> None:
         seen = 0
-        for _ in range(_PAGES):
+        for _page in range(_PAGES):
             generation = view.timeline.generation
             page = await self.client.history(view.conv, before=view.timeline.first, limit=PAGE)
             if view.timeline.generation != generation:
@@ -163,7 +165,7 @@ class Controller:
         view = self.model.shown
         if view.timeline.newer or view.conv in self._going:
             page = self.client.history(view.conv, limit=PAGE)
-            self._go(view, None, page, lambda page: page.head, lambda _, __: None)
+            self._go(view, None, page, lambda page: page.head, lambda _conv, _seq: None)
 
     def go_to(self, conv: str, seq: int, then: Found) -> None:
         """Show the part of the log around a message; call `then` with it when it is loaded."""
@@ -313,7 +315,7 @@ class Controller:
                 else self.client.reply(MessageId(conv, reply_to), text, form=form)
             )
         except OutboxFull as error:
-            self.report(str(error))
+            self.report(error_text(error))
             return False
         self.model.put_outgoing(outgoing)
         self._changed()
@@ -399,7 +401,7 @@ class Controller:
         """Take a conversation out of the list until a message arrives in it."""
         view = self.model.find(conv)
         if view is not None and view.timeline.unsent:
-            self.report("Something here has not been sent yet: wait for it, or discard it.")
+            self.report(_("Something here has not been sent yet: wait for it, or discard it."))
             return
         self.model.forget(conv)
         self._changed()

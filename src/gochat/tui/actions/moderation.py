@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Final
 
 from gochat.client import Member, Restriction, RestrictionKind, RoomBan
-from gochat.tui.actions.address_bans import AddressBanning
+from gochat.tui.actions.address_bans import AddressBanning, imposed
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import BanForm, MuteForm
 from gochat.tui.dialogs.pickers import ActionMenu
-from gochat.tui.model.presentation import span
+from gochat.tui.language import N_, _, pgettext
+from gochat.tui.model.presentation import because, span
 from gochat.tui.text.sanitise import one_line
 
 #: What comes of a ban from the server, and of a mute.
-_BANNED: Final = "All their sessions end, and they can't log in until the ban ends."
-_MUTED: Final = "They write nothing in #lobby and public rooms until it ends."
+_BANNED: Final = N_("All their sessions end, and they can't log in until the ban ends.")
+_MUTED: Final = N_("They write nothing in #lobby and public rooms until it ends.")
 
 
 class RoomModeration(AddressBanning):
@@ -24,30 +25,30 @@ class RoomModeration(AddressBanning):
     def invite(self, person: str) -> None:
         """Invite a person to the shown room."""
         person = self._spelled(person)
-        if self._is_room("invite to"):
+        if self._is_room():
             self._do(
                 self._client.invite(self.conv, person),
-                lambda: self.notify(f"{one_line(person)} is invited."),
+                lambda: self.notify(_("{person} is invited.", person=one_line(person))),
             )
 
     def kick(self, person: str, reason: str = "") -> None:
         """Remove a person from the shown room, after asking."""
-        if self._is_room("remove somebody from") and self._may("remove people"):
+        if self._is_room() and self._may(N_("Only the operators of {room} can remove people.")):
             self._ask(self._kick(self.conv, self._spelled(person), reason))
 
     async def _kick(self, room: str, person: str, reason: str) -> None:
-        question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
+        text = _("Remove {person} from {room}?", person=one_line(person), room=one_line(room))
+        question = Confirm(text, _("Remove"))
         if await self._view.app.push_screen_wait(question):
             await self._client.kick(room, person, reason=reason)
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
-        if not self._is_room("be an operator of"):
-            return
-        if not self._may("choose operators", is_of_operators=True):
+        refusal = N_("Only the operators of {room} can choose operators.")
+        if not self._is_room() or not self._may(refusal, is_of_operators=True):
             return
         if on and self._spelled(person) == self._model.me:
-            self.notify(f"You are an operator of {one_line(self.conv)} already.")
+            self.notify(_("You are an operator of {room} already.", room=one_line(self.conv)))
         else:
             self._do(self._client.set_operator(self.conv, person, on=on))
 
@@ -55,34 +56,38 @@ class RoomModeration(AddressBanning):
 
     def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
         """Ban a person from the shown room, after asking."""
-        if self._is_room("ban somebody from") and self._may("ban people"):
+        if self._is_room() and self._may(N_("Only the operators of {room} can ban people.")):
             self._ask(self._ban(self.conv, self._spelled(person), duration, reason))
 
     async def _ban(self, room: str, person: str, duration: timedelta | None, reason: str) -> None:
-        time = f" for {span(duration)}" if duration is not None else ""
+        shown, place = one_line(person), one_line(room)
         question = Confirm(
-            f"Ban {one_line(person)} from {one_line(room)}{time}?", "Ban",
-            detail="They are removed, and can't join or be invited until the ban ends.",
+            _("Ban {person} from {room}?", person=shown, room=place)
+            if duration is None
+            else _("Ban {person} from {room} for {time}?", person=shown, room=place,
+                   time=span(duration)),
+            pgettext("from a room", "Ban"),
+            detail=_("They are removed, and can't join or be invited until the ban ends."),
         )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
             await self._client.ban(room, person, duration=duration, reason=reason)
 
     def unban(self, person: str) -> None:
         """Lift a ban from the shown room."""
-        if self._is_room("lift a ban of"):
+        if self._is_room():
             self._do(self._client.unban(self.conv, person))
 
     def show_bans(self) -> None:
         """List who is banned from the shown room; choosing one lifts the ban."""
-        if self._is_room("be banned from"):
+        if self._is_room():
             self._ask(self._bans(self.conv))
 
     async def _bans(self, room: str) -> None:
         bans = {ban.name: about_ban(ban) for ban in await self._client.bans(room)}
         if not bans:
-            self.notify(f"Nobody is banned from {one_line(room)}.")
+            self.notify(_("Nobody is banned from {room}.", room=one_line(room)))
             return
-        menu = ActionMenu(f"Banned from {one_line(room)}: Enter lifts a ban", bans)
+        menu = ActionMenu(_("Banned from {room}: Enter lifts a ban", room=one_line(room)), bans)
         if (person := await self._view.app.push_screen_wait(menu)) is not None:
             await self._client.unban(room, person)
 
@@ -90,17 +95,17 @@ class RoomModeration(AddressBanning):
 
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the shown room once in an interval."""
-        if self._is_room("slow down"):
+        if self._is_room():
             self._do(self._client.set_slow_mode(self.conv, interval))
 
     def set_announcements(self, *, on: bool) -> None:
         """Choose whether only operators can write in the shown room."""
-        if self._is_room("announce"):
+        if self._is_room():
             self._do(self._client.set_announcements(self.conv, on=on))
 
     def set_archived(self, *, on: bool) -> None:
         """Archive the shown room, after asking, or bring it back."""
-        if not self._is_room("archive"):
+        if not self._is_room():
             return
         if on:
             self._ask(self._archive(self.conv))
@@ -109,8 +114,8 @@ class RoomModeration(AddressBanning):
 
     async def _archive(self, room: str) -> None:
         question = Confirm(
-            f"Archive {one_line(room)}?", "Archive",
-            detail="Nobody can write there any more. Its operators can bring it back.",
+            _("Archive {room}?", room=one_line(room)), _("Archive"),
+            detail=_("Nobody can write there any more. Its operators can bring it back."),
         )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
             await self._client.set_archived(room, on=True)
@@ -131,26 +136,31 @@ class RoomModeration(AddressBanning):
     async def _restrict(
         self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
     ) -> None:
-        time = f" for {span(duration)}" if duration is not None else ""
-        question = (
-            Confirm(
-                f"Ban {one_line(person)} from the server{time}?", "Ban",
-                detail=_BANNED,
+        shown, time = one_line(person), "" if duration is None else span(duration)
+        if kind == "ban":
+            question = Confirm(
+                _("Ban {person} from the server for {time}?", person=shown, time=time)
+                if time
+                else _("Ban {person} from the server?", person=shown),
+                pgettext("from the server", "Ban"),
+                detail=_(_BANNED),
             )
-            if kind == "ban"
-            else Confirm(
-                f"Mute {one_line(person)}{time}?", "Mute",
-                detail=_MUTED,
+        else:
+            question = Confirm(
+                _("Mute {person} for {time}?", person=shown, time=time)
+                if time
+                else _("Mute {person}?", person=shown),
+                _("Mute"),
+                detail=_(_MUTED),
             )
-        )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
             await self._impose(person, kind, duration, reason)
 
     async def _restrict_with_form(self, person: str, kind: RestrictionKind) -> None:
         form = (
-            BanForm(f"{one_line(person)}: {_BANNED}")
+            BanForm(because(one_line(person), _(_BANNED)))
             if kind == "ban"
-            else MuteForm(f"{one_line(person)}: {_MUTED}")
+            else MuteForm(because(one_line(person), _(_MUTED)))
         )
         answer = await self._view.app.push_screen_wait(form)
         if answer is not None:
@@ -160,18 +170,22 @@ class RoomModeration(AddressBanning):
         self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
     ) -> None:
         await self._client.restrict(person, kind, duration=duration, reason=reason)
-        done = "banned from the server" if kind == "ban" else "muted"
-        self.notify(f"{one_line(person)} is {done}.")
+        self.notify(
+            _("{person} is banned from the server.", person=one_line(person))
+            if kind == "ban"
+            else _("{person} is muted.", person=one_line(person))
+        )
 
     def unrestrict(self, person: str, kind: RestrictionKind) -> None:
         """Lift a ban from the server, or a mute."""
         if self._moderates():
             person = self._spelled(person)
-            word = "banned from the server" if kind == "ban" else "muted"
-            self._do(
-                self._client.unrestrict(person, kind),
-                lambda: self.notify(f"{one_line(person)} is no longer {word}."),
+            done = (
+                _("{person} is no longer banned from the server.", person=one_line(person))
+                if kind == "ban"
+                else _("{person} is no longer muted.", person=one_line(person))
             )
+            self._do(self._client.unrestrict(person, kind), lambda: self.notify(done))
 
     def show_restrictions(self) -> None:
         """List who is banned from the server or muted; choosing one lifts that."""
@@ -181,10 +195,10 @@ class RoomModeration(AddressBanning):
     async def _restrictions(self) -> None:
         found = await self._client.restrictions()
         if not found:
-            self.notify("Nobody is banned from the server or muted.")
+            self.notify(_("Nobody is banned from the server or muted."))
             return
         rows = {f"{one.kind} {one.name}": about_restriction(one) for one in found}
-        menu = ActionMenu("Banned or muted at the server: Enter lifts it", rows)
+        menu = ActionMenu(_("Banned or muted at the server: Enter lifts it"), rows)
         if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
             one = next(one for one in found if chosen == f"{one.kind} {one.name}")
             self.unrestrict(one.name, one.kind)
@@ -195,10 +209,13 @@ class RoomModeration(AddressBanning):
         """Block or unblock a person."""
         shown = one_line(person)
         if on:
-            done = f"You will not receive messages, mentions or invitations from {shown} any more."
+            done = _(
+                "You will not receive messages, mentions or invitations from {person} any more.",
+                person=shown,
+            )
             self._do(self._client.block(person), lambda: self.notify(done))
         else:
-            done = f"You no longer block {shown}."
+            done = _("You no longer block {person}.", person=shown)
             self._do(self._client.unblock(person), lambda: self.notify(done))
 
     def show_blocked(self) -> None:
@@ -208,28 +225,30 @@ class RoomModeration(AddressBanning):
     async def _show_blocked(self) -> None:
         blocked = {name: one_line(name) for name in await self._client.blocked()}
         if not blocked:
-            self.notify("You have not blocked anybody.")
+            self.notify(_("You have not blocked anybody."))
             return
-        menu = ActionMenu("Blocked people: Enter unblocks", blocked)
+        menu = ActionMenu(_("Blocked people: Enter unblocks"), blocked)
         if (person := await self._view.app.push_screen_wait(menu)) is not None:
             self.block(person, on=False)
 
     async def _with_person(self, member: Member, *, in_room: bool) -> None:
         """Ask what to do with a person, who is a member of the shown room or just online."""
         name = member.name
-        actions = {"write": "Write to them"}
+        actions = {"write": _("Write to them")}
         if in_room and self._model.shown.operates:
             if self._model.shown.operator:
                 actions["member" if member.operator else "operator"] = (
-                    "Make them an ordinary member" if member.operator else "Make them an operator"
+                    _("Make them an ordinary member")
+                    if member.operator
+                    else _("Make them an operator")
                 )
-            actions["kick"] = "Remove them from this room"
-            actions["ban"] = "Ban them from this room"
+            actions["kick"] = _("Remove them from this room")
+            actions["ban"] = _("Ban them from this room")
         if self._model.role != "member":
-            actions["mute"] = "Mute them in #lobby and public rooms"
-            actions["server-ban"] = "Ban them from the server"
+            actions["mute"] = _("Mute them in #lobby and public rooms")
+            actions["server-ban"] = _("Ban them from the server")
         is_blocked = name in self._model.blocked
-        actions["block"] = "Unblock them" if is_blocked else "Block them"
+        actions["block"] = _("Unblock them") if is_blocked else _("Block them")
         match await self._view.app.push_screen_wait(ActionMenu(one_line(name), actions)):
             case "write":
                 self._view.open_conversation(f"@{name}")
@@ -251,15 +270,15 @@ class RoomModeration(AddressBanning):
 
 def about_ban(ban: RoomBan) -> str:
     """Return a ban in words: whom, until when, by whom and why."""
-    return one_line(ban.name) + _until_by_why(ban)
+    return imposed(ban, one_line(ban.name))
 
 
 def about_restriction(one: Restriction) -> str:
     """Return a restriction in words: whom, how, until when, by whom and why."""
-    return f"{one_line(one.name)}, {'banned' if one.kind == 'ban' else 'muted'}{_until_by_why(one)}"
-
-
-def _until_by_why(one: RoomBan | Restriction) -> str:
-    until = f" until {one.until.astimezone():%d %b %Y %H:%M}" if one.until is not None else ""
-    reason = f": {one_line(one.reason)}" if one.reason else ""
-    return f"{until}, by {one_line(one.sender)}{reason}"
+    name = one_line(one.name)
+    what = (
+        _("{person}, banned", person=name)
+        if one.kind == "ban"
+        else _("{person}, muted", person=name)
+    )
+    return imposed(one, what)

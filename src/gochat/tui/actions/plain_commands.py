@@ -13,12 +13,14 @@ from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.moderation import about_ban, about_restriction
 from gochat.tui.actions.reporting import in_full
 from gochat.tui.input import commands
+from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
-from gochat.tui.model.presentation import describe
+from gochat.tui.model.activity import ActivityRow
+from gochat.tui.model.presentation import because, describe
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 
-_NOT_HERE = "Not available in line mode: use `gochat tui` without --plain."
+_NOT_HERE = N_("Not available in line mode: use `gochat tui` without --plain.")
 
 
 class PlainCommands:
@@ -61,14 +63,16 @@ class PlainCommands:
             self.join(conv)
             return
         self._controller.open(conv)
-        self._say(f"Writing to {one_line(self.conv)}.")
+        self._say(_("Writing to {conversation}.", conversation=one_line(self.conv)))
         self._show(self.conv)
 
     def send(self, conv: str, text: str, *, form: Form = "text") -> None:
         """Send a message."""
         limit = self._controller.text_limit
         if len(text) > limit:
-            self._controller.report(f"not sent: {len(text)} characters; the limit is {limit}")
+            self._controller.report(
+                _("not sent: {n} characters; the limit is {limit}", n=len(text), limit=limit)
+            )
         elif text.strip():
             before = set(self._model.outgoing)
             if self._controller.send(conv, text, form=form):
@@ -85,12 +89,12 @@ class PlainCommands:
 
     def _entered(self, room: str) -> None:
         self._controller.open(room)
-        self._say(f"Writing to {one_line(room)}.")
+        self._say(_("Writing to {conversation}.", conversation=one_line(room)))
 
     def leave(self, conv: str) -> None:
         """Leave a room, or take a private conversation out of the list."""
         if conv == LOBBY:
-            self._say("#lobby is for everybody; it can't be left.")
+            self._say(_("#lobby is for everybody; it can't be left."))
         elif conv.startswith("#"):
             self._controller.do(self._client.leave(conv), lambda: self._left(conv))
         else:
@@ -115,19 +119,23 @@ class PlainCommands:
 
     def show_topic(self) -> None:
         """Write the topic of the room."""
-        self._say(one_line(self._model.shown.topic) or "This conversation has no topic.")
+        self._say(one_line(self._model.shown.topic) or _("This conversation has no topic."))
 
     def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
         """Make the room private, or public."""
         if not private and history is None:
-            self._say("Write /public shown or /public hidden: what becomes of earlier messages.")
+            self._say(_("Write /public shown or /public hidden: what becomes of earlier messages."))
         else:
             work = self._client.set_access(self.conv, private=private, history=history)
             self._controller.do(work)
 
     def show_history_setting(self) -> None:
         """Write whether those who join read what was written before."""
-        self._say(f"Earlier messages are {self._model.shown.history} to those who join.")
+        self._say(
+            _("Earlier messages are shown to those who join.")
+            if self._model.shown.history == "shown"
+            else _("Earlier messages are hidden to those who join.")
+        )
 
     def set_history(self, history: HistorySetting) -> None:
         """Choose whether those who join read what was written before."""
@@ -159,7 +167,7 @@ class PlainCommands:
         self._controller.spawn(self._bans(self.conv))
 
     async def _bans(self, room: str) -> None:
-        self._list("Banned", (about_ban(ban) for ban in await self._client.bans(room)))
+        self._list(_("Banned"), (about_ban(ban) for ban in await self._client.bans(room)))
 
     def restrict(
         self,
@@ -181,7 +189,7 @@ class PlainCommands:
 
     async def _restrictions(self) -> None:
         found = await self._client.restrictions()
-        self._list("Banned or muted at the server", map(about_restriction, found))
+        self._list(_("Banned or muted at the server"), map(about_restriction, found))
 
     def ban_address(
         self, network: str, duration: timedelta | None = None, reason: str = ""
@@ -199,18 +207,18 @@ class PlainCommands:
         self._controller.spawn(self._address_bans())
 
     async def _address_bans(self) -> None:
-        self._list("Banned addresses", map(about_address_ban, await self._client.address_bans()))
+        self._list(_("Banned addresses"), map(about_address_ban, await self._client.address_bans()))
 
     def report_selected(self, reason: str = "") -> None:
         """The line mode selects no message."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def show_reports(self) -> None:
         """Print the reports that wait, with their messages."""
         self._controller.spawn(self._reports())
 
     async def _reports(self) -> None:
-        self._list("Reports", map(in_full, await self._client.reports()))
+        self._list(_("Reports"), map(in_full, await self._client.reports()))
 
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the room once in an interval."""
@@ -233,7 +241,7 @@ class PlainCommands:
         self._controller.spawn(self._blocked())
 
     async def _blocked(self) -> None:
-        self._list("Blocked", await self._client.blocked())
+        self._list(_("Blocked"), await self._client.blocked())
 
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
@@ -245,31 +253,31 @@ class PlainCommands:
 
     def silence(self, duration: timedelta) -> None:
         """The line mode notifies of nothing."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def be_quiet(self, duration: timedelta | None) -> None:
         """As above."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def show_quiet(self) -> None:
         """As above."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def set_theme(self, theme: str) -> None:
         """The line mode has no colours."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def go_to(self, place: str) -> None:
         """Do nothing: lines are only ever appended."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def go_to_first(self) -> None:
         """As above."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def favourite(self) -> None:
         """Refuse: favourites exist only in the list on the screen."""
-        self._say(_NOT_HERE)
+        self._say(_(_NOT_HERE))
 
     def open_panel(self, panel: str, text: str = "") -> None:
         """Print a list."""
@@ -283,41 +291,44 @@ class PlainCommands:
             case "members" if self._model.shown.is_room and self.conv != LOBBY:
                 self._controller.spawn(self._members(self.conv))
             case "people" | "members":
-                self._list(f"{len(self._model.people)} online", self._model.people.names())
+                title = ngettext("{n} online", "{n} online", len(self._model.people))
+                self._list(title, self._model.people.names())
             case "help":
-                self._list("Commands", (f"{c.usage}  {c.text}" for c in commands.COMMANDS))
+                self._list(_("Commands"), (f"{c.usage}  {c.about}" for c in commands.COMMANDS))
             case _:
-                self._say(_NOT_HERE)
+                self._say(_(_NOT_HERE))
 
     def _list(self, title: str, rows: Iterable[str]) -> None:
-        self._say(f"{title}:")
+        self._say(_("{title}:", title=title))
         for row in rows:
             self._say(f"  {one_line(row)}")
 
     async def _activity(self) -> None:
         self._model.take_activity(await self._client.activity(limit=50))
         rows = [
-            f"{'new: ' if row.is_new else ''}{row.sender} {describe(row)}"
-            + (f": {row.message}" if row.message else "")
+            _("new: {what}", what=_in_words(row)) if row.is_new else _in_words(row)
             for row in activity.rows(self._model)
         ]
-        self._list("Activity", rows or ["nothing yet"])
+        self._list(_("Activity"), rows or [_("nothing yet")])
 
     async def _rooms(self) -> None:
         rooms = sorted(await self._controller.load_rooms(), key=lambda room: natural(room.name))
-        self._list("Rooms", (f"{r.name}  {'joined' if r.joined else ''}  {r.topic}" for r in rooms))
+        joined = pgettext("room", "joined")
+        rows = (f"{r.name}  {joined if r.joined else ''}  {r.topic}" for r in rooms)
+        self._list(_("Rooms"), rows)
 
     async def _members(self, room: str) -> None:
         members = sorted(await self._controller.load_members(room), key=lambda m: natural(m.name))
-        self._list("Members", (f"{m.name}{', operator' if m.operator else ''}" for m in members))
+        rows = (_("{person}, operator", person=m.name) if m.operator else m.name for m in members)
+        self._list(_("Members"), rows)
 
     async def _search(self, query: str) -> None:
         if not query:
-            self._say("Write /search and the words to look for.")
+            self._say(_("Write /search and the words to look for."))
             return
         found = await self._client.search(query)
-        rows = (f"{m.conversation} {m.sender}: {m.text}" for m in found.hits)
-        self._list("Found", rows)
+        rows = (because(f"{m.conversation} {m.sender}", m.text) for m in found.hits)
+        self._list(_("Found"), rows)
 
     def log_out(self) -> None:
         """End the session."""
@@ -326,3 +337,7 @@ class PlainCommands:
     def quit(self) -> None:
         """Leave."""
         self._leave()
+
+
+def _in_words(row: ActivityRow) -> str:
+    return because(f"{row.sender} {describe(row)}", row.message)

@@ -10,7 +10,11 @@ from gochat.tui.actions.base import Actions
 from gochat.tui.dialogs.forms import ResolveForm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
+from gochat.tui.language import _
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.presentation import because
+from gochat.tui.text.dates import date_and_time
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line, sanitise
 
 #: Characters of a message, where the server has not said what it allows.
@@ -25,7 +29,7 @@ class Reporting(Actions):
         keys = self._view.log_view.selected_keys
         found = [entry for key in keys if (entry := self._model.entry(key)) is not None]
         if not found:
-            self.notify("Select the message first: Up, or a click.")
+            self.notify(_("Select the message first: Up, or a click."))
         else:
             self._report_all(found, reason)
 
@@ -45,9 +49,9 @@ class Reporting(Actions):
             key=lambda one: one.seq,
         )
         if all(one.own for one in chosen):
-            self.notify("Only what somebody else has written can be reported.")
+            self.notify(_("Only what somebody else has written can be reported."))
         elif len(chosen) > MAX_REPORTED:
-            self.notify(f"At most {MAX_REPORTED} messages can be reported at once.")
+            self.notify(_("At most {n} messages can be reported at once.", n=MAX_REPORTED))
         else:
             first = chosen[0].seq
             earlier = [
@@ -67,7 +71,7 @@ class Reporting(Actions):
         if wanted is not None:
             messages = [MessageId(conv, seq) for seq in wanted.seqs]
             await self._client.report(messages, reason=wanted.reason)
-            self.notify("The moderators will look into it.")
+            self.notify(_("The moderators will look into it."))
 
     def show_reports(self) -> None:
         """List the reports that wait; choosing one shows it."""
@@ -77,10 +81,10 @@ class Reporting(Actions):
     async def _reports(self) -> None:
         found = {str(one.id): one for one in await self._client.reports()}
         if not found:
-            self.notify("No report waits for you.")
+            self.notify(_("No report waits for you."))
             return
         rows = {key: about_report(one) for key, one in found.items()}
-        menu = ActionMenu("Reports: Enter opens one", rows)
+        menu = ActionMenu(_("Reports: Enter opens one"), rows)
         if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
             await self.open_report(found[chosen])
 
@@ -89,12 +93,12 @@ class Reporting(Actions):
         note = await self._view.app.push_screen_wait(ResolveForm(in_full(report)))
         if note is not None:
             await self._client.resolve_report(report.id, note=note)
-            self.notify(f"Report {report.id} is resolved.")
+            self.notify(_("Report {id} is resolved.", id=report.id))
 
     def _moderates(self) -> bool:
         if self._model.role != "member":
             return True
-        self.notify("Only moderators of the server can do this.")
+        self.notify(_("Only moderators of the server can do this."))
         return False
 
 
@@ -107,17 +111,21 @@ def _reportable(entry: TimelineEntry) -> Reportable | None:
 def about_report(report: Report) -> str:
     """Return a report in a line: who reports whom, where, and why."""
     senders = dict.fromkeys(one.sender for one in report.messages)
-    about = ", ".join(one_line(name) for name in senders if name != report.sender)
-    by = one_line(report.sender) or "a deleted account"
-    reason = f": {one_line(report.reason)}" if report.reason else ""
-    return f"{about} in {one_line(report.conversation)}, reported by {by}{reason}"
+    about = separated([one_line(name) for name in senders if name != report.sender])
+    text = _(
+        "{people} in {conversation}, reported by {person}", people=about,
+        conversation=one_line(report.conversation),
+        person=one_line(report.sender) or _("a deleted account"),
+    )  # fmt: skip
+    return because(text, one_line(report.reason))
 
 
 def in_full(report: Report) -> str:
     """Return a report with its messages."""
     lines = [about_report(report), ""]
     for one in report.messages:
-        edited = " (edited)" if one.edited else ""
-        when = f"{one.time.astimezone():%d %b %Y %H:%M}"
-        lines.append(f"{when} {one_line(one.sender)}{edited}: {sanitise(one.text)}")
+        when = date_and_time(one.time.astimezone(), year=True)
+        edited = _("(edited)") if one.edited else ""
+        lead = f"{when} {one_line(one.sender)} {edited}".strip()
+        lines.append(because(lead, sanitise(one.text)))
     return "\n".join(lines)

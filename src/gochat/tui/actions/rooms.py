@@ -8,6 +8,8 @@ from gochat.tui.actions.moderation import RoomModeration
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import RoomForm
 from gochat.tui.dialogs.pickers import CREATE, ActionMenu, MemberPicker, RoomPicker
+from gochat.tui.language import N_, _
+from gochat.tui.model.presentation import because
 from gochat.tui.text.sanitise import one_line
 
 
@@ -35,7 +37,9 @@ class RoomActions(RoomModeration):
         try:
             await self._client.join(room)
         except NotFound:
-            await self._new_room(room, f"{one_line(room)} is not a room that you can join.")
+            await self._new_room(
+                room, _("{room} is not a room that you can join.", room=one_line(room))
+            )
         else:
             self._view.open_conversation(room)
 
@@ -43,37 +47,44 @@ class RoomActions(RoomModeration):
         """Ask whether to join a room to which the person is invited, or to decline."""
         invitation = self._model.invitations[room]
         inviter, shown = one_line(invitation.sender), one_line(room)
-        title = f"{inviter} invites you to {shown}" if inviter else f"You are invited to {shown}"
-        topic = f": {one_line(invitation.topic)}" if invitation.topic else ""
-        acts = {f"Join {shown}{topic}": self.join, "Decline": self.decline}
+        title = (
+            _("{person} invites you to {room}", person=inviter, room=shown)
+            if inviter
+            else _("You are invited to {room}", room=shown)
+        )
+        join = because(_("Join {room}", room=shown), one_line(invitation.topic or ""))
+        acts = {join: self.join, _("Decline"): self.decline}
         self._open(ActionMenu(title, {text: text for text in acts}), lambda key: acts[key](room))
 
     def decline(self, room: str) -> None:
         """Turn down an invitation."""
         invitation = self._model.invitation(room)
         if invitation is None:
-            self.notify(f"You are not invited to {one_line(room)}.")
+            self.notify(_("You are not invited to {room}.", room=one_line(room)))
         else:
             self._do(
                 self._client.decline(invitation.room),
-                lambda: self.notify(f"You declined the invitation to {one_line(room)}."),
+                lambda: self.notify(
+                    _("You declined the invitation to {room}.", room=one_line(room))
+                ),
             )
 
     def leave(self, conv: str) -> None:
         """Leave a room after asking, or take a private conversation out of the list."""
         view = self._model.conversations.get(conv)
         if conv == LOBBY:
-            self.notify("#lobby is for everybody; it can't be left.")
+            self.notify(_("#lobby is for everybody; it can't be left."))
         elif not conv.startswith("#"):
             self._controller.close(conv)
         elif view is None:
-            self.notify(f"You are not in {one_line(conv)}.")
+            self.notify(_("You are not in {room}.", room=one_line(conv)))
         else:
             self._ask(self._leave(conv, private=view.private))
 
     async def _leave(self, conv: str, *, private: bool) -> None:
-        detail = "You will need an invitation to come back." if private else ""
-        question = Confirm(f"Leave {one_line(conv)}?", "Leave", detail=detail, dangerous=private)
+        detail = _("You will need an invitation to come back.") if private else ""
+        text = _("Leave {room}?", room=one_line(conv))
+        question = Confirm(text, _("Leave"), detail=detail, dangerous=private)
         if await self._view.app.push_screen_wait(question):
             await self._client.leave(conv)
             self._controller.close(conv)
@@ -87,23 +98,24 @@ class RoomActions(RoomModeration):
 
     def show_topic(self) -> None:
         """Show the topic of the shown room."""
-        if self._is_room("read"):
-            self.notify(one_line(self._model.shown.topic) or "This room has no topic.")
+        if self._is_room():
+            self.notify(one_line(self._model.shown.topic) or _("This room has no topic."))
 
     def set_topic(self, topic: str) -> None:
         """Set the topic of the shown room."""
-        if self._is_room("set a topic of"):
+        if self._is_room():
             self._do(self._client.set_topic(self.conv, topic))
 
     def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
         """Make the shown room private, or public; what becomes of its history is asked for where it
         has to be known."""
         view = self._model.shown
-        if not self._is_room("open or close"):
+        if not self._is_room():
             return
+        refusal = N_("Only the operators of {room} can change who may join.")
         if private or not view.private or history is not None:
             self._do(self._client.set_access(self.conv, private=private, history=history))
-        elif not self._may("change who may join", is_of_operators=True):
+        elif not self._may(refusal, is_of_operators=True):
             return
         elif view.history == "hidden":  # it can't be shown
             self._do(self._client.set_access(self.conv, private=private, history="hidden"))
@@ -112,8 +124,11 @@ class RoomActions(RoomModeration):
 
     async def _make_public(self, room: str) -> None:
         question = ActionMenu(
-            f"{one_line(room)} becomes public. What was written until now:",
-            {"shown": "Show it to those who join", "hidden": "Hide it from those who join"},
+            _("{room} becomes public. What was written until now:", room=one_line(room)),
+            {
+                "shown": _("Show it to those who join"),
+                "hidden": _("Hide it from those who join"),
+            },
         )
         match await self._view.app.push_screen_wait(question):
             case "shown" | "hidden" as history:
@@ -123,16 +138,18 @@ class RoomActions(RoomModeration):
 
     def show_history_setting(self) -> None:
         """Show whether people who join the shown room can read what was written before."""
-        if self._is_room("hide"):
+        if self._is_room():
             self.notify(
-                "People who join this room can read only later messages."
+                _("People who join this room can read only later messages.")
                 if self._model.shown.history == "hidden"
-                else "People who join this room can read earlier messages, unless they were hidden."
+                else _(
+                    "People who join this room can read earlier messages, unless they were hidden."
+                )
             )
 
     def set_history(self, history: HistorySetting) -> None:
         """Choose whether those who join the shown room read what was written before."""
-        if self._is_room("hide"):
+        if self._is_room():
             self._do(self._client.set_history(self.conv, history))
 
     # -- lists ------------------------------------------------------------------------------------
@@ -157,10 +174,10 @@ class RoomActions(RoomModeration):
     def _members(self) -> None:
         view = self._model.shown
         if not view.is_room:
-            self.notify(f"Only you and {one_line(view.name)} are here.")
+            self.notify(_("Only you and {person} are here.", person=one_line(view.name)))
             return
         members = self._controller.members.get(view.conv, ())
-        title = f"Members of {one_line(view.conv)}"
+        title = _("Members of {room}", room=one_line(view.conv))
         picker = MemberPicker(title, members, self._model.me, self._model.blocked)
 
         def chosen(key: str) -> None:

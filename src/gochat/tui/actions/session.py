@@ -33,10 +33,13 @@ from gochat.protocol.messages import MAX_DEVICE_NAME
 from gochat.tui.actions.client import ChatClient, OpenClient
 from gochat.tui.actions.controller import Controller
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import N_, _
 from gochat.tui.model.chat import ChatModel
-from gochat.tui.model.presentation import sentence
+from gochat.tui.model.error_texts import error_text, reason_text
+from gochat.tui.model.presentation import because, sentence
 from gochat.tui.profile import addresses
 from gochat.tui.profile.state import KeptList, SavedSession, StateDirectory
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line
 
 #: Seconds that the start waits for a server with whom there is a session.
@@ -117,7 +120,7 @@ async def log_in(
     """
     client = await _open(stack, open_client, app, credentials.server)
     if token is not None:
-        reason = "there is no answer yet"
+        reason = N_("there is no answer yet")
         try:
             with anyio.move_on_after(_SOON):
                 await client.resume(token, name=credentials.name)
@@ -148,7 +151,11 @@ async def _open(
             break
     client = await stack.enter_async_context(open_client(server))
     app.warn(
-        f"Unsent messages are lost when the app is closed: {one_line(str(problem))}.", seconds=10
+        _(
+            "Unsent messages are lost when the app is closed: {reason}.",
+            reason="" if problem is None else one_line(error_text(problem)),
+        ),
+        seconds=10,
     )
     return client
 
@@ -316,7 +323,7 @@ class ChatSession:
         try:
             await self._client.log_out()
         except GochatError as error:
-            self._app.report(str(error))
+            self._app.report(error_text(error))
         self._app.state.remember(SavedSession(server=self.server, name=self.model.me))
 
     def _connection_changed(self, event: StateChanged) -> None:
@@ -328,21 +335,28 @@ class ChatSession:
 
     def _show_login(self, login: NewLogin) -> None:
         """Warn of a login from a new address; for a minute, since it may be an intruder."""
-        how = "with your password" if login.by == "password" else "with your saved session"
+        address = one_line(login.address)
         self._app.warn(
-            f"Logged in {how} from a new address: {one_line(login.address)}. "
-            "If it was not you: /sessions ends it, and then change your password.",
-            title="New login",
+            _("Logged in with your password from a new address: {address}. If it was not you: "
+              "/sessions ends it, and then change your password.", address=address)
+            if login.by == "password"
+            else _("Logged in with your saved session from a new address: {address}. If it was not "
+                   "you: /sessions ends it, and then change your password.", address=address),
+            title=_("New login"),
             seconds=60,
-        )
+        )  # fmt: skip
 
     def _show_report(self, report: MessagesReported) -> None:
         """Notify a moderator of a report."""
-        about = one_line(", ".join(report.names))
-        reason = f": {one_line(report.reason)}" if report.reason else "."
+        about = one_line(separated(report.names))
+        text = because(
+            _("{person} reports {people}", person=one_line(report.sender), people=about),
+            one_line(report.reason),
+        )
+        how = _("/reports opens it.")
         self._app.warn(
-            f"{one_line(report.sender)} reports {about}{reason} /reports opens it.",
-            title="Report",
+            f"{sentence(text)} {how}",
+            title=_("Report"),
             seconds=20,
         )
 
@@ -355,18 +369,21 @@ class ChatSession:
     async def _log_in_again(self, reason: str) -> None:
         client, me = self._client, self.model.me
         text = (
-            f"Your session has ended: {one_line(reason)}." if reason else "Your session has ended."
+            _("Your session has ended: {reason}.", reason=one_line(reason_text(reason)))
+            if reason
+            else _("Your session has ended.")
         )
         try:
             while client.state is ConnectionState.OFFLINE:
-                password = await self._app.ask_password(f"{text}\nYou are {one_line(me)}.")
+                who = _("You are {person}.", person=one_line(me))
+                password = await self._app.ask_password(f"{text}\n{who}")
                 if password is None:
                     key = self._app.keymap.shown("reconnect")
-                    self._app.report(f"You are logged out. {key} logs you in again.")
+                    self._app.report(_("You are logged out. {key} logs you in again.", key=key))
                     return
                 try:
                     await client.log_in(me, password, device=device_name())
                 except GochatError as error:
-                    text = sentence(one_line(str(error)))
+                    text = sentence(one_line(error_text(error)))
         finally:
             self._is_asking = False

@@ -20,6 +20,7 @@ from gochat.tui.chat_log.model import Layout, LogModel
 from gochat.tui.chat_log.paint import Painting, Palette, Pinned
 from gochat.tui.chat_log.selecting import TextSelector
 from gochat.tui.chat_log.window import VisibleRow
+from gochat.tui.language import ngettext
 
 #: The painted items that are kept: some screenfuls, in a higher window more. Many more would cost
 #: the garbage collector more time than they save.
@@ -78,7 +79,8 @@ class FramePainter:
             frame += shown
         if rows and (new := self._model.unseen):
             style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
-            frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {new} new ↓ ", style)]), width)
+            below = ngettext("{n} new ↓", "{n} new ↓", new)
+            frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {below} ", style)]), width)
         return [_blank(width, palette, rows)] * (height - len(rows)) + frame
 
     def _strips(self, node: ItemNode, palette: Palette, width: int, marks: Marks) -> list[Strip]:

@@ -50,8 +50,9 @@ class LogMessage:
 class LogNotice:
     """A line that no person wrote. `time` is aware.
 
-    In a notice with a `group`, that is what `who` did, in the past tense ("joined", "left");
-    consecutive ones are shown in one line: "4 people joined".
+    In a notice with a `group`, that is what `who` did, in the past tense ("joined", "left"), as a
+    message that is translated when it is shown; consecutive ones are in one line: "4 people
+    joined".
     """
 
     key: str

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from gochat.tui.chat_log.items import MessageState
+from gochat.tui.language import N_
 
 ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "link", "retry", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageAction:
-    """An action: `key` asks for it by default, `label` is its short name, `text` explains it."""
+    """An action: `key` asks for it by default, `label` is its short name, `text` explains it;
+    both are messages."""
 
     name: ActionName
     key: str
@@ -39,15 +41,17 @@ class MessageAction:
 
 
 MESSAGE_ACTIONS: Final[tuple[MessageAction, ...]] = (
-    MessageAction("reply", "r", "Reply", "Reply"),
-    MessageAction("react", "plus", "React", "React"),
-    MessageAction("edit", "e", "Edit", "Edit your own"),
-    MessageAction("delete", "d", "Delete", "Delete your own; discard one that was not sent"),
-    MessageAction("copy", "y", "Copy", "Copy its text"),
-    MessageAction("open", "o", "Open link", "Open its link"),
-    MessageAction("link", "l", "Copy link", "Copy a link to it"),
-    MessageAction("report", "x", "Report", "Report it to the moderators"),
-    MessageAction("retry", "R", "Send again", "Send again what was not sent"),
+    MessageAction("reply", "r", N_("Reply"), N_("Reply")),
+    MessageAction("react", "plus", N_("React"), N_("React")),
+    MessageAction("edit", "e", N_("Edit"), N_("Edit your own")),
+    MessageAction(
+        "delete", "d", N_("Delete"), N_("Delete your own; discard one that was not sent")
+    ),
+    MessageAction("copy", "y", N_("Copy"), N_("Copy its text")),
+    MessageAction("open", "o", N_("Open link"), N_("Open its link")),
+    MessageAction("link", "l", N_("Copy link"), N_("Copy a link to it")),
+    MessageAction("report", "x", N_("Report"), N_("Report it to the moderators")),
+    MessageAction("retry", "R", N_("Send again"), N_("Send again what was not sent")),
 )
 
 

@@ -12,8 +12,10 @@ from gochat.tui.chat_log.items import Clock, LogItem, LogMessage, LogNotice
 from gochat.tui.chat_log.row import Row
 from gochat.tui.chat_log.rows import Context, Geometry, layout_message, layout_notice
 from gochat.tui.chat_log.window import RowPosition, Window
+from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.document import Document, plain_document
+from gochat.tui.text.names import listed
 from gochat.tui.text.sanitise import sanitise, sanitise_line
 
 #: Messages of one person within this time of each other stand under one header.
@@ -23,7 +25,7 @@ NAMED: Final = 3
 #: Layouts that are kept: so many screenfuls, if each item had one row.
 _KEPT: Final = 5
 
-DELETED: Final = "message deleted"
+DELETED: Final = N_("message deleted")
 
 
 class TextPoint(NamedTuple):
@@ -240,7 +242,7 @@ class LogModel:
         item = node.item
         if isinstance(item, LogMessage):
             document = (
-                plain_document(DELETED)
+                plain_document(_(DELETED))
                 if item.deleted
                 else parse(sanitise(item.text), item.mentions)
             )
@@ -355,15 +357,12 @@ def _goes_on(previous: ItemNode, node: ItemNode) -> bool:
 def _summary(run: Run) -> str:
     parts = []
     for verb, people in run.summary():
-        names = [sanitise_line(name) for name in people[:NAMED]]
         if len(people) > NAMED:
-            who = f"{len(people)} people"
-        elif len(names) > 1:
-            who = f"{', '.join(names[:-1])} and {names[-1]}"
+            who = ngettext("{n} person", "{n} people", len(people))
         else:
-            who = names[0]
-        parts.append(f"{who} {sanitise_line(verb)}")
-    return ", ".join(parts)
+            who = listed([sanitise_line(name) for name in people])
+        parts.append(_("{who} {did}", who=who, did=sanitise_line(_(verb))))
+    return pgettext("between clauses", ", ").join(parts)
 
 
 class Items(Mapping[str, LogItem]):

@@ -29,7 +29,9 @@ from gochat.tui.chat_log.row import (
     text_at,
 )
 from gochat.tui.chat_log.text_rows import clipped, text_rows
+from gochat.tui.language import _
 from gochat.tui.text.blocks import parse
+from gochat.tui.text.dates import full_date
 from gochat.tui.text.document import Document
 from gochat.tui.text.sanitise import sanitise, sanitise_line
 from gochat.tui.text.wrap import wrap
@@ -120,11 +122,9 @@ def _separators(context: Context, geometry: Geometry) -> Iterator[Row]:
     ):
         yield Row((GAP, 0), (), 0, 0)
     if context.day is not None:
-        yield _rule(
-            DAY, f"{context.day:%A}, {context.day.day} {context.day:%B %Y}", "day", "rule", geometry
-        )
+        yield _rule(DAY, full_date(context.day), "day", "rule", geometry)
     if context.unread:
-        yield _rule(UNREAD, "new messages", "unread", "unread-rule", geometry)
+        yield _rule(UNREAD, _("new messages"), "unread", "unread-rule", geometry)
     if separated and not geometry.compact:
         yield Row((UNREAD, 1), (), 0, 0)
 
@@ -225,16 +225,17 @@ class _MessageLayout:
         gutter = _gutter(self._geometry, self._bar, *self._sign())
         rows = list(text_rows(self._document, base, self._geometry.text))
         is_edited = self._item.edited and not self._item.deleted
+        edited = _("(edited)")
         for number, row in enumerate(rows):
             pieces, is_last = [*gutter, *row.pieces], number == len(rows) - 1
             gutter = blank
-            if is_edited and is_last and row.used + len(_EDITED) <= self._geometry.text:
-                pieces.append(Piece(_EDITED, "faint"))
+            if is_edited and is_last and row.used + 1 + cell_len(edited) <= self._geometry.text:
+                pieces.append(Piece(f" {edited}", "faint"))
                 is_edited = False
             yield self._row(row.position, pieces, row.at, row.stop)
         if is_edited:
             end = len(self._document.plain)
-            note = Piece(_EDITED.strip(), "faint")
+            note = Piece(edited, "faint")
             yield self._row(edge_above(end + 1), (*blank, note), end, end)
 
     def _reactions(self) -> Iterator[Row]:
@@ -261,10 +262,10 @@ class _MessageLayout:
 
     def _failure(self) -> Row:
         end = len(self._document.plain)
-        retry = "retry"
+        retry = _("retry")
         reason = sanitise_line(self._item.error)
-        text = f"not sent: {reason}" if reason else "not sent"
-        room = self._geometry.text - len(retry) - 2
+        text = _("not sent: {reason}", reason=reason) if reason else _("not sent")
+        room = self._geometry.text - cell_len(retry) - 2
         pieces = (
             *_gutter(self._geometry, self._bar, "", "time"),
             Piece(clipped(text, max(room, 8)), "error"),
@@ -272,6 +273,3 @@ class _MessageLayout:
             Piece(retry, "button", action=("act", "retry")),
         )
         return self._row((STATE, 0), pieces, end, end)
-
-
-_EDITED: Final = " (edited)"

@@ -7,6 +7,9 @@ from typing import Final
 from rich.style import Style
 
 from gochat.tui.chat_log.index import ItemNode
+from gochat.tui.language import _, ngettext
+from gochat.tui.text.dates import full_date
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import sanitise_line
 
 #: Names in one tip; the others are counted.
@@ -20,15 +23,19 @@ def tip(node: ItemNode, style: Style) -> str:
     role = style.meta.get("chat", ("", ""))[0]
     if role == "time":
         local = node.local
-        return f"{local:%A}, {local.day} {local:%B %Y}, {local:%H:%M:%S} {local:%Z}"
+        return _("{date}, {time} {zone}", date=full_date(local), time=f"{local:%H:%M:%S}",
+                 zone=f"{local:%Z}")  # fmt: skip
     if node.run is not None and role == "people":
         return "\n".join(
-            f"{sanitise_line(verb)}: {_names(people)}" for verb, people in node.run.summary()
+            _("{what}: {names}", what=sanitise_line(_(verb)), names=_names(people))
+            for verb, people in node.run.summary()
         )
     return ""
 
 
 def _names(people: list[str]) -> str:
-    named = ", ".join(sanitise_line(name) for name in people[:_NAMED])
+    named = separated([sanitise_line(name) for name in people[:_NAMED]])
     unnamed = len(people) - _NAMED
-    return f"{named} and {unnamed} more" if unnamed > 0 else named
+    if unnamed <= 0:
+        return named
+    return ngettext("{names} and {n} more", "{names} and {n} more", unnamed, names=named)

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
 from gochat.tui.chat_log.items import LogItem, LogMessage
-from gochat.tui.chat_log.message_actions import offered
+from gochat.tui.chat_log.message_actions import ActionName, offered
 from gochat.tui.chat_log.row import HEADER, Row
 from gochat.tui.chat_log.window import VisibleRow
+from gochat.tui.language import N_, _
 
 _MARGIN: Final = 1
+#: What each action is called here: as short as can be.
+_LABELS: Final[dict[ActionName, str]] = {
+    "edit": N_("edit"),
+    "delete": N_("delete"),
+    "reply": N_("reply"),
+    "copy": N_("copy"),
+    "react": N_("react"),
+    "open": N_("open"),
+    "link": N_("link"),
+    "retry": N_("retry"),
+    "report": N_("report"),
+}
 
 
 def toolbar(item: LogItem, style: Style) -> Strip:
@@ -22,19 +36,20 @@ def toolbar(item: LogItem, style: Style) -> Strip:
     segments: list[Segment] = []
     for action in offered(item) if isinstance(item, LogMessage) else ():
         meta = Style.from_meta({"chat": ("act", action)})
-        segments += [Segment(" ", style), Segment(action, style + meta), Segment(" ", style)]
+        word = _(_LABELS[action])
+        segments += [Segment(" ", style), Segment(word, style + meta), Segment(" ", style)]
     return Strip(segments)
 
 
 def row_for(bar: Strip, visible: Sequence[VisibleRow], rows: Sequence[Row], width: int) -> int:
     """Return on which of the `visible` rows of an item its words hide nothing, or the first."""
     first = -1
-    for number, (_, row) in enumerate(visible):
+    for number, (_place, row) in enumerate(visible):
         if rows[row].position[0] < HEADER:
             continue
         if first < 0:
             first = number
-        used = sum(len(piece.text) for piece in rows[row].pieces)
+        used = sum(cell_len(piece.text) for piece in rows[row].pieces)
         if used + bar.cell_length + _MARGIN < width:
             return number
     return first

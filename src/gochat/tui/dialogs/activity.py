@@ -14,13 +14,14 @@ from textual.widgets import Static
 
 from gochat.client.moments import moment
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.language import N_, _
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.presentation import ago, count, describe
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow, RowList
 
-_KEYS: Final = "Enter show it   S all seen   Esc close"
-_NOTHING: Final = (
+_KEYS: Final = N_("Enter show it   S all seen   Esc close")
+_NOTHING: Final = N_(
     "Nothing yet. Here you find who mentions you, replies or reacts to what you wrote, "
     "invitations, and unread private messages."
 )
@@ -51,9 +52,9 @@ class ActivityPanel(Panel[ActivityRow]):
         self._found: dict[str, ActivityRow] = {}
         self._drawn: Sequence[ActivityRow] = ()
         self.rows = RowList(self._draw, id="picker-rows", classes="-always")
-        self._title = Static("Activity", id="picker-title", markup=False)
-        self._nothing = Static(_NOTHING, id="picker-nothing", markup=False)
-        self._keys = Static(_KEYS, id="picker-keys", markup=False)
+        self._title = Static(_("Activity"), id="picker-title", markup=False)
+        self._nothing = Static(_(_NOTHING), id="picker-nothing", markup=False)
+        self._keys = Static(_(_KEYS), id="picker-keys", markup=False)
 
     def compose(self) -> ComposeResult:
         """A box near the top, as of other lists."""
@@ -76,7 +77,7 @@ class ActivityPanel(Panel[ActivityRow]):
         """Show what there is now; the cursor stays with what it is on."""
         found = self._find()
         new = sum(row.is_new for row in found)
-        self._title.update(f"Activity · {count(new)} new" if new else "Activity")
+        self._title.update(_("Activity · {n} new", n=count(new)) if new else _("Activity"))
         self._nothing.display = not found
         if found == self._drawn:
             return

@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Static
 
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.language import _
 
 
 class Confirm(Panel[bool]):
@@ -46,8 +47,8 @@ class Confirm(Panel[bool]):
                     self._yes, id="yes", compact=True,
                     variant="error" if self._dangerous else "primary",
                 )  # fmt: skip
-                yield Button("Cancel", id="no", compact=True)
-            yield Static("y yes   n no   Esc cancel", id="confirm-keys", markup=False)
+                yield Button(_("Cancel"), id="no", compact=True)
+            yield Static(_("y yes   n no   Esc cancel"), id="confirm-keys", markup=False)
 
     def on_mount(self) -> None:
         """Be on the answer that does no harm."""

@@ -14,6 +14,7 @@ from textual.widgets import Button, Checkbox, Input, Static
 
 from gochat.tui.dialogs.panel import Panel
 from gochat.tui.input import commands
+from gochat.tui.language import N_, _
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.field import Field
 
@@ -21,7 +22,10 @@ T = TypeVar("T")
 
 
 class Form(Panel[T], Generic[T]):
-    """Fields, and below them two buttons. Returns the values of the fields, or None."""
+    """Fields, and below them two buttons. Returns the values of the fields, or None.
+
+    `heading` and `done`, the word on the first button, are messages.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", show=False),
@@ -40,13 +44,13 @@ class Form(Panel[T], Generic[T]):
     def compose(self) -> ComposeResult:
         """One box in the middle."""
         with Vertical(id="form"):
-            yield Static(self.heading, id="form-title", markup=False)
+            yield Static(_(self.heading), id="form-title", markup=False)
             if self._text:
                 yield Static(self._text, id="form-text", markup=False)
             yield from self.fields()
             with Horizontal(id="form-buttons"):
-                yield Button(self.done, id="done", compact=True, variant="primary")
-                yield Button("Cancel", id="cancel", compact=True)
+                yield Button(_(self.done), id="done", compact=True, variant="primary")
+                yield Button(_("Cancel"), id="cancel", compact=True)
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
@@ -105,8 +109,8 @@ class NewRoom:
 class RoomForm(Form[NewRoom]):
     """Asks for a new room's name, topic, and who may join."""
 
-    heading: ClassVar[str] = "A new room"
-    done: ClassVar[str] = "Create"
+    heading: ClassVar[str] = N_("A new room")
+    done: ClassVar[str] = N_("Create")
 
     def __init__(self, name: str = "", text: str = "") -> None:
         super().__init__(text)
@@ -114,15 +118,15 @@ class RoomForm(Form[NewRoom]):
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
-        yield Field("room", "Name", self._name_text)
-        yield Field("topic", "Topic (can be empty)")
-        yield Checkbox("Private: by invitation only", id="private", compact=True)
+        yield Field("room", _("Name"), self._name_text)
+        yield Field("topic", _("Topic (can be empty)"))
+        yield Checkbox(_("Private: by invitation only"), id="private", compact=True)
 
     def read(self) -> NewRoom | None:
         """Return the room."""
         room = self.value("room").strip().lstrip("#")
         if not room:
-            self.wrong("room", "A room needs a name.")
+            self.wrong("room", _("A room needs a name."))
             return None
         private = self.query_one("#private", Checkbox).value
         return NewRoom(f"#{room}", self.value("topic").strip(), private)
@@ -136,15 +140,15 @@ class RestrictForm(Form[tuple[timedelta | None, str]]):
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
-        yield Field("time", "For how long: 30m, 2h, 7d; empty: until you lift it", "1d")
-        yield Field("reason", "Why, for them to read (can be empty)")
+        yield Field("time", _("For how long: 30m, 2h, 7d; empty: until you lift it"), "1d")
+        yield Field("reason", _("Why, for them to read (can be empty)"))
 
     def read(self) -> tuple[timedelta | None, str] | None:
         """Return the time and the reason."""
         text = self.value("time").strip()
         time = commands.duration(text)
         if text and time is None:
-            self.wrong("time", "Please write a time as 30m, 2h or 7d.")
+            self.wrong("time", _("Please write a time as 30m, 2h or 7d."))
             return None
         return time, self.value("reason").strip()
 
@@ -152,26 +156,26 @@ class RestrictForm(Form[tuple[timedelta | None, str]]):
 class BanForm(RestrictForm):
     """Asks for a ban from the server."""
 
-    heading: ClassVar[str] = "Ban from the server"
-    done: ClassVar[str] = "Ban"
+    heading: ClassVar[str] = N_("Ban from the server")
+    done: ClassVar[str] = N_("Ban")
 
 
 class MuteForm(RestrictForm):
     """Asks for a mute."""
 
-    heading: ClassVar[str] = "Mute"
-    done: ClassVar[str] = "Mute"
+    heading: ClassVar[str] = N_("Mute")
+    done: ClassVar[str] = N_("Mute")
 
 
 class ResolveForm(Form[str]):
     """Shows a report, and asks what came of it. Returns the note, which can be empty."""
 
-    heading: ClassVar[str] = "A report"
-    done: ClassVar[str] = "Resolve"
+    heading: ClassVar[str] = N_("A report")
+    done: ClassVar[str] = N_("Resolve")
 
     def fields(self) -> ComposeResult:
         """Yield the field."""
-        yield Field("note", "What came of it (can be empty)")
+        yield Field("note", _("What came of it (can be empty)"))
 
     def read(self) -> str:
         """Return the note."""
@@ -181,24 +185,24 @@ class ResolveForm(Form[str]):
 class PasswordForm(Form[tuple[str, str]]):
     """Asks for the old password and twice for the new one."""
 
-    heading: ClassVar[str] = "Change your password"
-    done: ClassVar[str] = "Change"
+    heading: ClassVar[str] = N_("Change your password")
+    done: ClassVar[str] = N_("Change")
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
-        yield Field("old", "Old password", password=True)
-        yield Field("new", "New password", password=True)
-        yield Field("again", "New password again", password=True)
+        yield Field("old", _("Old password"), password=True)
+        yield Field("new", _("New password"), password=True)
+        yield Field("again", _("New password again"), password=True)
 
     def read(self) -> tuple[str, str] | None:
         """Return the old and the new one."""
         old, new = self.value("old"), self.value("new")
         if not old:
-            self.wrong("old", "Please type it in.")
+            self.wrong("old", _("Please type it in."))
         elif not new:
-            self.wrong("new", "Please choose one.")
+            self.wrong("new", _("Please choose one."))
         elif new != self.value("again"):
-            self.wrong("again", "This is not the same as above.")
+            self.wrong("again", _("This is not the same as above."))
         else:
             return old, new
         return None
@@ -207,16 +211,16 @@ class PasswordForm(Form[tuple[str, str]]):
 class LogInAgain(Form[str]):
     """Asks for the password when the session has ended; what is on the screen stays."""
 
-    heading: ClassVar[str] = "Please log in again"
-    done: ClassVar[str] = "Log in"
+    heading: ClassVar[str] = N_("Please log in again")
+    done: ClassVar[str] = N_("Log in")
 
     def fields(self) -> ComposeResult:
         """Yield the field."""
-        yield Field("password", "Password", password=True)
+        yield Field("password", _("Password"), password=True)
 
     def read(self) -> str | None:
         """Return the password."""
         password = self.value("password")
         if not password:
-            self.wrong("password", "Please type it in.")
+            self.wrong("password", _("Please type it in."))
         return password or None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,43 +16,46 @@ from textual.widgets import Static
 from gochat.tui.dialogs.panel import Panel
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import N_, _
+from gochat.tui.text.wrap import wrap
 
-#: What can have the focus, and what the keys do there that aren't in the table of actions.
+#: What can have the focus, and what the keys do there that aren't in the table of actions, as
+#: messages.
 LIST_KEYS: Final = (
-    ("↑ ↓ PgUp PgDn", "move"),
-    ("Enter", "open"),
-    ("Tab", "the next list; the field between them finds a person"),
-    ("Esc", "back to the input"),
+    ("↑ ↓ PgUp PgDn", N_("move")),
+    ("Enter", N_("open")),
+    ("Tab", N_("the next list; the field between them finds a person")),
+    ("Esc", N_("back to the input")),
 )
 MOUSE: Final = (
-    ("click a name", "write to that person"),
-    ("click a link", "open it"),
-    ("drag", "select text; Ctrl+C copies it"),
-    ("wheel", "scroll"),
-    ("click the keys below", "do what they do"),
+    (N_("click a name"), N_("write to that person")),
+    (N_("click a link"), N_("open it")),
+    (N_("drag"), N_("select text; Ctrl+C copies it")),
+    (N_("wheel"), N_("scroll")),
+    (N_("click the keys below"), N_("do what they do")),
 )
 WRITING: Final = (
-    ("**bold**  *italic*", "emphasis"),
-    ("`code`  ```", "code, in a line or in a block"),
-    ("> text", "a quote"),
-    ("@name", "mention somebody, who is notified"),
+    (N_("**bold**  *italic*"), N_("emphasis")),
+    (N_("`code`  ```"), N_("code, in a line or in a block")),
+    (N_("> text"), N_("a quote")),
+    (N_("@name"), N_("mention somebody, who is notified")),
     (":tada:", "🎉"),
 )
 
 #: With Vim's keys: what the table of actions does not have.
 VIM: Final = (
-    ("Esc · i a I A o O", "normal mode · insert mode; Enter sends in both"),
-    ("h l w b e 0 ^ $ f t ; %", "move; with a count before it: 3w"),
-    ("d c y gu gU g~", 'cut, change, copy, case: with a motion, or dd, ciw, di", ca('),
-    ("x D C s S r ~ J p P", "the short ones"),
-    ("v V", "select by character or line"),
-    ("u Ctrl+R .", "undo, redo, repeat"),
-    ('"a "+', "a register; + is the terminal's clipboard"),
-    ("k j", "lines; then what you sent; a message, when the input is empty"),
-    ("gg G Ctrl+U Ctrl+D", "the log, from an empty input or with a message selected"),
-    ("/ n N", "search; the next message found, the one before"),
-    ("gt gT 3gt", "the next conversation, the one before, the third"),
-    (":", "all commands by name"),
+    ("Esc · i a I A o O", N_("normal mode · insert mode; Enter sends in both")),
+    ("h l w b e 0 ^ $ f t ; %", N_("move; with a count before it: 3w")),
+    ("d c y gu gU g~", N_('cut, change, copy, case: with a motion, or dd, ciw, di", ca(')),
+    ("x D C s S r ~ J p P", N_("the short ones")),
+    ("v V", N_("select by character or line")),
+    ("u Ctrl+R .", N_("undo, redo, repeat")),
+    ('"a "+', N_("a register; + is the terminal's clipboard")),
+    ("k j", N_("lines; then what you sent; a message, when the input is empty")),
+    ("gg G Ctrl+U Ctrl+D", N_("the log, from an empty input or with a message selected")),
+    ("/ n N", N_("search; the next message found, the one before")),
+    ("gt gT 3gt", N_("the next conversation, the one before, the third")),
+    (":", N_("all commands by name")),
 )
 
 _SCROLLING: Final = frozenset({"page_up", "page_down", "oldest", "now", "home", "end"})
@@ -76,10 +79,10 @@ class HelpScreen(Panel[None]):
     def compose(self) -> ComposeResult:
         """A box with a scrolling text."""
         with Vertical(id="help"):
-            yield Static("Help", id="help-title", markup=False)
+            yield Static(_("Help"), id="help-title", markup=False)
             with VerticalScroll(id="help-text"):
                 yield self._body
-            yield Static("↑↓ scroll   Esc close", id="help-keys", markup=False)
+            yield Static(_("↑↓ scroll   Esc close"), id="help-keys", markup=False)
 
     def on_resize(self, event: events.Resize) -> None:
         """Write the text for this width."""
@@ -94,35 +97,37 @@ class HelpScreen(Panel[None]):
 
         if (command := commands.find(self._command)) is not None:
             also = " ".join(f"/{alias}" for alias in command.aliases)
-            rows = [(command.usage, command.text)] + ([(also, "the same")] if also else [])
+            rows = [(command.usage, command.about)] + ([(also, _("the same"))] if also else [])
             sections.append(section(f"/{command.name}", rows))
         message = [
-            ("↑ ↓", "select another message"),
+            ("↑ ↓", _("select another message")),
             *self._actions("message"),
-            ("Esc", "back to the input"),
+            ("Esc", _("back to the input")),
         ]
         here: dict[str, tuple[str, Sequence[tuple[str, str]]]] = {
-            "message": ("The selected message", message),
-            "list": ("Rooms and people", LIST_KEYS),
+            "message": (_("The selected message"), message),
+            "list": (_("Rooms and people"), _translated(LIST_KEYS)),
         }
-        writing = section("Writing", [*self._actions("input"), *WRITING])
+        writing = section(_("Writing"), [*self._actions("input"), *_translated(WRITING)])
         if self._keymap.is_modal:
-            writing = Content("\n\n").join([writing, section("Vim's keys", VIM)])
+            vim = section(_("Vim's keys"), _translated(VIM))
+            writing = Content("\n\n").join([writing, vim])
         if self._on in here:
             sections += [section(*here.pop(self._on)), writing]
         else:
             sections.append(writing)
-        sections.append(section("Everywhere", [*self._actions("chat"), *self._actions("app")]))
+        everywhere = [*self._actions("chat"), *self._actions("app")]
+        sections.append(section(_("Everywhere"), everywhere))
         sections += [section(title, rows) for title, rows in here.values()]
         sections.append(
-            section("Commands", [(command.usage, command.text) for command in commands.COMMANDS])
+            section(_("Commands"), [(one.usage, one.about) for one in commands.COMMANDS])
         )
-        sections.append(section("Mouse", MOUSE))
+        sections.append(section(_("Mouse"), _translated(MOUSE)))
         return Content("\n\n").join(sections)
 
     def _actions(self, scope: str) -> list[tuple[str, str]]:
         rows = [
-            (self._keymap.all_shown(action.name), action.text)
+            (self._keymap.all_shown(action.name), action.label)
             for action in sorted(keys.ACTIONS, key=lambda action: action.name in _SCROLLING)
             if action.scope == scope
             and self._keymap.keys[action.name]
@@ -130,8 +135,12 @@ class HelpScreen(Panel[None]):
             and action.name not in ("down", "complete_back")
         ]
         if scope == "chat":
-            rows.insert(5, ("Alt+1 … Alt+9", "the first nine conversations"))
+            rows.insert(5, ("Alt+1 … Alt+9", _("the first nine conversations")))
         return rows
+
+
+def _translated(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(_(key), _(meaning)) for key, meaning in rows]
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content:
@@ -140,13 +149,14 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content
     lines = [Content.styled(title, "bold $primary")]
     for key, meaning in rows:
         text = meaning if meaning[:2].isupper() else meaning[:1].lower() + meaning[1:]
-        first, *more = wrap(text, max(16, width - column - 2)) or [""]
-        if len(key) >= column - 1:
+        rows_of_text = wrap(text, 0, len(text), max(16, width - column - 2))
+        first, *more = (text[start:end] for start, end in rows_of_text)
+        if cell_len(key) >= column - 1:
             lines.append(Content.assemble("  ", Content.styled(key, "bold")))
             gap = " " * (column + 2)
             lines.append(Content.styled(f"{gap}{first}", "$text-muted"))
         else:
-            gap = " " * (column - len(key))
+            gap = " " * (column - cell_len(key))
             lines.append(
                 Content.assemble(
                     "  ", Content.styled(key, "bold"), gap, Content.styled(first, "$text-muted")

@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.language import _
 
 
 class KeyCapture(Panel[str]):
@@ -25,8 +26,8 @@ class KeyCapture(Panel[str]):
         """What is asked for, and how to leave it."""
         with Vertical(id="confirm"):
             yield Static(self._action, id="confirm-question", markup=False)
-            yield Static("Press the key for it.", id="confirm-detail", markup=False)
-            yield Static("Esc cancel", id="confirm-keys", markup=False)
+            yield Static(_("Press the key for it."), id="confirm-detail", markup=False)
+            yield Static(_("Esc cancel"), id="confirm-keys", markup=False)
 
     def on_key(self, event: events.Key) -> None:
         """Take it, whatever it is bound to."""

@@ -11,6 +11,7 @@ from textual.content import Content
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import commands, fuzzy, keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import N_, _
 from gochat.tui.profile.themes import OWN_PREFIX
 from gochat.tui.widgets.row_list import ListRow
 
@@ -29,13 +30,21 @@ _DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings", "
 class _Choice:
     text: str
     hint: str = ""
+    english: str = ""
+
+    @property
+    def words(self) -> str:
+        """What is searched: in another language, the English words, too."""
+        shown = f"{self.text} {self.hint}"
+        is_english = self.english.casefold() == self.text.casefold()
+        return shown if is_english else f"{shown} {self.english}"
 
 
 class CommandPalette(Picker):
     """Returns ``action:…``, ``command:…`` or ``theme:…``."""
 
-    heading: ClassVar[str] = "Commands"
-    placeholder: ClassVar[str] = "What do you want to do?"
+    heading: ClassVar[str] = N_("Commands")
+    placeholder: ClassVar[str] = N_("What do you want to do?")
 
     def __init__(
         self,
@@ -51,15 +60,19 @@ class CommandPalette(Picker):
         for action in keys.ACTIONS:
             if action.name not in _NOT_HERE:
                 self._choices[f"action:{action.name}"] = _Choice(
-                    action.text, keymap.shown(action.name)
+                    action.label, keymap.shown(action.name), action.text
                 )
         for command in commands.COMMANDS:
             if command.name not in _DOUBLE:
-                text = command.text[:1].upper() + command.text[1:]
-                self._choices[f"command:{command.name}"] = _Choice(text, command.usage)
+                text = command.about[:1].upper() + command.about[1:]
+                self._choices[f"command:{command.name}"] = _Choice(
+                    text, command.usage, command.text
+                )
         for name in themes:
-            hint = "in use" if name == theme else ""
-            self._choices[f"theme:{name}"] = _Choice(f"Theme: {name}", hint)
+            hint = _("in use") if name == theme else ""
+            self._choices[f"theme:{name}"] = _Choice(
+                _("Theme: {theme}", theme=name), hint, f"Theme: {name}"
+            )
 
     def find(self, query: str) -> Sequence[str]:
         """By what it does, or by its slash command."""
@@ -70,7 +83,7 @@ class CommandPalette(Picker):
         found = fuzzy.rank(
             query.strip().lstrip("/"),
             self._choices,
-            lambda key: f"{self._choices[key].text} {self._choices[key].hint}",
+            lambda key: self._choices[key].words,
         )
         # The app's own themes first: "light" is not the one that happens to have a short name.
         own = [key for key in found if key.startswith(f"theme:{OWN_PREFIX}")]
@@ -80,7 +93,7 @@ class CommandPalette(Picker):
     def draw(self, key: str) -> ListRow:
         """What it does, and the quicker way to it."""
         choice = self._choices[key]
-        found = fuzzy.match(self.query_text.strip().lstrip("/"), f"{choice.text} {choice.hint}")
+        found = fuzzy.match(self.query_text.strip().lstrip("/"), choice.words)
         positions = [
             position for position in (found[1] if found else ()) if position < len(choice.text)
         ]
@@ -91,7 +104,7 @@ class CommandPalette(Picker):
 
     def moved(self, key: str) -> None:
         """Show the theme under the cursor; the one in use elsewhere."""
-        kind, _, name = key.partition(":")
+        kind, _colon, name = key.partition(":")
         self._preview(name if kind == "theme" else self._theme)
 
     def cancelled(self) -> None:

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.language import N_, _
 from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.text_field import TextField
 
@@ -43,21 +44,21 @@ class Picker(Panel[str]):
     AUTO_FOCUS = "#picker-query"
     box: ClassVar[str] = "picker"
 
-    #: What stands above the field, in it while it is empty, and below the list.
+    #: What stands above the field, in it while it is empty, and below the list: messages.
     heading: ClassVar[str] = ""
     placeholder: ClassVar[str] = ""
-    nothing: ClassVar[str] = "Nothing matches."
-    keys_text: ClassVar[str] = "Enter choose   ↑↓ move   Esc close"
+    nothing: ClassVar[str] = N_("Nothing matches.")
+    keys_text: ClassVar[str] = N_("Enter choose   ↑↓ move   Esc close")
 
     def __init__(self, query: str = "") -> None:
         super().__init__()
         self.rows = RowList(self.draw, id="picker-rows", classes="-always")
         self.rows.can_focus = False
         self.field = TextField(
-            query, placeholder=self.placeholder, id="picker-query", compact=True,
+            query, placeholder=_(self.placeholder), id="picker-query", compact=True,
             select_on_focus=False,
         )  # fmt: skip
-        self._nothing = Static(self.nothing, id="picker-nothing", markup=False)
+        self._nothing = Static(_(self.nothing), id="picker-nothing", markup=False)
         self._title = Static("", id="picker-title", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -68,7 +69,7 @@ class Picker(Panel[str]):
             yield self.rows
             yield self._nothing
             yield from self.details()
-            yield Static(self.keys_text, id="picker-keys", markup=False)
+            yield Static(_(self.keys_text), id="picker-keys", markup=False)
 
     def on_mount(self) -> None:
         """Show all choices."""
@@ -86,7 +87,7 @@ class Picker(Panel[str]):
 
     def title_text(self) -> str:
         """Return what stands above the field."""
-        return self.heading
+        return _(self.heading)
 
     def details(self) -> ComposeResult:
         """Yield what stands below the list."""

@@ -10,6 +10,7 @@ from textual.content import Content
 from gochat.client import Member, Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import emoji, fuzzy
+from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model.presentation import count
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
@@ -21,9 +22,9 @@ CREATE: Final = "create:"
 class RoomPicker(Picker):
     """The rooms that the person may see. Returns an address, or ``create:`` and what was typed."""
 
-    heading: ClassVar[str] = "Rooms"
-    placeholder: ClassVar[str] = "Find a room, or name a new one"
-    keys_text: ClassVar[str] = "Enter join or open   ↑↓ move   Esc close"
+    heading: ClassVar[str] = N_("Rooms")
+    placeholder: ClassVar[str] = N_("Find a room, or name a new one")
+    keys_text: ClassVar[str] = N_("Enter join or open   ↑↓ move   Esc close")
 
     def __init__(self, rooms: Sequence[Room]) -> None:
         super().__init__()
@@ -46,27 +47,28 @@ class RoomPicker(Picker):
         """Name, topic, and how many are in it."""
         if key.startswith(CREATE):
             wanted = key.removeprefix(CREATE)
-            what = f"Create #{wanted}" if wanted else "Create a room"
+            what = _("Create #{name}", name=wanted) if wanted else _("Create a room")
             return ListRow(Content.assemble(" ", Content.styled(f"+ {what}…", "$primary")))
         room = self._rooms[key]
         left = Content.assemble(
             " ", Content.styled("#", "$text-muted"), Content.styled(one_line(key[1:]), "bold"),
             Content.styled(f"  {one_line(room.topic)}", "$text-muted"),
         )  # fmt: skip
-        signs = [f"{count(room.members)} {'person' if room.members == 1 else 'people'}"]
+        people = count(room.members)
+        signs = [ngettext("{n} person", "{n} people", room.members, n=people)]
         if room.private:
-            signs.append("private")
+            signs.append(pgettext("room", "private"))
         if room.archived:
-            signs.append("archived")
+            signs.append(_("archived"))
         if room.joined:
-            signs.append("joined")
+            signs.append(pgettext("room", "joined"))
         return ListRow(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
 
 
 class MemberPicker(Picker):
     """Who is in a room, or online. Returns a name."""
 
-    placeholder: ClassVar[str] = "Find a person"
+    placeholder: ClassVar[str] = N_("Find a person")
 
     def __init__(
         self, title: str, members: Sequence[Member], me: str, blocked: Collection[str] = ()
@@ -99,8 +101,8 @@ class MemberPicker(Picker):
         shown = one_line(key)
         title = highlighted(shown, found[1] if found and shown == key else ())
         signs = [text for text, true in (
-            ("blocked", key in self._blocked), ("operator", member.operator),
-            ("you", key == self._me),
+            (_("blocked"), key in self._blocked), (_("operator"), member.operator),
+            (_("you"), key == self._me),
         ) if true]  # fmt: skip
         return ListRow(
             Content.assemble(" ", sign, " ", title),
@@ -136,8 +138,8 @@ class ActionMenu(Picker):
 class EmojiPicker(Picker):
     """Emoji to react with. Returns one."""
 
-    heading: ClassVar[str] = "React"
-    placeholder: ClassVar[str] = "Find an emoji: tada, heart, eyes …"
+    heading: ClassVar[str] = N_("React")
+    placeholder: ClassVar[str] = N_("Find an emoji: tada, heart, eyes …")
 
     def __init__(self, given: Sequence[str] = ()) -> None:
         super().__init__()
@@ -149,14 +151,14 @@ class EmojiPicker(Picker):
         if not wanted:
             usual = [sign for sign in self._given if sign in _NAMES]
             return list(dict.fromkeys([*usual, *(emoji.EMOJI[name] for name in emoji.USUAL)]))
-        return list(dict.fromkeys(sign for _, sign in emoji.matching(wanted)))
+        return list(dict.fromkeys(sign for name, sign in emoji.matching(wanted)))
 
     def draw(self, key: str) -> ListRow:
         """The emoji, and its name."""
-        yours = "yours, choose to take it back " if key in self._given else ""
+        yours = _("yours, choose to take it back") if key in self._given else ""
         return ListRow(
             Content.assemble(f" {key}  ", Content.styled(_NAMES[key], "$text-muted")),
-            Content.styled(yours, "$text-muted"),
+            Content.styled(f"{yours} " if yours else "", "$text-muted"),
         )
 
 

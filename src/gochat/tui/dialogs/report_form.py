@@ -11,6 +11,9 @@ from textual.app import ComposeResult
 from textual.widgets import Checkbox, Input, Static
 
 from gochat.tui.dialogs.forms import Form
+from gochat.tui.language import N_, _, ngettext
+from gochat.tui.model.presentation import because
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line, sanitise
 from gochat.tui.widgets.field import Field
 
@@ -46,8 +49,8 @@ class ReportForm(Form[ReportDraft]):
     of them may have together.
     """
 
-    heading: ClassVar[str] = "Report to the moderators"
-    done: ClassVar[str] = "Report"
+    heading: ClassVar[str] = N_("Report to the moderators")
+    done: ClassVar[str] = N_("Report")
 
     def __init__(
         self,
@@ -63,12 +66,13 @@ class ReportForm(Form[ReportDraft]):
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
-        yield Field("reason", "Why (can be empty)", self._reason)
+        yield Field("reason", _("Why (can be empty)"), self._reason)
         if self._earlier and len(self._chosen) < MAX_REPORTED:
             most = min(MAX_REPORTED - len(self._chosen), len(self._earlier))
-            yield Field("before", f"Messages before it, too: 0 to {most}", "0")
-            names = ", ".join(map(one_line, self._senders))
-            yield Checkbox(f"Of these only what {names} wrote", id="theirs", compact=True)
+            yield Field("before", _("Messages before it, too: 0 to {n}", n=most), "0")
+            names = separated([*map(one_line, self._senders)])
+            only = _("Of these only what {names} wrote", names=names)
+            yield Checkbox(only, id="theirs", compact=True)
 
     def read(self) -> ReportDraft | None:
         """Return what is reported."""
@@ -79,9 +83,11 @@ class ReportForm(Form[ReportDraft]):
         if len(messages) > 1 and length > self._longest:
             self.wrong(
                 "before" if self.query("#before") else "reason",
-                f"Together at most {self._longest} characters, these have {length}. Report them in "
-                "parts.",
-            )
+                _(
+                    "Together at most {limit} characters, these have {n}. Report them in parts.",
+                    limit=self._longest, n=length,
+                ),
+            )  # fmt: skip
             return None
         return ReportDraft(tuple(one.seq for one in messages), self.value("reason").strip())
 
@@ -104,7 +110,7 @@ class ReportForm(Form[ReportDraft]):
         text = self.value("before").strip() or "0"
         most = MAX_REPORTED - len(self._chosen)
         if not (text.isascii() and text.isdigit() and int(text) <= most):
-            self.wrong("before", f"Please write a number from 0 to {most}.")
+            self.wrong("before", _("Please write a number from 0 to {n}.", n=most))
             return None
         number = int(text)
         return [*earlier[len(earlier) - min(number, len(earlier)) :], *self._chosen]
@@ -117,7 +123,11 @@ def _shown(messages: Sequence[Reportable]) -> str:
     for one in messages:
         text = sanitise(one.text) if len(messages) == 1 else one_line(one.text)
         excerpt = text if len(text) <= most else f"{text[:most]}…"
-        lines.append(f"{one_line(one.sender)}: {excerpt}")
-    them = "this message" if len(messages) == 1 else f"these {len(messages)} messages"
-    lines += ["", f"The moderators get a copy of {them}, and see that it is from you."]
+        lines.append(because(one_line(one.sender), excerpt))
+    copies = ngettext(
+        "The moderators get a copy of this message, and see that it is from you.",
+        "The moderators get a copy of these {n} messages, and see that it is from you.",
+        len(messages),
+    )
+    lines += ["", copies]
     return "\n".join(lines)

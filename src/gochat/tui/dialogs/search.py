@@ -18,6 +18,8 @@ from gochat.client import Found, GochatError, Message
 from gochat.protocol import search_query
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.host.timers import surely
+from gochat.tui.language import N_, _
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import ago
 from gochat.tui.text.finding import ranges
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -45,8 +47,8 @@ class SearchScreen(Picker):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t", "scope", show=False, priority=True),
     ]
-    placeholder: ClassVar[str] = 'Words, "a phrase", from:NAME, in:ROOM'
-    keys_text: ClassVar[str] = "Enter show it   Ctrl+T here or everywhere   Esc close"
+    placeholder: ClassVar[str] = N_('Words, "a phrase", from:NAME, in:ROOM')
+    keys_text: ClassVar[str] = N_("Enter show it   Ctrl+T here or everywhere   Esc close")
 
     def __init__(
         self, search: Search, conv: str, me: str, now: Callable[[], float], query: str = ""
@@ -71,7 +73,9 @@ class SearchScreen(Picker):
 
     def title_text(self) -> str:
         """Where is searched."""
-        return f"Search in {'everything' if self._everywhere else one_line(self._conv)}"
+        if self._everywhere:
+            return _("Search in everything")
+        return _("Search in {conversation}", conversation=one_line(self._conv))
 
     @property
     def found(self) -> Sequence[str]:
@@ -88,7 +92,7 @@ class SearchScreen(Picker):
         conv = hit.conversation
         text = one_line(hit.text)
         words = self._words()
-        first = min((start for start, _ in ranges(text, words)), default=0)
+        first = min((start for start, end in ranges(text, words)), default=0)
         if first > _LEAD:
             text = "…" + text[first - _LEAD :]
         where = "" if not self._everywhere else f" {one_line(conv)}"
@@ -138,7 +142,7 @@ class SearchScreen(Picker):
             try:
                 found = await self._search(query, conversation=scope, cursor=cursor)
             except GochatError as error:
-                text.update(Content.styled(one_line(str(error)), "$text-error"))
+                text.update(Content.styled(one_line(error_text(error)), "$text-error"))
                 self._cursor = cursor
                 return
             cursor = found.cursor
@@ -146,14 +150,14 @@ class SearchScreen(Picker):
                 break
             # A server without an index looks at some thousand messages for a page.
             if not self._hits:
-                text.update(Content.styled("Looking further back…", "$text-muted"))
+                text.update(Content.styled(_("Looking further back…"), "$text-muted"))
             await asyncio.sleep(_PAUSE)
         self._cursor = cursor
         for hit in found.hits:
             self._hits[f"{hit.conversation} {hit.seq}"] = hit
         self.refresh_rows(to_top=is_first)
         if not self._hits:
-            text.update(Content.styled("Nothing found.", "$text-muted"))
+            text.update(Content.styled(_("Nothing found."), "$text-muted"))
 
     def action_scope(self) -> None:
         """Search here, or everywhere."""

@@ -13,7 +13,10 @@ from textual.widgets import Static
 
 from gochat.client import GochatError, Session
 from gochat.tui.dialogs.panel import Panel
+from gochat.tui.language import N_, _
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import ago, sentence
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow, RowList
 
@@ -21,7 +24,7 @@ from gochat.tui.widgets.row_list import ListRow, RowList
 Load = Callable[[], Coroutine[Any, Any, list[Session]]]
 End = Callable[[str], Coroutine[Any, Any, None]]
 
-_KEYS = "Del end a session   ↑↓ move   Esc close"
+_KEYS = N_("Del end a session   ↑↓ move   Esc close")
 _AROUND = 8
 
 
@@ -42,8 +45,8 @@ class SessionPanel(Panel[None]):
         self._sessions: dict[str, Session] = {}
         self._asked: str | None = None  # about which session
         self.rows = RowList(self._draw, id="picker-rows", classes="-always")
-        self._title = Static("Your sessions", id="picker-title", markup=False)
-        self._keys = Static("Loading…", id="picker-keys", markup=False)
+        self._title = Static(_("Your sessions"), id="picker-title", markup=False)
+        self._keys = Static(_("Loading…"), id="picker-keys", markup=False)
 
     def compose(self) -> ComposeResult:
         """A box near the top, as of other lists."""
@@ -69,15 +72,15 @@ class SessionPanel(Panel[None]):
     def _show(self, sessions: list[Session]) -> None:
         in_order = sorted(sessions, key=_rank)
         self._sessions = {session.id: session for session in in_order}
-        self._title.update(f"Your sessions · {len(sessions)}")
+        self._title.update(_("Your sessions · {n}", n=len(sessions)))
         self.rows.show(list(self._sessions))
         if self.rows.cursor is None:
             self.rows.action_end(-1)
-        self._keys.update(_KEYS)
+        self._keys.update(_(_KEYS))
 
-    def _fail(self, error: Exception) -> None:
-        text = sentence(one_line(str(error)))
-        self._keys.update(Content.assemble(Content.styled(text, "$text-error"), f"\n{_KEYS}"))
+    def _fail(self, error: GochatError) -> None:
+        text = sentence(one_line(error_text(error)))
+        self._keys.update(Content.assemble(Content.styled(text, "$text-error"), f"\n{_(_KEYS)}"))
 
     def _draw(self, key: str) -> ListRow:
         """Its name, what it may do, and where and when it was last used."""
@@ -85,14 +88,17 @@ class SessionPanel(Panel[None]):
         sign = Content.styled("●", "$success") if session.online else Content.styled(
             "○", "$text-disabled"
         )  # fmt: skip
-        notes = [f"may {', '.join(session.scopes)}"] if session.scopes else []
-        notes += [f"in {one_line(', '.join(session.rooms))}"] if session.rooms else []
+        notes: list[str] = []
+        if session.scopes:
+            notes.append(_("may {scopes}", scopes=separated(session.scopes)))
+        if session.rooms:
+            notes.append(_("in {rooms}", rooms=one_line(separated(session.rooms))))
         left = Content.assemble(
             " ", sign, " ", Content.styled(_name(session), "bold"),
             Content.styled(f"  {' '.join(notes)}", "$text-muted"),
         )  # fmt: skip
-        when = "online" if session.online else ago(session.seen, self._now())
-        signs = ["this one", one_line(session.address)] if session.this else [
+        when = _("online") if session.online else ago(session.seen, self._now())
+        signs = [_("this one"), one_line(session.address)] if session.this else [
             one_line(session.address), when
         ]  # fmt: skip
         return ListRow(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
@@ -106,26 +112,28 @@ class SessionPanel(Panel[None]):
             return
         session = self._sessions[key]
         if session.this:
-            self._keys.update(f"This is the session that you use: /logout ends it.\n{_KEYS}")
+            own = _("This is the session that you use: /logout ends it.")
+            self._keys.update(f"{own}\n{_(_KEYS)}")
             return
         self._asked = key
         self._keys.update(
             Content.assemble(
-                Content.styled(f"End {_name(session)}? ", "bold"),
-                "It has to log in again.   y yes   n no",
+                Content.styled(_("End {session}?", session=_name(session)), "bold"),
+                " ",
+                _("It has to log in again.   y yes   n no"),
             )
         )
 
     def action_keep(self) -> None:
         """No."""
         self._asked = None
-        self._keys.update(_KEYS)
+        self._keys.update(_(_KEYS))
 
     def action_agree(self) -> None:
         """Yes: end it, and show what is left."""
         asked, self._asked = self._asked, None
         if asked is not None:
-            self._keys.update("Ending it…")
+            self._keys.update(_("Ending it…"))
             self.run_worker(self._end_it(asked), group="sessions")
 
     async def _end_it(self, session_id: str) -> None:
@@ -156,4 +164,4 @@ def _rank(session: Session) -> tuple[bool, bool, float]:
 
 
 def _name(session: Session) -> str:
-    return one_line(session.device) or ("a program" if session.scopes else "a device")
+    return one_line(session.device) or (_("a program") if session.scopes else _("a device"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -14,25 +14,31 @@ from gochat.errors import ConfigError
 from gochat.tui.dialogs.key_capture import KeyCapture
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.input import commands, fuzzy, keys
+from gochat.tui.language import N_, _
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile.preferences import Preferences, Settings
+from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow
 
-#: The settings, what they are called, and what each value is called.
+_SWITCH: Final[dict[Any, str]] = {True: N_("on"), False: N_("off")}
+_NOT_SHOWN: Final = N_("not shown")
+#: The settings, what they are called, and what each value is called: messages, but for times.
 TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
-    "theme": ("Theme", {}),
-    "clock": ("Times in the log", {"24h": "14:30", "12h": "2:30p", "off": "not shown"}),
-    "bell": ("Bell for mentions and private messages", {True: "on", False: "off"}),
-    "desktop": ("Desktop notifications", {True: "on", False: "off"}),
-    "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
-    "animations": ("Movement", {True: "on", False: "off"}),
-    "highlight": ("Words that count as mentions", {}),
-    "quiet": ("Hours without notifications", {}),
+    "theme": (N_("Theme"), {}),
+    "language": (N_("Language"), {}),
+    "clock": (N_("Times in the log"), {"24h": "14:30", "12h": "2:30p", "off": _NOT_SHOWN}),
+    "bell": (N_("Bell for mentions and private messages"), _SWITCH),
+    "desktop": (N_("Desktop notifications"), _SWITCH),
+    "presence": (N_("Lines for who comes and goes"), {True: N_("shown"), False: _NOT_SHOWN}),
+    "animations": (N_("Movement"), _SWITCH),
+    "highlight": (N_("Words that count as mentions"), {}),
+    "quiet": (N_("Hours without notifications"), {}),
 }
-_LEVELS: Final = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
+_LEVELS: Final = {"all": N_("everything"), "mentions": N_("mentions only"), "none": N_("nothing")}
 _LEVEL: Final = "level"
-_PRESETS: Final = {"default": "gochat", "readline": "the shell (readline)", "vim": "Vim"}
+_PRESETS: Final = {"default": "gochat", "readline": N_("the shell (readline)"), "vim": "Vim"}
 #: Lists, which are written into the file, each with an example.
 _WRITTEN: Final = {"highlight": '["deploy", "on call"]', "quiet": '["22:00-07:00"]'}
 _KEY: Final = "key:"
@@ -46,13 +52,14 @@ class SettingsScreen(Picker):
         Binding("right", "change(1)", show=False, priority=True),
         Binding("left", "change(-1)", show=False, priority=True),
     ]
-    placeholder: ClassVar[str] = "Find a setting or a key"
-    keys_text: ClassVar[str] = "←→ or Enter change   ↑↓ move   Esc close"
+    placeholder: ClassVar[str] = N_("Find a setting or a key")
+    keys_text: ClassVar[str] = N_("←→ or Enter change   ↑↓ move   Esc close")
 
     def __init__(
         self,
         preferences: Preferences,
         themes: Sequence[str],
+        languages: Mapping[str, str],
         conv: str,
         level: Level,
         *,
@@ -62,6 +69,7 @@ class SettingsScreen(Picker):
     ) -> None:
         super().__init__()
         self._preferences, self._themes = preferences, themes
+        self._languages = languages
         self._settings = preferences.settings
         self._conv, self._level = conv, level
         self._apply, self._set_level, self._rebind = apply, set_level, rebind
@@ -73,25 +81,27 @@ class SettingsScreen(Picker):
 
     def _label(self, key: str) -> str:
         if key == _LEVEL:
-            return f"Notify me of messages in {one_line(self._conv)}"
+            return _("Notify me of messages in {room}", room=one_line(self._conv))
         if key == _PRESET:
-            return "Keys as in"
+            return _("Keys as in")
         if key.startswith(_KEY):
             action = keys.BY_NAME[key.removeprefix(_KEY)]
-            return f"Key: {action.text}"
-        return TEXTS[key][0]
+            return _("Key: {action}", action=action.label)
+        return _(TEXTS[key][0])
 
     def _value(self, key: str) -> str:
         if key == _LEVEL:
-            return _LEVELS[self._level]
+            return _(_LEVELS[self._level])
         if key == _PRESET:
-            return _PRESETS[self._preferences.keymap.preset]
+            return _(_PRESETS[self._preferences.keymap.preset])
         if key.startswith(_KEY):
             return self._preferences.keymap.all_shown(key.removeprefix(_KEY))
         value = getattr(self._settings, key)
         if key in _WRITTEN:
-            return one_line(", ".join(value)) or "none"
-        return TEXTS[key][1].get(value, str(value))
+            return one_line(separated(value)) or _("none")
+        if key == "language":
+            return self._languages.get(value, value)
+        return _(TEXTS[key][1].get(value, str(value)))
 
     def draw(self, key: str) -> ListRow:
         """What it is, and how it is set."""
@@ -99,8 +109,10 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             value = Content.styled(f"{self._value(key)} ", "$text-muted")
         elif key in self._preferences.fixed:
+            where = _("in {file}", file=self._preferences.path.name)
             value = Content.assemble(
-                value, Content.styled(f"in {self._preferences.path.name} ", "$text-muted")
+                value,
+                Content.styled(f"{where} ", "$text-muted"),
             )
         return ListRow(Content(f" {self._label(key)}"), value)
 
@@ -115,28 +127,28 @@ class SettingsScreen(Picker):
 
     def _ask_for_key(self, action: str) -> None:
         if keys.BY_NAME[action].fixed:
-            self.notify("This key can't be changed.", markup=False)
+            self.notify(_("This key can't be changed."), markup=False)
             return
 
         def chosen(key: str | None) -> None:
             if key is not None:
                 self._write(action, key)
 
-        self.app.push_screen(KeyCapture(keys.BY_NAME[action].text), chosen)
+        self.app.push_screen(KeyCapture(keys.BY_NAME[action].label), chosen)
 
     def _write(self, name: str, value: str) -> None:
         """Write a key, or the preset, into the file."""
         try:
             self._preferences = self._rebind(name, value)
         except ConfigError as error:
-            self.notify(sentence(one_line(str(error))), severity="error", markup=False)
+            self.notify(sentence(one_line(error_text(error))), severity="error", markup=False)
         else:
-            self.notify(f"Written to {self._preferences.path}.", markup=False)
+            self.notify(_("Written to {file}.", file=self._preferences.path), markup=False)
             self.rows.refresh()
 
     def title_text(self) -> str:
         """Return the title, and which file is read."""
-        return f"Settings · {self._preferences.path}"
+        return _("Settings · {file}", file=self._preferences.path)
 
     def _change(self, key: str, step: int) -> None:
         if key.startswith(_KEY):
@@ -146,20 +158,29 @@ class SettingsScreen(Picker):
             self._write(key, _next(list(_PRESETS), self._preferences.keymap.preset, step))
             return
         if key in self._preferences.fixed:
-            self.notify(f"This is set in {self._preferences.path}.", markup=False)
+            self.notify(_("This is set in {file}.", file=self._preferences.path), markup=False)
             return
         if key in _WRITTEN:
-            text = f"Write them into {self._preferences.path}: {key} = {_WRITTEN[key]}"
+            setting = f"{key} = {_WRITTEN[key]}"
+            text = _(
+                "Write them into {file}: {setting}", file=self._preferences.path, setting=setting
+            )
             self.notify(text, markup=False)
             return
         if key == _LEVEL:
             self._level = _next(commands.LEVELS, self._level, step)
             self._set_level(self._level)
         else:
-            values = self._themes if key == "theme" else list(TEXTS[key][1])
+            values: Sequence[Any] = list(TEXTS[key][1])
+            if key == "theme":
+                values = self._themes
+            elif key == "language":
+                values = list(self._languages)
             value = _next(values, getattr(self._settings, key), step)
             self._settings = msgspec.structs.replace(self._settings, **{key: value})
             self._apply(self._settings)
+            if key == "language":
+                self.notify(_("The app has this language from its next start."), markup=False)
         self.rows.refresh()
 
 

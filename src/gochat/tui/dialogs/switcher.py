@@ -10,6 +10,7 @@ from textual.content import Content
 from gochat.client import Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import fuzzy
+from gochat.tui.language import N_, _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import count
 from gochat.tui.text.sanitise import one_line
@@ -22,10 +23,10 @@ _PEOPLE = 1000
 class Switcher(Picker):
     """Conversations, then rooms to join, then people. Returns an address."""
 
-    heading: ClassVar[str] = "Go to"
-    placeholder: ClassVar[str] = "A room or a person"
-    nothing: ClassVar[str] = "No room or person matches."
-    keys_text: ClassVar[str] = "Enter go there   ↑↓ move   Esc close"
+    heading: ClassVar[str] = N_("Go to")
+    placeholder: ClassVar[str] = N_("A room or a person")
+    nothing: ClassVar[str] = N_("No room or person matches.")
+    keys_text: ClassVar[str] = N_("Enter go there   ↑↓ move   Esc close")
 
     def __init__(self, model: ChatModel, rooms: Sequence[Room] = ()) -> None:
         super().__init__()
@@ -71,9 +72,10 @@ class Switcher(Picker):
         if view is not None and view.is_room:
             about = one_line(view.topic)
         elif key in self._rooms:
-            about = f"not joined · {one_line(self._rooms[key].topic)}".rstrip(" ·")
+            topic = one_line(self._rooms[key].topic)
+            about = " · ".join(part for part in (_("not joined"), topic) if part)
         elif key[1:] not in self._model.people:
-            about = "offline"
+            about = _("offline")
         if view is not None and view.badge:
             mention = "@" if view.mentions else ""
             right = Content.styled(f"{mention}{count(view.badge)} ", "$accent bold")

@@ -11,6 +11,7 @@ from typing import Final
 
 from textual.app import App, SuspendNotSupported
 
+from gochat.tui.language import _
 from gochat.tui.text.sanitise import one_line
 
 #: The one that every system has.
@@ -27,11 +28,15 @@ async def edit_text(app: App[object], text: str) -> str | None:
     try:
         return await _edit(app, shlex.split(command) or [_DEFAULT], text)
     except SuspendNotSupported:
-        problem = "An editor can't run in this terminal."
+        problem = _("An editor can't run in this terminal.")
     except (OSError, ValueError) as error:  # ValueError: a quotation mark is missing
         reason = getattr(error, "strerror", None) or str(error)
-        problem = f"The editor {command!r} failed: {one_line(reason)}. Check VISUAL and EDITOR."
-    app.notify(f"{problem} The text is as it was.", severity="error", markup=False)
+        problem = _(
+            "The editor {command!r} failed: {reason}. Check VISUAL and EDITOR.",
+            command=command, reason=one_line(reason),
+        )  # fmt: skip
+    unchanged = _("The text is as it was.")
+    app.notify(f"{problem} {unchanged}", severity="error", markup=False)
     return None
 
 
@@ -45,7 +50,7 @@ async def _edit(app: App[object], command: list[str], text: str) -> str:
             try:
                 process = await asyncio.create_subprocess_exec(*command, str(file))
                 if code := await process.wait():
-                    failure = OSError(f"it ended with code {code}")
+                    failure = OSError(_("it ended with code {code}", code=code))
             except OSError as error:
                 failure = error
         if failure is not None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from gochat.tui.language import _, ngettext
 from gochat.tui.model.views import Attention
 from gochat.tui.profile.preferences import Settings
 from gochat.tui.text.sanitise import one_line
@@ -57,7 +58,10 @@ class Notifier:
         last = worth[-1]
         title, body = _words(last)
         if self._waiting > 1:
-            body = f"{self._waiting} new messages, the last from {title}"
+            body = ngettext(
+                "{n} new message, from {sender}", "{n} new messages, the last from {sender}",
+                self._waiting, sender=title,
+            )  # fmt: skip
             title = "gochat"
         self._notified_at, self._waiting = now, 0
         self._write(self._wrapped(self._notification(title, body)))
@@ -85,9 +89,10 @@ class Notifier:
 def _words(news: Attention) -> tuple[str, str]:
     sender = one_line(news.sender)
     if news.kind == "invite":
-        return sender, f"invites you to {one_line(news.conv)}"
-    where = f" in {one_line(news.conv)}" if news.kind == "mention" else ""
-    return f"{sender}{where}", one_line(news.text)
+        return sender, _("invites you to {room}", room=one_line(news.conv))
+    if news.kind == "mention":
+        sender = _("{person} in {conversation}", person=sender, conversation=one_line(news.conv))
+    return sender, one_line(news.text)
 
 
 def _safe(text: str) -> str:

@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Final
 
 from gochat.errors import ConfigError
+from gochat.tui.language import _
 
 #: How often a second Textual looks for something to draw; its own default is 60. A key waits for
 #: that, 8 ms on average, and behind others up to 40. Drawing is not more often for it: the log's
@@ -38,18 +39,24 @@ def check_terminal() -> None:
         ConfigError: no terminal, or one that can't be sent UTF-8; the message is about what to do.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError("the app needs a terminal, but its input or output is not one")
+        raise ConfigError(_("the app needs a terminal, but its input or output is not one"))
     if os.environ.get("TERM", "") in ("dumb", "unknown"):
         raise ConfigError(
-            f"a terminal of the kind {os.environ['TERM']!r} can't show the app; "
-            "if it can do more than that, set TERM, for example to xterm-256color"
+            _(
+                "a terminal of the kind {term!r} can't show the app; if it can do more than that, "
+                "set TERM, for example to xterm-256color",
+                term=os.environ["TERM"],
+            )
         )
     encoding = sys.stdout.encoding or locale.getpreferredencoding(False)  # noqa: FBT003 – its only form
     if codecs.lookup(encoding).name != "utf-8":
         raise ConfigError(
-            f"this terminal's locale has the encoding {encoding}, and the app needs UTF-8: "
-            "try it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
-            "locales that `locale -a` lists"
+            _(
+                "this terminal's locale has the encoding {encoding}, and the app needs UTF-8: try "
+                "it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
+                "locales that `locale -a` lists",
+                encoding=encoding,
+            )
         )
 
 
@@ -64,8 +71,13 @@ def locale_problem() -> str:
         return ""
     # Not LC_CTYPE: Python has set it to UTF-8 itself.
     wanted = os.environ.get("LC_ALL") or os.environ.get("LANG")
-    reason = f"The locale {wanted} is not UTF-8 here" if wanted else "No locale is set"
-    return f"{reason}. If signs look wrong, start with LC_ALL=C.UTF-8 before the command."
+    reason = (
+        _("The locale {locale} is not UTF-8 here.", locale=wanted)
+        if wanted
+        else _("No locale is set.")
+    )
+    how = _("If signs look wrong, start with LC_ALL=C.UTF-8 before the command.")
+    return f"{reason} {how}"
 
 
 @contextmanager
@@ -93,7 +105,7 @@ def end_with_terminal(keep: Callable[[], None]) -> None:
     def watch() -> None:
         terminal = select.poll()
         terminal.register(sys.stdin.fileno(), 0)  # a hang-up is always reported
-        if any(event & select.POLLHUP for _, event in terminal.poll()):
+        if any(event & select.POLLHUP for _fd, event in terminal.poll()):
             try:
                 keep()
             finally:

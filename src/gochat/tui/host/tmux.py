@@ -13,12 +13,28 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gochat.tui.language import N_, _
+
 #: Seconds that tmux gets: it answers at once, or is stuck.
 _TIMEOUT: Final = 2.0
-#: Options that keep something back, which value they need, and what it is for.
+#: Options that keep something back, which value they need, and the message about it.
 _NEEDED: Final = (
-    ("allow-passthrough", ("on", "all"), "shows no notifications of programs in it"),
-    ("focus-events", ("on",), "does not report when you look elsewhere, so you are not notified"),
+    (
+        "allow-passthrough",
+        ("on", "all"),
+        N_(
+            "tmux shows no notifications of programs in it: put {setting} into ~/.tmux.conf. "
+            "Or turn desktop notifications off in F5."
+        ),
+    ),
+    (
+        "focus-events",
+        ("on",),
+        N_(
+            "tmux does not report when you look elsewhere, so you are not notified: put {setting} "
+            "into ~/.tmux.conf. Or turn desktop notifications off in F5."
+        ),
+    ),
 )
 
 
@@ -46,11 +62,8 @@ def copy(text: str) -> None:
 
 def problem(ask: Callable[..., str] = run) -> str:
     """Return what to set in tmux so that notifications arrive, nothing if they do."""
-    for option, values, effect in _NEEDED:
+    for option, values, message in _NEEDED:
         found = ask("show-options", "-Agv", option) or ask("show-options", "-Agwv", option)
         if found and found not in values:
-            return (
-                f"tmux {effect}: put `set -g {option} on` into ~/.tmux.conf. Or turn "
-                "desktop notifications off in F5."
-            )
+            return _(message, setting=f"`set -g {option} on`")
     return ""

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from gochat.client import Form, HistorySetting, Level, RestrictionKind
+from gochat.tui.language import N_, _
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
 Kind: TypeAlias = Literal[
@@ -179,12 +180,14 @@ class Argument:
     @property
     def shown(self) -> str:
         """The argument as help shows it."""
-        return f"[{self.name}]" if self.optional else self.name
+        return f"[{_(self.name)}]" if self.optional else _(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command; `run` gets what was given for each argument, "" for what was left out."""
+    """A command; `run` gets what was given for each argument, "" for what was left out. `text` is
+    the message of what it does.
+    """
 
     name: str
     arguments: tuple[Argument, ...]
@@ -193,14 +196,19 @@ class Command:
     aliases: tuple[str, ...] = ()
 
     @property
+    def about(self) -> str:
+        """What it does."""
+        return _(self.text)
+
+    @property
     def usage(self) -> str:
         """How it is written."""
         return " ".join([f"/{self.name}", *(argument.shown for argument in self.arguments)])
 
 
-_PERSON: Final = Argument("NAME", "person")
-_ROOM: Final = Argument("ROOM", "room")
-_NETWORK: Final = Argument("ADDRESS", "network")
+_PERSON: Final = Argument(N_("NAME"), "person")
+_ROOM: Final = Argument(N_("ROOM"), "room")
+_NETWORK: Final = Argument(N_("ADDRESS"), "network")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 
@@ -227,7 +235,7 @@ def duration(text: str) -> timedelta | None:
 
 
 def _time_and_reason(text: str) -> tuple[timedelta | None, str]:
-    first, _, remainder = text.partition(" ")
+    first, _gap, remainder = text.partition(" ")
     time = duration(first)
     return time, text if time is None else remainder.strip()
 
@@ -251,7 +259,7 @@ def _address_ban(context: CommandContext, given: list[str]) -> None:
 def _slow(context: CommandContext, given: list[str]) -> None:
     time = timedelta(0) if given[0] in ("off", "0") else duration(given[0])
     if time is None:
-        context.notify("Write /slow 30s, /slow 5m, /slow 1h or /slow off.")
+        context.notify(_("Write /slow 30s, /slow 5m, /slow 1h or /slow off."))
     else:
         context.set_slow_mode(time)
 
@@ -260,7 +268,7 @@ def _announce(context: CommandContext, given: list[str]) -> None:
     if given[0] in ("on", "off"):
         context.set_announcements(on=given[0] == "on")
     else:
-        context.notify("Write /announce on or /announce off.")
+        context.notify(_("Write /announce on or /announce off."))
 
 
 def _leave(context: CommandContext, given: list[str]) -> None:
@@ -282,7 +290,7 @@ def _level(context: CommandContext, given: list[str]) -> None:
     if level == "none" and time is not None:
         context.silence(time)
     elif level is None or given[1]:
-        context.notify("Write /notify all, mentions or none; for a while /notify none 8h.")
+        context.notify(_("Write /notify all, mentions or none; for a while /notify none 8h."))
     else:
         context.set_level(level)
 
@@ -294,7 +302,7 @@ def _quiet(context: CommandContext, given: list[str]) -> None:
     elif given[0] == "off" or time is not None:
         context.be_quiet(time)
     else:
-        context.notify("Write /dnd 30m, /dnd 2h or /dnd off.")
+        context.notify(_("Write /dnd 30m, /dnd 2h or /dnd off."))
 
 
 def _history_setting(text: str) -> HistorySetting | None:
@@ -304,7 +312,7 @@ def _history_setting(text: str) -> HistorySetting | None:
 def _public(context: CommandContext, given: list[str]) -> None:
     setting = _history_setting(given[0])
     if given[0] and setting is None:
-        context.notify("Write /public, /public shown or /public hidden.")
+        context.notify(_("Write /public, /public shown or /public hidden."))
     else:
         context.set_access(private=False, history=setting)
 
@@ -314,120 +322,123 @@ def _history(context: CommandContext, given: list[str]) -> None:
     if not given[0]:
         context.show_history_setting()
     elif setting is None:
-        context.notify("Write /history, /history shown or /history hidden.")
+        context.notify(_("Write /history, /history shown or /history hidden."))
     else:
         context.set_history(setting)
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("msg", (_PERSON, Argument("TEXT", "text", optional=True)), "write to one person",
-            _message, ("query", "dm")),
-    Command("me", (Argument("TEXT", "text"),), "say what you do, as in /me waves",
+    Command("msg", (_PERSON, Argument(N_("TEXT"), "text", optional=True)),
+            N_("write to one person"), _message, ("query", "dm")),
+    Command("me", (Argument(N_("TEXT"), "text"),), N_("say what you do, as in /me waves"),
             lambda context, a: context.send(context.conv, a[0], form="action")),
-    Command("join", (_ROOM,), "become a member of a room",
+    Command("join", (_ROOM,), N_("become a member of a room"),
             lambda context, a: context.join(_room(a[0]))),
-    Command("leave", (Argument("ROOM", "room", optional=True),),
-            "leave this room, or close this conversation", _leave, ("part", "close")),
-    Command("create", (_ROOM, Argument("TOPIC", "text", optional=True)), "create a public room",
+    Command("leave", (Argument(N_("ROOM"), "room", optional=True),),
+            N_("leave this room, or close this conversation"), _leave, ("part", "close")),
+    Command("create", (_ROOM, Argument(N_("TOPIC"), "text", optional=True)),
+            N_("create a public room"),
             lambda context, a: context.create(_room(a[0]), a[1], private=False)),
-    Command("create-private", (_ROOM, Argument("TOPIC", "text", optional=True)),
-            "create a room that people must be invited to",
+    Command("create-private", (_ROOM, Argument(N_("TOPIC"), "text", optional=True)),
+            N_("create a room that people must be invited to"),
             lambda context, a: context.create(_room(a[0]), a[1], private=True)),
-    Command("topic", (Argument("TOPIC", "text", optional=True),),
-            "set what this room is about; - clears it", _topic),
-    Command("invite", (_PERSON,), "invite somebody to this room",
+    Command("topic", (Argument(N_("TOPIC"), "text", optional=True),),
+            N_("set what this room is about; - clears it"), _topic),
+    Command("invite", (_PERSON,), N_("invite somebody to this room"),
             lambda context, a: context.invite(_name(a[0]))),
-    Command("kick", (_PERSON, Argument("REASON", "text", optional=True)),
-            "remove somebody from this room",
+    Command("kick", (_PERSON, Argument(N_("REASON"), "text", optional=True)),
+            N_("remove somebody from this room"),
             lambda context, a: context.kick(_name(a[0]), a[1])),
-    Command("ban", (_PERSON, Argument("TIME REASON", "text", optional=True)),
-            "keep somebody out of this room, for 30m, 2h or 7d, or until /unban", _ban),
-    Command("unban", (_PERSON,), "let somebody who was banned join this room again",
+    Command("ban", (_PERSON, Argument(N_("TIME REASON"), "text", optional=True)),
+            N_("keep somebody out of this room, for 30m, 2h or 7d, or until /unban"), _ban),
+    Command("unban", (_PERSON,), N_("let somebody who was banned join this room again"),
             lambda context, a: context.unban(_name(a[0]))),
-    Command("bans", (), "who is banned from this room", lambda context, a: context.show_bans()),
-    Command("slow", (Argument("TIME", "text"),),
-            "let each member write here only once in 30s, 5m or 1h; off ends it", _slow),
-    Command("announce", (Argument("ON", "text"),),
-            "let only operators write here: on; or everybody: off", _announce),
-    Command("archive", (), "archive this room: it can be read, but not written to",
+    Command("bans", (), N_("who is banned from this room"), lambda context, a: context.show_bans()),
+    Command("slow", (Argument(N_("TIME"), "text"),),
+            N_("let each member write here only once in 30s, 5m or 1h; off ends it"), _slow),
+    Command("announce", (Argument(N_("ON"), "text"),),
+            N_("let only operators write here: on; or everybody: off"), _announce),
+    Command("archive", (), N_("archive this room: it can be read, but not written to"),
             lambda context, a: context.set_archived(on=True)),
-    Command("unarchive", (), "bring an archived room back",
+    Command("unarchive", (), N_("bring an archived room back"),
             lambda context, a: context.set_archived(on=False)),
-    Command("mute", (_PERSON, Argument("TIME REASON", "text", optional=True)),
-            "as a moderator: let somebody write nothing in #lobby and public rooms, for 2h or 7d",
+    Command("mute", (_PERSON, Argument(N_("TIME REASON"), "text", optional=True)),
+            N_("as a moderator: let somebody write nothing in #lobby and public rooms, for 2h or "
+               "7d"),
             _mute),
-    Command("unmute", (_PERSON,), "as a moderator: let somebody write there again",
+    Command("unmute", (_PERSON,), N_("as a moderator: let somebody write there again"),
             lambda context, a: context.unrestrict(_name(a[0]), "mute")),
-    Command("server-ban", (_PERSON, Argument("TIME REASON", "text", optional=True)),
-            "as a moderator: keep somebody off this server, for 2h or 7d", _server_ban),
-    Command("server-unban", (_PERSON,), "as a moderator: let somebody log in again",
+    Command("server-ban", (_PERSON, Argument(N_("TIME REASON"), "text", optional=True)),
+            N_("as a moderator: keep somebody off this server, for 2h or 7d"), _server_ban),
+    Command("server-unban", (_PERSON,), N_("as a moderator: let somebody log in again"),
             lambda context, a: context.unrestrict(_name(a[0]), "ban")),
-    Command("restrictions", (), "as a moderator: who is banned from this server or muted",
+    Command("restrictions", (), N_("as a moderator: who is banned from this server or muted"),
             lambda context, a: context.show_restrictions()),
-    Command("address-ban", (_NETWORK, Argument("TIME REASON", "text", optional=True)),
-            "as an admin: let nobody connect from an address or a network, for 2h or 7d",
+    Command("address-ban", (_NETWORK, Argument(N_("TIME REASON"), "text", optional=True)),
+            N_("as an admin: let nobody connect from an address or a network, for 2h or 7d"),
             _address_ban),
-    Command("address-unban", (_NETWORK,), "as an admin: let people connect from there again",
+    Command("address-unban", (_NETWORK,), N_("as an admin: let people connect from there again"),
             lambda context, a: context.unban_address(a[0])),
-    Command("address-bans", (), "as an admin: the addresses and networks that are banned",
+    Command("address-bans", (), N_("as an admin: the addresses and networks that are banned"),
             lambda context, a: context.show_address_bans()),
-    Command("report", (Argument("REASON", "text", optional=True),),
-            "report the selected message to the moderators",
+    Command("report", (Argument(N_("REASON"), "text", optional=True),),
+            N_("report the selected message to the moderators"),
             lambda context, a: context.report_selected(a[0])),
-    Command("reports", (), "as a moderator: look into what was reported",
+    Command("reports", (), N_("as a moderator: look into what was reported"),
             lambda context, a: context.show_reports()),
-    Command("block", (_PERSON,), "block somebody: no messages, mentions or invitations from them",
+    Command("block", (_PERSON,),
+            N_("block somebody: no messages, mentions or invitations from them"),
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),
-    Command("unblock", (_PERSON,), "unblock somebody",
+    Command("unblock", (_PERSON,), N_("unblock somebody"),
             lambda context, a: context.block(_name(a[0]), on=False), ("unignore",)),
-    Command("blocked", (), "the people you block", lambda context, a: context.show_blocked()),
-    Command("decline", (_ROOM,), "turn down an invitation to a room",
+    Command("blocked", (), N_("the people you block"), lambda context, a: context.show_blocked()),
+    Command("decline", (_ROOM,), N_("turn down an invitation to a room"),
             lambda context, a: context.decline(_room(a[0]))),
-    Command("op", (_PERSON,), "make somebody an operator of this room",
+    Command("op", (_PERSON,), N_("make somebody an operator of this room"),
             lambda context, a: context.set_operator(_name(a[0]), on=True)),
-    Command("deop", (_PERSON,), "make an operator an ordinary member again",
+    Command("deop", (_PERSON,), N_("make an operator an ordinary member again"),
             lambda context, a: context.set_operator(_name(a[0]), on=False)),
-    Command("private", (), "let only invited people join this room",
+    Command("private", (), N_("let only invited people join this room"),
             lambda context, a: context.set_access(private=True)),
-    Command("public", (Argument("HISTORY", "history", optional=True),),
-            "let everybody join this room; shown or hidden: what was written before", _public),
-    Command("history", (Argument("HISTORY", "history", optional=True),),
-            "whether those who join read what was written before: shown or hidden", _history),
-    Command("rooms", (), "all rooms, to join or create one",
+    Command("public", (Argument(N_("HISTORY"), "history", optional=True),),
+            N_("let everybody join this room; shown or hidden: what was written before"), _public),
+    Command("history", (Argument(N_("HISTORY"), "history", optional=True),),
+            N_("whether those who join read what was written before: shown or hidden"), _history),
+    Command("rooms", (), N_("all rooms, to join or create one"),
             lambda context, a: context.open_panel("rooms"), ("list",)),
-    Command("members", (), "who is in this room", lambda context, a: context.open_panel("members"),
-            ("names",)),
-    Command("who", (), "who is online", lambda context, a: context.open_panel("people")),
-    Command("search", (Argument("TEXT", "text", optional=True),), "search messages",
+    Command("members", (), N_("who is in this room"),
+            lambda context, a: context.open_panel("members"), ("names",)),
+    Command("who", (), N_("who is online"), lambda context, a: context.open_panel("people")),
+    Command("search", (Argument(N_("TEXT"), "text", optional=True),), N_("search messages"),
             lambda context, a: context.open_panel("search", a[0]), ("find",)),
-    Command("activity", (), "who mentions you, replies or reacts to you; invitations",
+    Command("activity", (), N_("who mentions you, replies or reacts to you; invitations"),
             lambda context, a: context.open_panel("activity"), ("mentions",)),
-    Command("goto", (Argument("PLACE", "text"),),
-            "go to a day, as 2026-03-12, or to a message's link",
+    Command("goto", (Argument(N_("PLACE"), "text"),),
+            N_("go to a day, as 2026-03-12, or to a message's link"),
             lambda context, a: context.go_to(a[0]), ("jump",)),
-    Command("first", (), "go to the first message", lambda context, a: context.go_to_first()),
-    Command("favourite", (), "put this at the top of the list, or take it from there",
+    Command("first", (), N_("go to the first message"), lambda context, a: context.go_to_first()),
+    Command("favourite", (), N_("put this at the top of the list, or take it from there"),
             lambda context, a: context.favourite(), ("favorite", "fav")),
-    Command("away", (Argument("TEXT", "text", optional=True),), "show that you are away",
+    Command("away", (Argument(N_("TEXT"), "text", optional=True),), N_("show that you are away"),
             lambda context, a: context.away(a[0] or "away")),
-    Command("back", (), "show that you are back", lambda context, a: context.away(None)),
-    Command("notify", (Argument("LEVEL", "level"), Argument("TIME", "text", optional=True)),
-            "what to be notified of here: all, mentions or none, or none for 8h", _level),
-    Command("dnd", (Argument("TIME", "text", optional=True),),
-            "do not disturb: be notified of nothing for 30m or 2h, or off", _quiet, ("quiet",)),
-    Command("theme", (Argument("THEME", "theme"),), "change the colours",
+    Command("back", (), N_("show that you are back"), lambda context, a: context.away(None)),
+    Command("notify", (Argument(N_("LEVEL"), "level"), Argument(N_("TIME"), "text", optional=True)),
+            N_("what to be notified of here: all, mentions or none, or none for 8h"), _level),
+    Command("dnd", (Argument(N_("TIME"), "text", optional=True),),
+            N_("do not disturb: be notified of nothing for 30m or 2h, or off"), _quiet, ("quiet",)),
+    Command("theme", (Argument(N_("THEME"), "theme"),), N_("change the colours"),
             lambda context, a: context.set_theme(a[0])),
-    Command("settings", (), "how the app looks and behaves",
+    Command("settings", (), N_("how the app looks and behaves"),
             lambda context, a: context.open_panel("settings")),
-    Command("password", (), "change your password",
+    Command("password", (), N_("change your password"),
             lambda context, a: context.open_panel("password")),
-    Command("sessions", (), "the devices on which you are logged in; end one",
+    Command("sessions", (), N_("the devices on which you are logged in; end one"),
             lambda context, a: context.open_panel("sessions"), ("devices",)),
-    Command("help", (Argument("COMMAND", "command", optional=True),), "keys and commands",
+    Command("help", (Argument(N_("COMMAND"), "command", optional=True),), N_("keys and commands"),
             lambda context, a: context.open_panel("help", a[0].lstrip("/")), ("h", "?")),
-    Command("logout", (), "end this session, and go to the first screen",
+    Command("logout", (), N_("end this session, and go to the first screen"),
             lambda context, a: context.log_out()),
-    Command("quit", (), "leave the app; you stay logged in for next time",
+    Command("quit", (), N_("leave the app; you stay logged in for next time"),
             lambda context, a: context.quit(), ("exit", "q")),
 )  # fmt: skip
 
@@ -453,19 +464,29 @@ def plain(text: str) -> str:
 
 def carry_out(text: str, context: CommandContext) -> str | None:
     """Run the command in `text`; return None, or what is wrong with it if nothing was done."""
-    word, _, remainder = text[1:].partition(" ")
+    word, _gap, remainder = text[1:].partition(" ")
     command = find(word)
     if command is None:
         near = difflib.get_close_matches(word.casefold(), _BY_NAME, n=2, cutoff=0.5)
-        hint = f"Did you mean {' or '.join('/' + name for name in near)}?" if near else (
-            "/help shows what there is."
-        )  # fmt: skip
-        return f"Unknown command: /{word}. {hint} To send it as text, write //{word}."
+        return " ".join((
+            _("Unknown command: /{word}.", word=word), _hint([f"/{name}" for name in near]),
+            _("To send it as text, write //{word}.", word=word),
+        ))  # fmt: skip
     given, missing = _given(command, remainder.strip())
     if missing:
-        return f"Please write {command.usage}: {command.text}."
+        return _("Please write {usage}: {about}.", usage=command.usage, about=command.about)
     command.run(context, given)
     return None
+
+
+def _hint(near: list[str]) -> str:
+    match near:
+        case [one, other]:
+            return _("Did you mean {one} or {other}?", one=one, other=other)
+        case [one]:
+            return _("Did you mean {one}?", one=one)
+        case _:
+            return _("/help shows what there is.")
 
 
 def _given(command: Command, remainder: str) -> tuple[list[str], bool]:
@@ -474,7 +495,7 @@ def _given(command: Command, remainder: str) -> tuple[list[str], bool]:
         if argument.kind == "text":
             value, remainder = remainder, ""
         else:
-            value, _, remainder = remainder.partition(" ")
+            value, _gap, remainder = remainder.partition(" ")
             remainder = remainder.strip()
         if not value and not argument.optional:
             return given, True

@@ -8,6 +8,7 @@ from typing import Final
 
 from gochat.protocol.text import DELETED
 from gochat.tui.input import commands, emoji
+from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
 
 #: The most candidates that are shown.
@@ -78,7 +79,7 @@ def complete(before: str, sources: Sources, *, asked: bool = True) -> Completion
 
 
 def _command(before: str, sources: Sources) -> Completions:
-    word, space, _ = before[1:].partition(" ")
+    word, space, _remainder = before[1:].partition(" ")
     if not space:
         found = [c for c in commands.COMMANDS if c.name.startswith(word.casefold())]
         found += [
@@ -88,7 +89,7 @@ def _command(before: str, sources: Sources) -> Completions:
         ]
         return Completions(
             0,
-            [Candidate(f"/{c.name} ", c.usage, c.text) for c in found],
+            [Candidate(f"/{c.name} ", c.usage, c.about) for c in found],
             automatic=True,
             is_whole=commands.find(word) is not None,
         )
@@ -98,7 +99,7 @@ def _command(before: str, sources: Sources) -> Completions:
     command, argument = there
     start = before.rfind(" ") + 1
     value = before[start:]
-    usage = f"{command.usage}: {command.text}"
+    usage = _("{usage}: {about}", usage=command.usage, about=command.about)
     kind = argument.kind if argument else "text"
     candidates: Sequence[Candidate]
     match kind:
@@ -150,7 +151,7 @@ def _people(start: str, sources: Sources, sign: str) -> list[Candidate]:
         names.pop(not_offered, None)
     first = [name for name in names if name.casefold().startswith(needle)]
     return [
-        Candidate(f"{sign}{name} ", f"@{name}", "" if name in model.people else "offline")
+        Candidate(f"{sign}{name} ", f"@{name}", "" if name in model.people else _("offline"))
         for name in first[:LIMIT]
     ]
 
@@ -165,5 +166,5 @@ def _rooms(start: str, sources: Sources) -> list[Candidate]:
 
 def _standing(room: str, model: ChatModel) -> str:
     if room in model.invitations:
-        return "invited"
-    return "" if room in model.conversations else "not joined"
+        return _("invited")
+    return "" if room in model.conversations else _("not joined")

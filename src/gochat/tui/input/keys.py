@@ -24,6 +24,8 @@ from textual.keys import Keys, format_key, key_to_character
 
 from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
 from gochat.tui.input.key_presets import PRESETS, VIM
+from gochat.tui.language import N_, _, pgettext
+from gochat.tui.text.names import either, listed
 
 #: Where an action's keys work. Two actions may share a key unless both can be meant at once.
 Scope: TypeAlias = Literal["app", "chat", "input", "message", "list"]
@@ -43,7 +45,7 @@ class KeyAction:
     """Something a key does. `run` is the Textual action; `keys` the defaults, most usual first.
 
     `fixed` actions are not for the configuration: what they mean is the terminal's or everybody's
-    convention.
+    convention. `text` is the message of what it does, `number` the value that it has.
     """
 
     name: str
@@ -52,71 +54,94 @@ class KeyAction:
     run: str
     text: str
     fixed: bool = False
+    number: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What it does, for people."""
+        return _(self.text) if self.number is None else _(self.text, n=self.number)
 
 
 def _conversation(n: int) -> KeyAction:
     return KeyAction(
-        f"conversation_{n}", "chat", (f"alt+{n}",), f"conversation({n})", f"Conversation {n}"
-    )
+        f"conversation_{n}", "chat", (f"alt+{n}",), f"conversation({n})", N_("Conversation {n}"),
+        number=n,
+    )  # fmt: skip
 
 
 ACTIONS: Final[tuple[KeyAction, ...]] = (
-    KeyAction("help", "app", ("f1",), "help", "Help for what you are doing"),
-    KeyAction("palette", "app", ("ctrl+p",), "palette", "All commands by name"),
-    KeyAction("quit", "app", ("ctrl+q",), "quit", "Quit"),
-    KeyAction("suspend", "app", ("f12",), "suspend_process", "Back to the shell; fg returns"),
-    KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
-    KeyAction("search", "chat", ("ctrl+f",), "search", "Search messages"),
+    KeyAction("help", "app", ("f1",), "help", N_("Help for what you are doing")),
+    KeyAction("palette", "app", ("ctrl+p",), "palette", N_("All commands by name")),
+    KeyAction("quit", "app", ("ctrl+q",), "quit", N_("Quit")),
+    KeyAction("suspend", "app", ("f12",), "suspend_process", N_("Back to the shell; fg returns")),
+    KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", N_("Go to a room or person")),
+    KeyAction("search", "chat", ("ctrl+f",), "search", N_("Search messages")),
     KeyAction(
-        "activity", "chat", ("alt+m", "f10"), "activity", "Activity: mentions, replies, reactions"
+        "activity",
+        "chat",
+        ("alt+m", "f10"),
+        "activity",
+        N_("Activity: mentions, replies, reactions"),
     ),
-    KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
-    KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "Previous conversation"),
-    KeyAction("next_conversation", "chat", (), "step(1)", "The conversation below"),
-    KeyAction("previous_conversation", "chat", (), "step(-1)", "The conversation above"),
-    KeyAction("next_hit", "chat", (), "hit(1)", "The next message that was found"),
-    KeyAction("previous_hit", "chat", (), "hit(-1)", "The one found before it"),
-    KeyAction("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
-    KeyAction("members", "chat", ("f3",), "members", "Members of this room"),
-    KeyAction("rooms", "chat", ("f4",), "rooms", "All rooms"),
-    KeyAction("settings", "chat", ("f5",), "settings", "Settings"),
-    KeyAction("reconnect", "app", ("f9",), "reconnect", "Connect now; log in again"),
+    KeyAction(
+        "next_unread", "chat", ("f6", "alt+a"), "next_unread", N_("Next unread, mentions first")
+    ),
+    KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", N_("Previous conversation")),
+    KeyAction("next_conversation", "chat", (), "step(1)", N_("The conversation below")),
+    KeyAction("previous_conversation", "chat", (), "step(-1)", N_("The conversation above")),
+    KeyAction("next_hit", "chat", (), "hit(1)", N_("The next message that was found")),
+    KeyAction("previous_hit", "chat", (), "hit(-1)", N_("The one found before it")),
+    KeyAction("side_pane", "chat", ("f2",), "side_pane", N_("Rooms and people")),
+    KeyAction("members", "chat", ("f3",), "members", N_("Members of this room")),
+    KeyAction("rooms", "chat", ("f4",), "rooms", N_("All rooms")),
+    KeyAction("settings", "chat", ("f5",), "settings", N_("Settings")),
+    KeyAction("reconnect", "app", ("f9",), "reconnect", N_("Connect now; log in again")),
     *(_conversation(n) for n in range(1, 10)),
-    KeyAction("page_up", "input", ("pageup",), "page_up", "Scroll up"),
-    KeyAction("page_down", "input", ("pagedown",), "page_down", "Scroll down"),
-    KeyAction("oldest", "input", ("ctrl+home",), "oldest", "The first message"),
-    KeyAction("now", "input", ("ctrl+end",), "now", "Back to now"),
-    KeyAction("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
-    KeyAction("send", "input", ("enter",), "send", "Send"),
-    KeyAction("newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", "New line"),
+    KeyAction("page_up", "input", ("pageup",), "page_up", N_("Scroll up")),
+    KeyAction("page_down", "input", ("pagedown",), "page_down", N_("Scroll down")),
+    KeyAction("oldest", "input", ("ctrl+home",), "oldest", N_("The first message")),
+    KeyAction("now", "input", ("ctrl+end",), "now", N_("Back to now")),
+    KeyAction("back", "chat", ("escape",), "back", N_("Close, or back to the input"), fixed=True),
+    KeyAction("send", "input", ("enter",), "send", N_("Send")),
     KeyAction(
-        "complete", "input", ("tab",), "complete(1)", "Complete names, rooms, commands, :emoji:"
+        "newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", N_("New line")
     ),
-    KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", "Previous completion"),
-    KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
-    KeyAction("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
-    KeyAction("clear", "input", ("ctrl+l",), "clear", "Clear the input (Ctrl+Z brings it back)"),
-    KeyAction("select", "input", ("f8", "alt+up"), "select", "Select a message"),
-    KeyAction("recall_back", "input", (), "recall(-1)", "Up; what you sent, at the first line"),
-    KeyAction("recall_forward", "input", (), "recall(1)", "Down; what you sent after that"),
-    KeyAction("kill_to_end", "input", (), "kill('end')", "Cut to the end of the line"),
-    KeyAction("kill_to_start", "input", (), "kill('start')", "Cut to the start of the line"),
-    KeyAction("kill_word", "input", (), "kill('word')", "Cut the word before the cursor"),
-    KeyAction("kill_next_word", "input", (), "kill('next_word')", "Cut the word after the cursor"),
-    KeyAction("yank", "input", (), "yank", "Insert what was cut last"),
-    KeyAction("word_left", "input", (), "cursor_word_left", "Go to the word before"),
-    KeyAction("word_right", "input", (), "cursor_word_right", "Go to the next word"),
-    KeyAction("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
     KeyAction(
-        "up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True
+        "complete", "input", ("tab",), "complete(1)", N_("Complete names, rooms, commands, :emoji:")
     ),
-    KeyAction("down", "input", ("down",), "down", "Down", fixed=True),
+    KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", N_("Previous completion")),
+    KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", N_("What you sent before")),
+    KeyAction(
+        "history_forward", "input", ("ctrl+down",), "history(1)", N_("What you sent after that")
+    ),
+    KeyAction(
+        "clear", "input", ("ctrl+l",), "clear", N_("Clear the input (Ctrl+Z brings it back)")
+    ),
+    KeyAction("select", "input", ("f8", "alt+up"), "select", N_("Select a message")),
+    KeyAction("recall_back", "input", (), "recall(-1)", N_("Up; what you sent, at the first line")),
+    KeyAction("recall_forward", "input", (), "recall(1)", N_("Down; what you sent after that")),
+    KeyAction("kill_to_end", "input", (), "kill('end')", N_("Cut to the end of the line")),
+    KeyAction("kill_to_start", "input", (), "kill('start')", N_("Cut to the start of the line")),
+    KeyAction("kill_word", "input", (), "kill('word')", N_("Cut the word before the cursor")),
+    KeyAction(
+        "kill_next_word", "input", (), "kill('next_word')", N_("Cut the word after the cursor")
+    ),
+    KeyAction("yank", "input", (), "yank", N_("Insert what was cut last")),
+    KeyAction("word_left", "input", (), "cursor_word_left", N_("Go to the word before")),
+    KeyAction("word_right", "input", (), "cursor_word_right", N_("Go to the next word")),
+    KeyAction("editor", "input", ("ctrl+x",), "editor", N_("Write in $EDITOR")),
+    KeyAction(
+        "up", "input", ("up",), "up", N_("Select a message, when the input is empty"), fixed=True
+    ),
+    KeyAction("down", "input", ("down",), "down", N_("Down"), fixed=True),
     *(
         KeyAction(action.id, "message", action.keys, action.run, action.text)
         for action in MESSAGE_ACTIONS
     ),
-    KeyAction("home", "input", ("home",), "home", "Start of the line; top, when empty", fixed=True),
-    KeyAction("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
+    KeyAction(
+        "home", "input", ("home",), "home", N_("Start of the line; top, when empty"), fixed=True
+    ),
+    KeyAction("end", "input", ("end",), "end", N_("End of the line; now, when empty"), fixed=True),
 )
 
 #: In Textual's form, the key of an action that has none.
@@ -206,7 +231,13 @@ def read(configured: Mapping[str, object]) -> Keymap:
     preset = configured.get("preset", "default")
     changed = PRESETS.get(preset) if isinstance(preset, str) else None
     if changed is None:
-        problems.append(f"keys: unknown preset {preset!r}: choose {' or '.join(PRESETS)}")
+        problems.append(
+            _(
+                "keys: unknown preset {preset!r}: choose {presets}",
+                preset=preset,
+                presets=either([*PRESETS]),
+            )
+        )
     base = {action.name: action.keys for action in ACTIONS} | dict(changed or {})
     for name, given in (changed or {}).items():
         for other in BY_NAME:
@@ -220,14 +251,19 @@ def read(configured: Mapping[str, object]) -> Keymap:
         action = BY_NAME.get(name)
         if action is None:
             near = difflib.get_close_matches(name, BY_NAME, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"keys: unknown action {name!r}{hint}")
+            problems.append(
+                _("keys: unknown action {name!r}; did you mean {near!r}?", name=name, near=near[0])
+                if near
+                else _("keys: unknown action {name!r}", name=name)
+            )
         elif action.fixed:
-            problems.append(f"keys: {name!r} can't be changed")
+            problems.append(_("keys: {name!r} can't be changed", name=name))
         elif (chosen := _chosen(value)) is None:
-            problems.append(f"keys: {name!r} must be a key or a list of keys")
+            problems.append(_("keys: {name!r} must be a key or a list of keys", name=name))
         elif bad := [key for key in chosen if not _is_key(key, action.scope)]:
-            problems.append(f"keys: {name!r}: unknown key {bad[0]!r}; write it as ctrl+k")
+            problems.append(
+                _("keys: {name!r}: unknown key {key!r}; write it as ctrl+k", name=name, key=bad[0])
+            )
         else:
             wanted[name] = chosen
     # A default gives way to what was chosen; of two that were chosen the first one stays.
@@ -246,8 +282,13 @@ def read(configured: Mapping[str, object]) -> Keymap:
         )
         if clash:
             problems.append(
-                f"keys: {spell(clash[1])} is chosen for both {clash[0]!r} and {name!r}; "
-                f"{name!r} keeps {' and '.join(map(spell, base[name])) or 'none'}"
+                _(
+                    "keys: {key} is chosen for both {other!r} and {name!r}; {name!r} keeps {keys}",
+                    key=spell(clash[1]),
+                    other=clash[0],
+                    name=name,
+                    keys=listed([*map(spell, base[name])]) or pgettext("keys", "none"),
+                )
             )
         else:
             keys[name] = chosen
@@ -259,8 +300,12 @@ def read(configured: Mapping[str, object]) -> Keymap:
             if left != keys[other]:
                 if not left:
                     problems.append(
-                        f"keys: {' and '.join(map(spell, chosen))} is {name!r} now, "
-                        f"and {other!r} has no key"
+                        _(
+                            "keys: {keys} is {name!r} now, and {other!r} has no key",
+                            keys=listed([*map(spell, chosen)]),
+                            name=name,
+                            other=other,
+                        )
                     )
                 keys[other] = left
     return Keymap(keys, tuple(problems), str(preset) if changed is not None else "default")

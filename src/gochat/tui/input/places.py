@@ -8,8 +8,10 @@ from datetime import date, timedelta
 from typing import Final
 from urllib.parse import quote, unquote
 
+from gochat.tui.language import N_
+
 #: What can be written, for who has written something else.
-USAGE: Final = "write a day as 2026-03-12, a month as 2026-03, yesterday, or a message's link."
+USAGE: Final = N_("write a day as 2026-03-12, a month as 2026-03, yesterday, or a message's link.")
 
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 _LINK: Final = re.compile(r"(gochats?://[^/?#\s]+)/([^/\s]+)/(\d{1,15})", re.ASCII)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gochat.client import Outgoing, OutgoingState
 from gochat.client.moments import milliseconds
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.views import ConversationView
 
 
@@ -42,7 +43,7 @@ class OutgoingMessages:
             reply_to=outgoing.reply_to.seq if outgoing.reply_to is not None else None,
             form=outgoing.form,
             state=outgoing.state.value,
-            error=outgoing.error.text if outgoing.error else "",
+            error=error_text(outgoing.error) if outgoing.error else "",
             outbox_index=outgoing.outbox_index,
             seq=sent.seq if sent is not None and view.epoch in ("", sent.epoch) else None,
         )

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
+from gochat.tui.language import _, ngettext, pgettext
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.chat import ChatModel
+from gochat.tui.text.dates import date_and_time, short_date
 from gochat.tui.text.sanitise import one_line
+
+#: How a sentence ends, in any language.
+_ENDS: Final = (".", "!", "?", "。", "！", "？")
 
 
 def sentence(text: str) -> str:
     """Return an error's text as a sentence: a capital at its start, a full stop at its end."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    begun = text[:1].upper() + text[1:]
+    return begun if text.endswith(_ENDS) else _("{sentence}.", sentence=begun)
+
+
+def because(text: str, reason: str) -> str:
+    """Return `text` with what is said about it, a reason or a topic, if there is any."""
+    return _("{text}: {reason}", text=text, reason=reason) if reason else text
 
 
 def moment(ts: int) -> datetime:
@@ -39,16 +51,17 @@ def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str,
     connection = model.connection
     match connection.state:
         case ConnectionState.CONNECTED:
-            return "●", "" if short else f"connected as {one_line(model.me)}", "good"
+            connected = "" if short else _("connected as {person}", person=one_line(model.me))
+            return "●", connected, "good"
         case ConnectionState.CONNECTING:
-            return "◌", "connecting…", "busy"
+            return "◌", _("connecting…"), "busy"
         case ConnectionState.RECONNECTING:
             seconds = model.retry_in()
             if seconds is None:
-                return "◌", "reconnecting…", "busy"
-            return "◌", f"reconnecting in {seconds} s", "busy"
+                return "◌", _("reconnecting…"), "busy"
+            return "◌", _("reconnecting in {seconds} s", seconds=seconds), "busy"
         case ConnectionState.OFFLINE:
-            return "○", "offline", "bad"
+            return "○", _("offline"), "bad"
 
 
 def quiet_line(model: ChatModel, *, short: bool = False) -> str:
@@ -56,7 +69,9 @@ def quiet_line(model: ChatModel, *, short: bool = False) -> str:
     if (until := model.quiet_until) is None:
         return ""
     time = shown_time(until, model.wall_clock())
-    return f"quiet until {time}" if short else f"do not disturb until {time}"
+    if short:
+        return _("quiet until {time}", time=time)
+    return _("do not disturb until {time}", time=time)
 
 
 def typing_line(names: Sequence[str]) -> str:
@@ -66,11 +81,14 @@ def typing_line(names: Sequence[str]) -> str:
         case []:
             return ""
         case [first]:
-            return f"{first} is typing…"
+            return _("{person} is typing…", person=first)
         case [first, second]:
-            return f"{first} and {second} are typing…"
+            return _("{one} and {other} are typing…", one=first, other=second)
         case _:
-            return f"{shown[0]} and {len(shown) - 1} others are typing…"
+            return ngettext(
+                "{person} and {n} other are typing…", "{person} and {n} others are typing…",
+                len(shown) - 1, person=shown[0],
+            )  # fmt: skip
 
 
 def count(number: int) -> str:
@@ -81,11 +99,13 @@ def count(number: int) -> str:
 def span(duration: timedelta) -> str:
     """Return a time span in its largest whole unit: ``30 s``, ``90 min``, ``2 h``, ``7 days``."""
     seconds = int(duration.total_seconds())
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size and seconds % size == 0:
-            number = seconds // size
-            return "1 day" if (number, unit) == (1, "days") else f"{number} {unit}"
-    return f"{seconds} s"
+    if seconds >= 86400 and seconds % 86400 == 0:
+        return ngettext("{n} day", "{n} days", seconds // 86400)
+    if seconds >= 3600 and seconds % 3600 == 0:
+        return _("{n} h", n=seconds // 3600)
+    if seconds >= 60 and seconds % 60 == 0:
+        return _("{n} min", n=seconds // 60)
+    return _("{n} s", n=seconds)
 
 
 def shown_time(at: float, now: float) -> str:
@@ -95,7 +115,7 @@ def shown_time(at: float, now: float) -> str:
     """
     local = datetime.fromtimestamp(at, UTC).astimezone()
     is_today = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
-    return f"{local:%H:%M}" if is_today else f"{day(local, now)} {local:%H:%M}"
+    return f"{local:%H:%M}" if is_today else date_and_time(local, year=_is_other_year(local, now))
 
 
 def ago(time: datetime, now: float) -> str:
@@ -103,11 +123,11 @@ def ago(time: datetime, now: float) -> str:
     ``3 h``, ``12 Nov``, ``12 Nov 2025``."""
     seconds = max(0, now - time.timestamp())
     if seconds < 60:
-        return "now"
+        return pgettext("how long ago", "now")
     if seconds < 3600:
-        return f"{seconds // 60:.0f} min"
+        return pgettext("how long ago", "{n} min", n=int(seconds // 60))
     if seconds < 86400:
-        return f"{seconds // 3600:.0f} h"
+        return pgettext("how long ago", "{n} h", n=int(seconds // 3600))
     return day(time, now)
 
 
@@ -115,8 +135,11 @@ def day(time: datetime, now: float) -> str:
     """Return the date of a time as people say it: the year where it is another than that of `now`
     (seconds since the Unix epoch)."""
     local = time.astimezone()
-    is_this_year = local.year == datetime.fromtimestamp(now, UTC).astimezone().year
-    return f"{local.day} {local:%b}" + ("" if is_this_year else f" {local.year}")
+    return short_date(local, year=_is_other_year(local, now))
+
+
+def _is_other_year(local: datetime, now: float) -> bool:
+    return local.year != datetime.fromtimestamp(now, UTC).astimezone().year
 
 
 def describe(row: ActivityRow) -> str:
@@ -125,13 +148,16 @@ def describe(row: ActivityRow) -> str:
     about = one_line(row.about)
     match row.kind:
         case "mention":
-            return f"in {where}" if row.conv.startswith("#") else "to you"
+            is_room = row.conv.startswith("#")
+            return _("in {conversation}", conversation=where) if is_room else _("to you")
         case "reply":
-            return f"replied in {where}"
+            return _("replied in {conversation}", conversation=where)
         case "reaction":
-            return f"reacted {one_line(row.text)} in {where}" + (f": {about}" if about else "")
+            emoji = one_line(row.text)
+            return because(_("reacted {emoji} in {room}", emoji=emoji, room=where), about)
         case "invitation":
-            topic = one_line(row.text)
-            return f"invites you to {where}" + (f": {topic}" if topic else "")
+            return because(_("invites you to {room}", room=where), one_line(row.text))
         case "unread":
-            return "1 unread message" if row.number == 1 else f"{count(row.number)} unread messages"
+            return ngettext(
+                "{n} unread message", "{n} unread messages", row.number, n=count(row.number)
+            )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from gochat.tui.language import _
+
 _HOURS: Final = re.compile(
     r"([01]?[0-9]|2[0-3]):([0-5][0-9]) ?[-–] ?([01]?[0-9]|2[0-3]):([0-5][0-9])"
 )
@@ -25,11 +27,11 @@ def read_hours(text: str) -> tuple[int, int]:
     """
     found = _HOURS.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f'write hours as "22:00-07:00", not {text!r}')
+        raise ValueError(_('write hours as "22:00-07:00", not {text!r}', text=text))
     hour, minute, end_hour, end_minute = map(int, found.groups())
     start, end = hour * 60 + minute, end_hour * 60 + end_minute
     if start == end:
-        raise ValueError(f"{text!r} ends when it begins")
+        raise ValueError(_("{text!r} ends when it begins", text=text))
     return start, end
 
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from gochat.client import ConnectionState, Conversation, HistorySetting, Level
 from gochat.client.moments import milliseconds
+from gochat.tui.language import _
 from gochat.tui.model.entries import Change
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.typists import Typists
@@ -63,9 +64,9 @@ class ConversationView:
     def closed(self) -> str:
         """Why the person can't write here, as a sentence without its full stop, or empty."""
         if self.archived:
-            return "This room is archived: it can be read, but not written to"
+            return _("This room is archived: it can be read, but not written to")
         if self.announcements and not self.operates:
-            return "Only operators write here"
+            return _("Only operators write here")
         return ""
 
     @property

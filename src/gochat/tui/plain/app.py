@@ -24,8 +24,10 @@ from gochat.tui.actions.client import OpenClient
 from gochat.tui.actions.plain_commands import PlainCommands
 from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import _
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.highlights import Highlights
-from gochat.tui.model.presentation import connection_line, sentence
+from gochat.tui.model.presentation import because, connection_line, sentence
 from gochat.tui.plain.transcript import Transcript
 from gochat.tui.plain.typed_lines import typed_lines
 from gochat.tui.profile import addresses
@@ -98,11 +100,11 @@ class PlainApp:
         if self._over.is_set():
             return  # what was under way did not fail: the app was ended
         self._has_failed = True
-        _complain(f"error: {sentence(one_line(text))}")
+        _complain(_("error: {text}", text=sentence(one_line(text))))
 
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Write a warning."""
-        _complain(f"warning: {one_line(f'{title}: {text}' if title else text)}")
+        _complain(_("warning: {text}", text=one_line(because(title, text) if title else text)))
 
     async def ask_password(self, text: str) -> str | None:
         """Ask for the password where somebody can answer."""
@@ -123,7 +125,8 @@ class PlainApp:
             return
         model = self._session.model
         state = connection_line(model)[1] if model.connection.state else ""
-        if self._begun.is_set() and state != self._shown_state and "reconnecting in" not in state:
+        is_countdown = model.retry_in() is not None
+        if self._begun.is_set() and state != self._shown_state and not is_countdown:
             self._shown_state = state
             self._write(f"* {state}")
         changes = model.take_changes()
@@ -170,23 +173,28 @@ class PlainApp:
                     stack, self._open_client, self, Credentials(server, name, ""), saved.token
                 )
             except ChatError as error:
-                self.warn(str(error), seconds=0)  # the token: the password may still do
+                self.warn(error_text(error), seconds=0)  # the token: the password may still do
         if not name and _is_interactive():
-            name = await anyio.to_thread.run_sync(input, "Name: ")
+            name = await anyio.to_thread.run_sync(input, _("Name: "))
         password = os.environ.get(PASSWORD)
         if password is None and _is_interactive():
             password = await anyio.to_thread.run_sync(_ask_password)
         if not name or password is None:
             raise ConfigError(
-                "not logged in: give --name and the password in "
-                f"{PASSWORD}, or log in once with `gochat tui`"
+                _(
+                    "not logged in: give --name and the password in {variable}, or log in once "
+                    "with `gochat tui`",
+                    variable=PASSWORD,
+                )
             )
         return await log_in(stack, self._open_client, self, Credentials(server, name, password))
 
     async def _follow(self, session: ChatSession) -> None:
         async def begin() -> None:
             self._shown_state = connection_line(session.model)[1]
-            self._write(f"* {self._shown_state}. Writing to {session.model.current}.")
+            to = _("Writing to {conversation}.", conversation=session.model.current)
+            state = _("{sentence}.", sentence=self._shown_state)
+            self._write(f"* {state} {to}")
             self._begun.set()
 
         await session.follow(begin)
@@ -227,7 +235,7 @@ class PlainApp:
         await self._write_changes()
         waiting, failed = model.counts()
         if waiting:
-            self.report(f"not sent yet, and kept for the next start: {waiting}")
+            self.report(_("not sent yet, and kept for the next start: {n}", n=waiting))
         self._has_failed |= failed > 0
         self._over.set()
 
@@ -250,7 +258,7 @@ def _is_interactive() -> bool:
 
 
 def _ask_password() -> str:
-    return getpass.getpass("Password: ")
+    return getpass.getpass(_("Password: "))
 
 
 def _print(line: str) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, assert_never
 
 from gochat.tui.chat_log.items import LogNotice
+from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.entries import Inserted, Prepended, Removed, Renewed, Replaced, TimelineEntry
-from gochat.tui.model.presentation import moment
+from gochat.tui.model.presentation import because, moment
 from gochat.tui.model.views import Changes
 from gochat.tui.text.names import shortened
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -64,7 +65,10 @@ class Transcript:
                         assert_never(change)
         for news in changes.attention:
             if news.kind == "invite":
-                yield f"{one_line(news.sender)} invites you to {one_line(news.conv)}"
+                yield _(
+                    "{person} invites you to {room}", person=one_line(news.sender),
+                    room=one_line(news.conv),
+                )  # fmt: skip
 
     def recent(self, conv: str) -> Iterator[str]:
         """Yield the last messages of a conversation that was not shown yet."""
@@ -95,21 +99,27 @@ class Transcript:
         self._written[key] = now
         if before is None or before == now:
             return
-        who = one_line(entry.sender)
+        who, where = one_line(entry.sender), one_line(conv)
         if now.state == "failed" != before.state:
             yield from self._failed(conv, entry)
         elif now.deleted and not before.deleted:
-            yield f"{one_line(conv)} {who} deleted: {_excerpt(before.text)}"
+            yield _(
+                "{conversation} {person} deleted: {text}", conversation=where, person=who,
+                text=_excerpt(before.text),
+            )  # fmt: skip
         elif now.text != before.text:
-            yield from self._prefixed(f"{one_line(conv)} {who} edited: ", now.text)
+            lead = _("{conversation} {person} edited:", conversation=where, person=who)
+            yield from self._prefixed(f"{lead} ", now.text)
         elif now.reactions != before.reactions:
             counts = " ".join(f"{emoji} {count}" for emoji, count in now.reactions)
-            reactions = one_line(counts) or "none"
-            yield f"{one_line(conv)} reactions to {who}, {_excerpt(now.text)}: {reactions}"
+            yield _(
+                "{conversation} reactions to {person}, {text}: {reactions}", conversation=where,
+                person=who, text=_excerpt(now.text), reactions=one_line(counts) or _("none"),
+            )  # fmt: skip
 
     def _failed(self, conv: str, entry: TimelineEntry) -> Iterator[str]:
-        reason = f": {one_line(entry.error)}" if entry.error else ""
-        yield f"not sent to {one_line(conv)}{reason}: {_excerpt(entry.text)}"
+        text = _("not sent to {conversation}", conversation=one_line(conv))
+        yield because(because(text, one_line(entry.error)), _excerpt(entry.text))
 
     def _message(self, conv: str, entry: TimelineEntry) -> Iterator[str]:
         time = f"{moment(entry.ts):%H:%M}"
@@ -120,14 +130,18 @@ class Transcript:
             return
         who = one_line(entry.sender)
         if entry.deleted:
-            yield f"{lead}{who}: (deleted)"
+            yield lead + because(who, _("(deleted)"))
             return
         if entry.reply is not None and entry.reply[0]:
             sender, text = entry.reply
-            who += f" replies to {one_line(sender)}, {_excerpt(text)}"
+            who = _(
+                "{person} replies to {other}, {text}", person=who, other=one_line(sender),
+                text=_excerpt(text),
+            )  # fmt: skip
         lead += f"* {who} " if entry.form == "action" else f"{who}: "
-        mark = "(mentions you) " if item.mention else ""
-        yield from self._prefixed(lead + mark, entry.text)
+        if item.mention:
+            lead += _("(mentions you)") + " "
+        yield from self._prefixed(lead, entry.text)
 
     def _prefixed(self, lead: str, text: str) -> Iterator[str]:
         first, *others = sanitise(text).split("\n")

@@ -10,6 +10,7 @@ from typing import Final
 
 from gochat import private
 from gochat.errors import ConfigError
+from gochat.tui.language import _
 
 _HEADER: Final = re.compile(r"\s*\[\s*keys\s*\]\s*(?:#.*)?")
 _ANY_HEADER: Final = re.compile(r"\s*\[")
@@ -27,7 +28,12 @@ def write_key(path: Path, action: str, key: str) -> None:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         after = _with_key(before, action, key)
         if tomllib.loads(after).get("keys", {}).get(action) != key:
-            raise ConfigError(f"{path}: write {action} = {json.dumps(key)} below [keys] yourself")
+            raise ConfigError(
+                _(
+                    "{file}: write {setting} below [keys] yourself", file=path,
+                    setting=f"{action} = {json.dumps(key)}",
+                )
+            )  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         private.replace_file(path, after.encode())
     except OSError as error:

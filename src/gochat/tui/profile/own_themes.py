@@ -23,6 +23,9 @@ from typing import Any, Final
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from gochat.tui.language import _
+from gochat.tui.text.names import separated
+
 _COLOURS: Final = (
     "primary", "secondary", "accent", "success", "warning", "error", "foreground", "background",
     "surface", "panel",
@@ -40,29 +43,36 @@ def load(directory: Path) -> tuple[list[Theme], list[str]]:
             text = path.read_text(encoding="utf-8")
             values = tomllib.loads(text)
         except OSError as error:
-            problems.append(f"theme {path}: {error.strerror}")
+            problems.append(_("theme {file}: {reason}", file=path, reason=error.strerror))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            problems.append(f"theme {path}: {error}")
+            problems.append(_("theme {file}: {reason}", file=path, reason=error))
         else:
-            if mistakes := [f"theme {path}{where}" for where in _mistakes(text, values)]:
+            if mistakes := [*_mistakes(path, text, values)]:
                 problems += mistakes
             else:
                 themes.append(Theme(name=path.stem, **values))
     return themes, problems
 
 
-def _mistakes(text: str, values: dict[str, Any]) -> Iterator[str]:
+def _mistakes(path: Path, text: str, values: dict[str, Any]) -> Iterator[str]:
     if "primary" not in values:
-        yield ": 'primary' is missing: a colour, as \"#7fb4ca\""
+        yield _("theme {file}: 'primary' is missing: a colour, as \"#7fb4ca\"", file=path)
     for key, value in values.items():
-        where = f":{_line(text, key)}: {key!r}"
+        where = f"{path}:{_line(text, key)}"
         if key == "dark":
             if not isinstance(value, bool):
-                yield f"{where} must be true or false"
+                yield _("theme {place}: {key!r} must be true or false", place=where, key=key)
         elif key not in _COLOURS:
-            yield f"{where} is not known: there are dark, {', '.join(_COLOURS)}"
+            known = separated(["dark", *_COLOURS])
+            yield _(
+                "theme {place}: {key!r} is not known: there are {known}", place=where, key=key,
+                known=known,
+            )  # fmt: skip
         elif not _is_colour(value):
-            yield f'{where} must be a colour, as "#7fb4ca", not {value!r}'
+            yield _(
+                "theme {place}: {key!r} must be a colour, as \"#7fb4ca\", not {value!r}",
+                place=where, key=key, value=value,
+            )  # fmt: skip
 
 
 def _is_colour(value: object) -> bool:

@@ -28,6 +28,7 @@ from gochat.errors import ConfigError
 from gochat.tui.chat_log.items import Clock
 from gochat.tui.input import keys
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import _
 from gochat.tui.model.quiet import Quiet
 from gochat.tui.profile import own_themes
 from gochat.tui.profile.key_file import write_key
@@ -37,6 +38,7 @@ from gochat.tui.profile.state import StateDirectory
 class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What can be chosen.
 
+    `language` is the name of a catalogue, as ``zh_CN``; empty: that of the environment.
     `clock` is how the log shows times. `notify` is for mentions and private messages: a bell,
     the desktop, both or neither. `presence` is whether the log has lines for who comes and goes.
     `quiet` are hours of the day, as ``22:00-07:00``, at which nothing notifies the person.
@@ -44,6 +46,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """
 
     theme: str = "gochat-dark"
+    language: Annotated[str, Meta(max_length=64)] = ""
     clock: Clock = "24h"
     bell: bool = True
     desktop: bool = True
@@ -90,6 +93,11 @@ def default_config() -> Path:
     return platformdirs.user_config_path("gochat", appauthor=False) / "tui.toml"
 
 
+def own_translations(config: Path | None = None) -> Path:
+    """Return the directory with the person's own translations: beside the configuration file."""
+    return (config or default_config()).parent / "locale"
+
+
 def load(state: StateDirectory, config: Path | None = None) -> Preferences:
     """Read the preferences.
 
@@ -107,8 +115,11 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
     for name, value in tables.items():
         if name not in Settings.__struct_fields__:
             near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"unknown setting {name!r}{hint}")
+            problems.append(
+                _("unknown setting {name!r}; did you mean {near!r}?", name=name, near=near[0])
+                if near
+                else _("unknown setting {name!r}", name=name)
+            )
             continue
         try:
             Quiet(msgspec.convert({name: value}, Settings).quiet)
@@ -117,7 +128,7 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
         else:
             fixed[name] = value
     if not isinstance(wanted, dict):
-        problems.append("keys: must be a table, [keys]")
+        problems.append(_("keys: must be a table, [keys]"))
         wanted = {}
     keymap = keys.read(wanted)
     themes, wrong_themes = own_themes.load(path.parent / "themes")
@@ -136,7 +147,7 @@ def _read(path: Path, *, must_exist: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if must_exist:
-            raise ConfigError(f"{path}: no such file") from error
+            raise ConfigError(_("{file}: no such file", file=path)) from error
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error

@@ -21,6 +21,7 @@ import platformdirs
 
 from gochat import private
 from gochat.errors import ConfigError
+from gochat.tui.language import _
 from gochat.tui.model.order import GroupName
 
 #: Servers that are remembered; the one not used for longest is forgotten.
@@ -90,16 +91,20 @@ class StateDirectory:
             was_open = self.directory.exists() and private.make_directory(self.directory)
         except PermissionError as error:
             raise ConfigError(
-                f"the state directory {self.directory} can't be used: {error.strerror}: choose "
-                "another with --state-dir"
-            ) from error
+                _(
+                    "the state directory {directory} can't be used: {reason}: choose another with "
+                    "--state-dir",
+                    directory=self.directory, reason=error.strerror,
+                )
+            ) from error  # fmt: skip
         except OSError:
             return ""  # reported when something is to be kept
         if not was_open:
             return ""
-        return (
-            f"{self.directory}, where sessions are kept, was open to other users: "
-            "now only you can use it"
+        return _(
+            "{directory}, where sessions are kept, was open to other users: now only you can use "
+            "it",
+            directory=self.directory,
         )
 
     # -- sessions ---------------------------------------------------------------------------------
@@ -178,7 +183,12 @@ class StateDirectory:
             self._replace(name, value)
         except OSError as error:
             if not self._is_failing:
-                self.report(f"nothing can be kept in {self.directory}: {error.strerror}")
+                self.report(
+                    _(
+                        "nothing can be kept in {directory}: {reason}", directory=self.directory,
+                        reason=error.strerror,
+                    )
+                )  # fmt: skip
             self._is_failing = True
         else:
             self._is_failing = False

@@ -7,6 +7,7 @@ import difflib
 from textual.app import App
 from textual.theme import Theme
 
+from gochat.tui.language import _
 from gochat.tui.profile import themes
 from gochat.tui.profile.legibility import legible
 from gochat.tui.profile.preferences import Preferences
@@ -33,8 +34,9 @@ class ThemedApp(App[None]):
             return ()
         self.theme = themes.DARK.name
         near = difflib.get_close_matches(name, self.available_themes, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return (f"unknown theme {name!r}{hint}",)
+        if near:
+            return (_("unknown theme {name!r}; did you mean {near!r}?", name=name, near=near[0]),)
+        return (_("unknown theme {name!r}", name=name),)
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme as it is shown; its colours are adjusted when it is first used."""

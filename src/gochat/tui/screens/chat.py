@@ -30,6 +30,7 @@ from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
 from gochat.tui.input.vim.editor import WISHES, Wish
 from gochat.tui.input.vim.log_keys import LogKeys
+from gochat.tui.language import N_, _
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import typing_line
 from gochat.tui.model.views import Changes
@@ -50,6 +51,14 @@ from gochat.tui.widgets.status_bar import StatusBar
 #: Below this many columns the side pane is folded away, and opens over the log.
 NARROW: Final = 80
 _CONNECTED: Final = ConnectionState.CONNECTED
+
+#: What the modes of Vim's keys are called in the last line.
+_MODES: Final[dict[str, str]] = {
+    "insert": N_("INSERT"),
+    "normal": N_("NORMAL"),
+    "visual": N_("VISUAL"),
+    "visual line": N_("VISUAL LINE"),
+}
 
 
 class ModelChanged(Message):
@@ -394,7 +403,8 @@ class ChatScreen(Screen[None]):
             mode, pending = field.mode, field.pending
             if self.focused is self.log_view:
                 mode, pending = "normal", self._log_keys.pending
-        self._status.mode = f"{mode.upper()} {pending}".strip()
+        shown = _(_MODES[mode]) if mode else ""
+        self._status.mode = f"{shown} {pending}".strip()
 
     def on_paste(self, event: events.Paste) -> None:
         """Write what is pasted, wherever the focus is."""
@@ -468,7 +478,7 @@ class ChatScreen(Screen[None]):
         if conv := self.model.next_unread():
             self.open_conversation(conv)
         else:
-            self.notify("Nothing unread", timeout=2)
+            self.notify(_("Nothing unread"), markup=False, timeout=2)
 
     def action_previous(self) -> None:
         """Show the conversation that was shown before."""

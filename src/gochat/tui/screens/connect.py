@@ -16,6 +16,8 @@ from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
 from gochat.tui.actions.session import Credentials
 from gochat.tui.input.typable import typable
+from gochat.tui.language import N_, _
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
 from gochat.tui.text.sanitise import one_line
@@ -30,7 +32,7 @@ _FIELDS: Final = {
     ErrorCode.BAD_INVITE: "invite",
 }
 
-_PLAIN_TEXT: Final = "Not encrypted: others on the network can read it all, your password, too."
+_PLAIN_TEXT: Final = N_("Not encrypted: others on the network can read it all, your password, too.")
 
 
 class ConnectScreen(Screen[None]):
@@ -66,21 +68,22 @@ class ConnectScreen(Screen[None]):
         """One card in the middle."""
         with VerticalScroll(id="connect", can_focus=False), Vertical(id="card"):
             yield Static("gochat", id="title")
-            yield Static("Chat with the people on your server.", id="subtitle")
-            yield Field("server", "Server", addresses.shorten(self._server))
-            yield Field("name", "Name", typable(self._known_name))
-            yield Field("password", "Password", password=True)
-            again = Field("again", "Password again", password=True)
+            yield Static(_("Chat with the people on your server."), id="subtitle", markup=False)
+            yield Field("server", _("Server"), addresses.shorten(self._server))
+            yield Field("name", _("Name"), typable(self._known_name))
+            yield Field("password", _("Password"), password=True)
+            again = Field("again", _("Password again"), password=True)
             again.display = False
             yield again
-            invite = Field("invite", "Invite code")
+            invite = Field("invite", _("Invite code"))
             invite.display = False
             yield invite
             with Horizontal(id="buttons"):
-                yield Button("Log in", id="log-in", compact=True, variant="primary")
-                yield Button("Create account", id="register", compact=True)
+                yield Button(_("Log in"), id="log-in", compact=True, variant="primary")
+                yield Button(_("Create account"), id="register", compact=True)
             yield Static(self._notice, id="notice", markup=False)
-        yield Static("Enter go on   Tab next field   Ctrl+Q quit", id="connect-keys")
+        keys = _("Enter go on   Tab next field   Ctrl+Q quit")
+        yield Static(keys, id="connect-keys", markup=False)
 
     def on_mount(self) -> None:
         """Begin in the first field that is to be filled in."""
@@ -100,19 +103,18 @@ class ConnectScreen(Screen[None]):
         """Show what is wrong, beside the field that it is about."""
         self._clear()
         field = "server"
-        text = str(error)
+        text = sentence(error_text(error))
         if isinstance(error, ChatError):
             field = error.field or _FIELDS.get(ErrorCode(error.code), "") if _known(error) else ""
-            text = sentence(error.text)
             if error.code == ErrorCode.BAD_CREDENTIALS and not self._has_account:
-                text += " New here? Choose “Create account”."
+                text += " " + _("New here? Choose “Create account”.")
             if error.code == ErrorCode.NAME_TAKEN:
-                text += " If it is you, log in."
+                text += " " + _("If it is you, log in.")
             if error.code == ErrorCode.BAD_TOKEN:
-                field, text = "password", "Your session has ended. Please log in again."
+                field, text = "password", _("Your session has ended. Please log in again.")
             if error.code == ErrorCode.BAD_INVITE:
                 field = "invite"
-        self._wrong(field, sentence(text))
+        self._wrong(field, text)
 
     def _wrong(self, field: str, text: str) -> None:
         matches = self.query(f"#field-{field}") if field else None
@@ -149,7 +151,7 @@ class ConnectScreen(Screen[None]):
             is_plain = addresses.security(server) is Security.PLAIN_TEXT
         except ConfigError:  # not written to its end yet
             is_plain = False
-        self.query_one("#field-server", Field).show_error(_PLAIN_TEXT if is_plain else "")
+        self.query_one("#field-server", Field).show_error(_(_PLAIN_TEXT) if is_plain else "")
 
     @on(Input.Submitted)
     def _enter(self, event: Input.Submitted) -> None:
@@ -197,20 +199,23 @@ class ConnectScreen(Screen[None]):
             for field in ("server", "name", "password", "again", "invite")
         )
         if not server.strip():
-            self._wrong("server", "Which server? On this machine it is 127.0.0.1:8889.")
+            self._wrong("server", _("Which server? On this machine it is 127.0.0.1:8889."))
         elif not name.strip():
-            self._wrong("name", "What should the others call you?")
+            self._wrong("name", _("What should the others call you?"))
         elif not password:
-            self._wrong("password", "Please choose one." if register else "Please type it in.")
+            self._wrong(
+                "password", _("Please choose one.") if register else _("Please type it in.")
+            )
         elif register and password != again:
             self._wrong(
-                "again", "This is not the same as above." if again else "Once more, please."
+                "again",
+                _("This is not the same as above.") if again else _("Once more, please."),
             )
         else:
             try:
                 url = self._url(server.strip())
             except ConfigError as error:
-                self._wrong("server", sentence(str(error)))
+                self._wrong("server", sentence(error_text(error)))
                 return
             self.post_message(
                 self.Submitted(

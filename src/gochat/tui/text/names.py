@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from rich.cells import cell_len
 
+from gochat.tui.language import _, pgettext
 from gochat.tui.text.wrap import clusters
 
 _NUMBER: Final = re.compile("[0-9]+")
@@ -23,6 +25,25 @@ def _number(found: re.Match[str]) -> str:
     # A longer number is greater; so its length comes first, in as many digits for each.
     digits = found.group().lstrip("0")
     return f"{len(digits):03}{digits}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as people list them: ``mei, tom and zoë``."""
+    if len(names) < 2:
+        return "".join(names)
+    return _("{names} and {last}", names=separated(names[:-1]), last=names[-1])
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names of which one is meant: ``mei, tom or zoë``."""
+    if len(names) < 2:
+        return "".join(names)
+    return _("{names} or {last}", names=separated(names[:-1]), last=names[-1])
+
+
+def separated(names: Sequence[str]) -> str:
+    """Return names with what stands between those of a list: ``mei, tom``."""
+    return pgettext("between the names of a list", ", ").join(names)
 
 
 def shortened(name: str, width: int) -> str:

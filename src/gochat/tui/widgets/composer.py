@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from gochat.tui.language import _, ngettext
 from gochat.tui.text.names import shortened
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.message_input import MessageInput
@@ -161,9 +162,9 @@ class Composer(Vertical):
         left = self.text_limit - len(text)
         counter = ""
         if left < 0:
-            counter = f"{-left} characters too many"
+            counter = ngettext("{n} character too many", "{n} characters too many", -left)
         elif left <= self.text_limit // 10:
-            counter = f"{left} characters left"
+            counter = ngettext("{n} character left", "{n} characters left", left)
         content, ending = Content.styled(self._typists, "$text-muted italic"), ""
         if self._obstacle:
             content = Content.styled(self._obstacle, "$text-warning")
@@ -172,15 +173,15 @@ class Composer(Vertical):
         match self.mode:
             case Reply(sender=sender, excerpt=excerpt):
                 content = Content.assemble(
-                    Content.styled("↩ replying to ", "$text-muted"),
+                    Content.styled(_("↩ replying to "), "$text-muted"),
                     Content.styled(one_line(sender), "bold"),
                     Content.styled(f"  {one_line(excerpt)}", "$text-muted"),
                 )
-                ending = "Esc: not a reply"
+                ending = _("Esc: not a reply")
             case Editing():
                 content, ending = (
-                    Content.styled("✎ editing your message", "$accent"),
-                    "Esc: leave it",
+                    Content.styled(_("✎ editing your message"), "$accent"),
+                    _("Esc: leave it"),
                 )
             case None:
                 pass

@@ -8,6 +8,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
+from gochat.tui.language import _, ngettext
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import count, span
 from gochat.tui.text.sanitise import one_line
@@ -71,24 +72,27 @@ class ConversationHeader(Widget):
     def _about(self) -> str:
         view = self._model.shown
         if not view.joined:
-            return "you are not in this room"
+            return _("you are not in this room")
         if view.conv == LOBBY:
-            return f"{count(len(self._model.people))} online"
+            online = len(self._model.people)
+            return ngettext("{n} online", "{n} online", online, n=count(online))
         if view.is_room:
-            signs = ["private room"] if view.private else []
+            signs = [_("private room")] if view.private else []
             if view.archived:
-                signs.append("archived")
+                signs.append(_("archived"))
             elif view.announcements:
-                signs.append("announcements only")
+                signs.append(_("announcements only"))
             elif view.slow_mode:
-                signs.append(f"slow mode {span(view.slow_mode)}")
+                signs.append(_("slow mode {time}", time=span(view.slow_mode)))
             return " · ".join(signs)
         person = self._model.people.get(view.name)
         if view.name == self._model.me:
-            return "notes to yourself"
+            return _("notes to yourself")
         if person is None:
-            return "offline · will read it later"
-        return f"away: {one_line(person.away)}" if person.away else "online"
+            return _("offline · will read it later")
+        if person.away:
+            return _("away: {text}", text=one_line(person.away))
+        return _("online")
 
     def on_click(self, event: events.Click) -> None:
         """The two ends can be clicked."""

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.strip import Strip
 from textual.visual import Visual
 
+from gochat.tui.language import ngettext
 from gochat.tui.model.presentation import count
 from gochat.tui.widgets.row_list import ListRow, RowList
 
@@ -54,7 +55,11 @@ class ConversationList(RowList):
         # What is unread only in the row itself is seen there.
         if not found or (len(found) == 1 and found[0][1] == index):
             return None
-        return f"{count(sum(number for number, _ in found))} unread {sign}", found[0][1]
+        unread = sum(number for number, row in found)
+        text = ngettext(
+            "{n} unread {sign}", "{n} unread {sign}", unread, n=count(unread), sign=sign
+        )
+        return text, found[0][1]
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""

@@ -7,6 +7,7 @@ from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.profile.addresses import is_local
 from gochat.tui.text.sanitise import one_line
@@ -30,10 +31,10 @@ class Greeting(Widget):
         lines = [Content.styled(title, "bold"), Content.styled(text, "$text-muted"), Content("")]
         if view.conv == LOBBY and self.keymap is not None:
             hints = (
-                (self.keymap.shown("switcher"), "go to a room or a person"),
-                (self.keymap.shown("rooms"), "see all rooms, or create one"),
-                ("/", "write a command"),
-                (self.keymap.shown("help"), "everything else"),
+                (self.keymap.shown("switcher"), _("go to a room or a person")),
+                (self.keymap.shown("rooms"), _("see all rooms, or create one")),
+                ("/", _("write a command")),
+                (self.keymap.shown("help"), _("everything else")),
             )
             for key, what in hints:
                 lines.append(
@@ -47,22 +48,21 @@ class Greeting(Widget):
 
     def _words(self, conv: str) -> tuple[str, str]:
         if conv == LOBBY:
+            welcome = _("Welcome, {person}.", person=one_line(self._model.me))
             others = len(self._model.people) - (self._model.me in self._model.people)
             if others < 1:
-                who = "Others on this machine" if is_local(self.server) else "Others"
-                alone = (
-                    "You are the first one here.\n"
-                    f"{who} get in with: gochat tui {one_line(self.server)}"
+                command = f"gochat tui {one_line(self.server)}"
+                how = (
+                    _("Others on this machine get in with: {command}", command=command)
+                    if is_local(self.server)
+                    else _("Others get in with: {command}", command=command)
                 )
-                return f"Welcome, {one_line(self._model.me)}.", alone
-            return (
-                f"Welcome, {one_line(self._model.me)}.",
-                "Say hello: what you write here, all can read.",
-            )
+                return welcome, "\n".join((_("You are the first one here."), how))
+            return welcome, _("Say hello: what you write here, all can read.")
         if conv.startswith("#"):
-            return one_line(
-                conv
-            ), "A new room. /invite NAME asks somebody in; /topic says what it is for."
+            return one_line(conv), _(
+                "A new room. /invite NAME asks somebody in; /topic says what it is for."
+            )
         if conv[1:] == self._model.me:
-            return "Notes to yourself", "Only you can read what you write here."
-        return one_line(conv[1:]), "Only the two of you can read what is written here."
+            return _("Notes to yourself"), _("Only you can read what you write here.")
+        return one_line(conv[1:]), _("Only the two of you can read what is written here.")

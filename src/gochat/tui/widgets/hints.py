@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS, offered
 from gochat.tui.input.keys import Keymap
+from gochat.tui.language import _, pgettext
 from gochat.tui.model.entries import TimelineEntry
 
 
@@ -17,23 +18,27 @@ class Hint(NamedTuple):
     key: str
 
 
-_BACK = Hint("Esc", "back", "escape")
+def _back() -> Hint:
+    return Hint("Esc", pgettext("key", "back"), "escape")
 
 
 def for_cut(keymap: Keymap, *, ended: bool) -> tuple[Hint, ...]:
     """Without a connection, before all others; `ended`: the session, not only the connection."""
-    return _of(keymap, {"reconnect": "log in" if ended else "try now"})
+    return _of(keymap, {"reconnect": _("log in") if ended else _("try now")})
 
 
 def for_input(keymap: Keymap) -> tuple[Hint, ...]:
     """While writing."""
-    texts = {"switcher": "go to", "palette": "commands", "help": "help", "search": "search"}
+    texts = {
+        "switcher": _("go to"), "palette": _("commands"), "help": _("help"),
+        "search": _("search"),
+    }  # fmt: skip
     return _of(keymap, texts)
 
 
 def for_list() -> tuple[Hint, ...]:
     """In the side pane."""
-    return Hint("Enter", "open", "enter"), Hint("Tab", "next list", "tab"), _BACK
+    return Hint("Enter", _("open"), "enter"), Hint("Tab", _("next list"), "tab"), _back()
 
 
 def for_message(keymap: Keymap, entry: TimelineEntry | None) -> tuple[Hint, ...]:
@@ -41,10 +46,10 @@ def for_message(keymap: Keymap, entry: TimelineEntry | None) -> tuple[Hint, ...]
     texts: dict[str, str] = {}
     if entry is not None:
         actions = {action.name: action for action in MESSAGE_ACTIONS}
-        texts = {actions[name].id: actions[name].label.lower() for name in offered(entry)}
+        texts = {actions[name].id: _(actions[name].label).lower() for name in offered(entry)}
         if entry.state == "failed":
-            texts[actions["delete"].id] = "discard"
-    return (*_of(keymap, texts), _BACK)
+            texts[actions["delete"].id] = _("discard")
+    return (*_of(keymap, texts), _back())
 
 
 def _of(keymap: Keymap, texts: dict[str, str]) -> tuple[Hint, ...]:

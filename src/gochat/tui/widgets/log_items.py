@@ -7,9 +7,10 @@ from typing import Final
 
 from gochat.protocol.text import is_mentioned
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
+from gochat.tui.language import N_, _, pgettext
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.highlights import Highlights
-from gochat.tui.model.presentation import moment, span
+from gochat.tui.model.presentation import because, moment, span
 
 _EXCERPT: Final = 120
 _NONE: Final = Highlights()
@@ -29,7 +30,7 @@ def log_item(
     reply = None
     if entry.reply is not None:
         sender, text = entry.reply
-        reply = (sender, text[:_EXCERPT]) if sender else ("", "an earlier message")
+        reply = (sender, text[:_EXCERPT]) if sender else ("", _("an earlier message"))
     return LogMessage(
         key=entry.key,
         sender=entry.sender,
@@ -53,77 +54,95 @@ def log_item(
 
 
 def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
-    who = "you" if entry.sender == me else entry.sender
-    subject = "you" if entry.text == me else entry.text
+    who = _("you") if entry.sender == me else entry.sender
+    subject = pgettext("somebody does it to you", "you") if entry.text == me else entry.text
     group: str | None = None
     match entry.kind:
         case "presence":
-            group = "came online" if entry.text == "online" else "went offline"
-            text = f"{who} {group}"
+            group = N_("came online") if entry.text == "online" else N_("went offline")
+            text = _("{who} {did}", who=who, did=_(group))
         case "join" | "leave":
-            group = "joined" if entry.kind == "join" else "left"
-            text = f"{who} {group}{_because(entry)}"
+            group = N_("joined") if entry.kind == "join" else N_("left")
+            text = because(_("{who} {did}", who=who, did=_(group)), entry.reason)
             if entry.reason:
                 group = None  # its reason is shown, so it stands alone
         case "pin" | "unpin":
-            _, quoted = entry.reply or ("", "")
-            excerpt = " ".join(quoted[:_EXCERPT].split())
-            what = f": {excerpt}" if excerpt else " a message"
-            text = f"{who} {'pinned' if entry.kind == 'pin' else 'unpinned'}{what}"
+            text = _pinning(entry, who)
         case "create":
-            kind = "private " if entry.text == "private" else ""
-            text = f"{who} created this {kind}room"
-        case "invite":
-            text = f"{who} invited {subject}"
-        case "kick":
-            text = f"{who} removed {subject}{_because(entry)}"
-        case "ban":
-            time = f" for {span(entry.duration)}" if entry.duration is not None else ""
-            text = f"{who} banned {subject}{time}{_because(entry)}"
-        case "unban":
-            text = f"{who} lifted the ban of {subject}"
-        case "slow" if entry.text == "0":
-            text = f"{who} ended slow mode"
-        case "slow":
             text = (
-                f"{who} set slow mode: one message every {span(timedelta(seconds=int(entry.text)))}"
+                _("{who} created this private room", who=who)
+                if entry.text == "private"
+                else _("{who} created this room", who=who)
             )
+        case "invite":
+            text = _("{who} invited {whom}", who=who, whom=subject)
+        case "kick":
+            text = because(_("{who} removed {whom}", who=who, whom=subject), entry.reason)
+        case "ban":
+            text = because(_ban(entry, who, subject), entry.reason)
+        case "unban":
+            text = _("{who} lifted the ban of {whom}", who=who, whom=subject)
+        case "slow" if entry.text == "0":
+            text = _("{who} ended slow mode", who=who)
+        case "slow":
+            time = span(timedelta(seconds=int(entry.text)))
+            text = _("{who} set slow mode: one message every {time}", who=who, time=time)
         case "announcements" if entry.text == "on":
-            text = f"{who} let only operators write here"
+            text = _("{who} let only operators write here", who=who)
         case "announcements":
-            text = f"{who} let everybody here write"
+            text = _("{who} let everybody here write", who=who)
         case "archive":
             text = (
-                f"{who} archived this room"
+                _("{who} archived this room", who=who)
                 if entry.text == "on"
-                else (f"{who} brought this room back from the archive")
+                else _("{who} brought this room back from the archive", who=who)
             )
         case "hand_over":
-            text = f"{who} became an operator, appointed by who runs the server"
+            text = _("{who} became an operator, appointed by who runs the server", who=who)
         case "decline":
-            text = f"{who} declined the invitation"
+            text = _("{who} declined the invitation", who=who)
         case "topic":
             text = (
-                f"{who} set the topic: {entry.text}" if entry.text else f"{who} took the topic away"
+                _("{who} set the topic: {topic}", who=who, topic=entry.text)
+                if entry.text
+                else _("{who} took the topic away", who=who)
             )
         case "operator":
-            text = f"{who} made {subject} an operator"
+            text = _("{who} made {whom} an operator", who=who, whom=subject)
         case "member":
-            text = f"{who} made {subject} a member without operator rights"
+            text = _("{who} made {whom} a member without operator rights", who=who, whom=subject)
         case "access":
-            text = f"{who} made this room {entry.text}"
+            text = (
+                _("{who} made this room private", who=who)
+                if entry.text == "private"
+                else _("{who} made this room public", who=who)
+            )
         case "history" if entry.text == "hidden":
-            text = f"{who} hid earlier messages from those who join from now on"
+            text = _("{who} hid earlier messages from those who join from now on", who=who)
         case "history":
-            text = f"{who} let those who join read messages from here on"
+            text = _("{who} let those who join read messages from here on", who=who)
         case "hidden":
-            text = "Messages before you joined are hidden"
+            text = _("Messages before you joined are hidden")
         case "removed":
-            text = "Earlier messages are no longer kept"
+            text = _("Earlier messages are no longer kept")
         case _:
             text = entry.text
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
 
 
-def _because(entry: TimelineEntry) -> str:
-    return f": {entry.reason}" if entry.reason else ""
+def _pinning(entry: TimelineEntry, who: str) -> str:
+    quoted = "" if entry.reply is None else entry.reply[1]
+    excerpt = " ".join(quoted[:_EXCERPT].split())
+    if entry.kind == "pin":
+        if excerpt:
+            return _("{who} pinned: {text}", who=who, text=excerpt)
+        return _("{who} pinned a message", who=who)
+    if excerpt:
+        return _("{who} unpinned: {text}", who=who, text=excerpt)
+    return _("{who} unpinned a message", who=who)
+
+
+def _ban(entry: TimelineEntry, who: str, whom: str) -> str:
+    if entry.duration is None:
+        return _("{who} banned {whom}", who=who, whom=whom)
+    return _("{who} banned {whom} for {time}", who=who, whom=whom, time=span(entry.duration))

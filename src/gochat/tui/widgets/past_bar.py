@@ -6,6 +6,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from gochat.tui.language import _
+
 
 class PastBar(Widget):
     """Shown while the newest messages are not; a click leads back to them."""
@@ -30,10 +32,10 @@ class PastBar(Widget):
 
     def render(self) -> Content:
         """Draw the line: what does not fit is cut from the date."""
-        where = "You are in the past" + (f" · {self._when}" if self._when else "")
+        where = " · ".join(part for part in (_("You are in the past"), self._when) if part)
         back = Content.assemble(
             Content.styled(self._key, "$foreground bold"),
-            Content.styled(": back to now", "$text-muted"),
+            Content.styled(_(": back to now"), "$text-muted"),
         )
         width = self.content_size.width
         left = Content.styled(where, "$text-warning").truncate(

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from gochat.tui.language import N_, _
 from gochat.tui.model import activity
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.order import Group, GroupName
@@ -26,13 +27,12 @@ _SIGN: Final = "="
 _GAP: Final = "= gap"
 _MORE: Final = "= more"
 _ACTIVITY: Final = "= activity"
-_INVITED: Final = Content.styled("invited ", "$accent bold")
 _HEADINGS: Final[dict[GroupName, str]] = {
-    "unread": "Unread",
-    "invitations": "Invitations",
-    "favourites": "Favourites",
-    "rooms": "Rooms",
-    "private": "Private",
+    "unread": N_("Unread"),
+    "invitations": N_("Invitations"),
+    "favourites": N_("Favourites"),
+    "rooms": N_("Rooms"),
+    "private": N_("Private"),
 }
 #: People who are visible whatever the number of conversations, and the lines around them.
 _PEOPLE: Final = 4
@@ -63,7 +63,7 @@ class SidePane(Vertical):
             self._draw_conversation, self._unread, id="conversations"
         )
         self.people = RowList(self._draw_person, id="people")
-        self.filter = TextField(placeholder="Find a person", id="people-filter", compact=True)
+        self.filter = TextField(placeholder=_("Find a person"), id="people-filter", compact=True)
         self._total = -1
         self._new = 0
         self._drawn: list[object] = []
@@ -126,7 +126,7 @@ class SidePane(Vertical):
         total = len(self._model.people)
         if total != self._total:
             self._total = total
-            self._heading.update(f"Online · {total}", layout=False)
+            self._heading.update(_("Online · {n}", n=total), layout=False)
         self.people.show(self._model.people.matching(self.filter.value))
 
     def _look(self, view: ConversationView) -> object:
@@ -137,21 +137,21 @@ class SidePane(Vertical):
     def _draw_conversation(self, key: str) -> ListRow:
         if (group := self._groups.get(key)) is not None:
             sign, number = ("▸", str(len(group.convs))) if group.folded else ("▾", "")
-            heading = Content.styled(f"{sign} {_HEADINGS[group.name]}", "$text-muted")
+            heading = Content.styled(f"{sign} {_(_HEADINGS[group.name])}", "$text-muted")
             return ListRow(heading, Content.styled(f"{number} ", "$text-muted"))
         if key == _ACTIVITY:
             new = Content.styled(f"{count(self._new)} ", "$accent bold")
-            return ListRow(Content.styled("★ Activity", "$foreground bold"), new)
+            return ListRow(Content.styled("★ " + _("Activity"), "$foreground bold"), new)
         if key == _GAP:
             return ListRow(Content(""), enabled=False)
         if key == _MORE:
-            return ListRow(Content.styled(" + more rooms", "$text-muted"))
+            return ListRow(Content.styled(" + " + _("more rooms"), "$text-muted"))
         view = self._model.conversations.get(key)
         if view is None:  # an invitation
             name = Content.assemble(
                 " ", Content.styled("#", "$text-muted"), Content.styled(one_line(key[1:]), "bold")
             )
-            return ListRow(name, _INVITED)
+            return ListRow(name, _invited())
         return ListRow(self._title(view), self._badge(view))
 
     def _title(self, view: ConversationView) -> Content:
@@ -166,7 +166,7 @@ class SidePane(Vertical):
 
     def _badge(self, view: ConversationView) -> Content:
         if view.conv in self._model.invitations and not view.joined:
-            return _INVITED
+            return _invited()
         if view.badge:
             mark = Content.styled("@ ", "$accent bold") if view.mentions else Content("")
             style = "$accent bold" if view.rank == 0 else "$foreground bold"
@@ -182,9 +182,9 @@ class SidePane(Vertical):
         )
         person = self._model.people.get(key)
         if me:
-            return ListRow(left, Content.styled("you ", "$text-muted"))
+            return ListRow(left, Content.styled(_("you") + " ", "$text-muted"))
         if person is not None and person.away is not None:
-            return ListRow(left, Content.styled("away ", "$text-muted"))
+            return ListRow(left, Content.styled(_("away") + " ", "$text-muted"))
         return ListRow(left)
 
     @on(Input.Changed, "#people-filter")
@@ -216,6 +216,10 @@ class SidePane(Vertical):
     def _choose(self, conv: str) -> None:
         self.filter.clear()
         self.post_message(self.ConversationChosen(conv))
+
+
+def _invited() -> Content:
+    return Content.styled(_("invited") + " ", "$accent bold")
 
 
 def _presence(model: ChatModel, person: str) -> Content:

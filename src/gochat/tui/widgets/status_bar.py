@@ -11,13 +11,20 @@ from textual.widget import Widget
 
 from gochat.client import ConnectionState
 from gochat.client.address import Security
+from gochat.tui.language import N_, _, ngettext
 from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.error_texts import reason_text
 from gochat.tui.model.presentation import connection_line, quiet_line
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.hints import Hint
 
 #: Columns between the state and the keys, and between one key and the next.
 _GAP: Final = 3
+_SECURITY: Final = {
+    Security.ENCRYPTED: N_("encrypted"),
+    Security.PLAIN_TEXT: N_("plain text"),
+    Security.THIS_MACHINE: N_("this machine"),
+}
 _STYLES: Final = {"good": "$success", "busy": "$warning bold", "bad": "$error bold"}
 
 
@@ -82,17 +89,22 @@ class StatusBar(Widget):
         if kind == "good" or security is Security.PLAIN_TEXT:
             style = "$warning bold" if security is Security.PLAIN_TEXT else "$text-muted"
             is_local = security is Security.THIS_MACHINE
-            shown = "local" if short and is_local else security.value
+            shown = _("local") if short and is_local else _(_SECURITY[security])
             parts.append(Content.styled(f"{' · ' if text else ''}{shown}", style))
         if quiet := quiet_line(self._model, short=short):
             parts.append(Content.styled(f"   {quiet}", "$text-muted"))
         waiting, failed = self._model.counts()
         if waiting:
-            for_what = "" if short else " to be sent"
-            parts.append(Content.styled(f"   {waiting} waiting{for_what}", "$warning"))
+            text = (
+                ngettext("{n} waiting", "{n} waiting", waiting)
+                if short
+                else ngettext("{n} waiting to be sent", "{n} waiting to be sent", waiting)
+            )
+            parts.append(Content.styled(f"   {text}", "$warning"))
         if failed:
-            parts.append(Content.styled(f"   {failed} not sent", "$error"))
-        reason = one_line(self._model.connection.reason)
+            text = ngettext("{n} not sent", "{n} not sent", failed)
+            parts.append(Content.styled(f"   {text}", "$error"))
+        reason = one_line(reason_text(self._model.connection.reason))
         if kind != "good" and reason:
             parts.append(Content.styled(f"   {reason}", "$text-muted"))
         return Content.assemble(*parts)
