@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from babel.messages import Catalog
 from messages import compiled
+from pilots import OpenApp, screen_text, settle, type_text, until
 from pseudo import speaking
 
-from gochat.tui import language
+from gochat.tui import language, start
+from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.language import _, ngettext, own_name, pgettext, translated, use
+from gochat.tui.profile.preferences import Preferences, Settings
+from gochat.tui.profile.state import StateDirectory
 
 CHINESE = "退出登录"
 
@@ -114,6 +118,54 @@ def test_wrong_placeholders_leave_the_message_in_english(tmp_path: Path, text: s
 
 def test_values_are_not_read_as_placeholders() -> None:
     assert _("{person} is invited.", person="{0.__class__}") == "{0.__class__} is invited."
+
+
+def preferences(tmp_path: Path, toml: str, chosen: str = "") -> tuple[str, ...]:
+    """Start as the app does; return what is reported."""
+    config = tmp_path / "tui.toml"
+    config.write_text(toml)
+    state = StateDirectory(tmp_path / "state")
+    return start._preferences(state, config, chosen).problems
+
+
+def test_the_configuration_chooses_the_language(tmp_path: Path) -> None:
+    """What is wrong with it is said in that language."""
+    problems = preferences(tmp_path, 'language = "zh_CN"\nthem = "nord"')
+
+    assert "未知的设置 'them'；是否指 'theme'？" in problems
+
+
+def test_the_option_comes_before_the_configuration(tmp_path: Path) -> None:
+    preferences(tmp_path, 'language = "zh_CN"', "en")
+
+    assert _("Log out") == "Log out"
+
+
+def test_a_damaged_translation_does_not_keep_the_app_from_starting(tmp_path: Path) -> None:
+    add_translation(tmp_path / "locale", "eo", {}).write_bytes(b"nothing")
+
+    assert any("eo" in problem for problem in preferences(tmp_path, 'language = "eo"'))
+
+
+@pytest.mark.anyio
+async def test_the_settings_keep_another_language(
+    open_app: OpenApp, state: StateDirectory, tmp_path: Path
+) -> None:
+    add_translation(tmp_path / "locale", "eo", {})
+    async with open_app(preferences=Preferences(path=tmp_path / "tui.toml")) as pilot:
+        await pilot.press("f5")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        await type_text(pilot, "language")
+        await pilot.press("enter")
+        await settle(pilot)
+        assert state.load_settings(Settings).language == "en"
+        await pilot.press("enter")
+        await settle(pilot)
+        assert state.load_settings(Settings).language == "eo"
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "简体中文" in screen_text(pilot)
+    assert state.load_settings(Settings).language == "zh_CN"
 
 
 def test_numbers_have_forms() -> None:

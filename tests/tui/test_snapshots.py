@@ -6,8 +6,9 @@ are committed.
 
 from __future__ import annotations
 
+import gettext
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pilots import screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 
 from gochat.errors import ChatError, ErrorCode
+from gochat.tui import language
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.conversation import furnish
 from gochat.tui.demo.scripted_client import ScriptedClient
@@ -345,3 +347,30 @@ def test_the_side_pane_over_a_narrow_log(take: Take, client: ScriptedClient) -> 
         await settle(pilot)
 
     assert take(unfold)
+
+
+# -- in a language with wide characters ------------------------------------------------------------
+
+
+@pytest.fixture
+def _chinese() -> Iterator[None]:
+    before = language.install(gettext.NullTranslations())
+    language.use("zh_CN")
+    yield
+    language.install(before)
+
+
+@pytest.mark.usefixtures("_chinese")
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        pytest.param((80, 24), "gochat-dark", id="80x24"),
+        pytest.param((60, 20), "gochat-light", id="60x20"),
+    ],
+)
+@pytest.mark.parametrize("key", ["", "f1", "f5"], ids=["chat", "help", "settings"])
+def test_chinese(take: Take, client: ScriptedClient, key: str) -> None:
+    furnish(client)
+    client.arrive("zoe")
+    client.depart("zoe")
+    assert take(press(key) if key else nothing)

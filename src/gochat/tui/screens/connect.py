@@ -16,7 +16,7 @@ from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
 from gochat.tui.actions.session import Credentials
 from gochat.tui.input.typable import typable
-from gochat.tui.language import N_, _
+from gochat.tui.language import N_, _, pgettext
 from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
@@ -70,7 +70,7 @@ class ConnectScreen(Screen[None]):
             yield Static("gochat", id="title")
             yield Static(_("Chat with the people on your server."), id="subtitle", markup=False)
             yield Field("server", _("Server"), addresses.shorten(self._server))
-            yield Field("name", _("Name"), typable(self._known_name))
+            yield Field("name", pgettext("of an account", "Name"), typable(self._known_name))
             yield Field("password", _("Password"), password=True)
             again = Field("again", _("Password again"), password=True)
             again.display = False
