@@ -70,6 +70,11 @@ def main(package: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        translated = subprocess.run(
+            [gochat, "tui", "--plain", "--language", "zh_CN", "--state-dir", "state"],
+            cwd=place, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert "尚未登录" in translated.stderr, translated.stderr
         environ = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
         server = subprocess.Popen(
             [gochat, "serve", "--port", str(port), "--store", "sqlite:///smoke.db"],

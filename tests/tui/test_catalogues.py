@@ -110,6 +110,30 @@ def test_the_values_of_refusals_are_those_that_servers_send() -> None:
             assert {name for name, _ in placeholders(message)} <= known, message
 
 
+def test_each_refusal_that_the_protocol_lists_has_a_message() -> None:
+    """But those that only programs meet, and those whose code says too little: their texts are
+    messages."""
+    of_programs = {
+        *("frame_empty", "malformed", "cid_conflict", "out_of_order", "bad_cursor"),
+        *("bad_request key", "bad_request one_of", "bad_request too_many"),
+        *("name_taken", "bad_name", "not_permitted", "too_many", "bad_request", "busy", "blocked"),
+        *("room_exists", "rate_limited per_second", "rate_limited request_budget"),
+    }
+    by_text = {"bad_credentials", "account_disabled", "registration_closed", "bad_invite"}
+    page = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+    rows = page.partition("## Errors")[2].partition("## Goodbyes")[0].splitlines()
+    known = {f"{code} {rule}".strip() for code, rule in error_texts._REFUSALS}
+    listed = set()
+    for row in rows:
+        if code := re.match(r"\| `(\w+)` \|", row):
+            arguments = row.split(" | ")[2]
+            rules = re.findall(r'"(\w+)"', re.sub(r'which is "\w+"', "", arguments))
+            listed |= {code[1], *(f"{code[1]} {rule}" for rule in rules)}
+
+    assert len(listed) > 70
+    assert sorted(listed - known - of_programs - by_text) == []
+
+
 def test_what_the_client_library_says_has_a_message() -> None:
     """Its errors have no code: they are recognised by their texts."""
     known = {_shape(text) for text in (*error_texts._TEXTS, *error_texts._TEMPLATES)}

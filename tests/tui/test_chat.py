@@ -125,7 +125,7 @@ async def test_a_text_that_is_too_long_stays_and_is_not_sent(
         await settle(pilot)
         assert len(field(pilot).text) == 4001
         assert not [request for request in client.requests if request[0] == "send"]
-        assert "1 characters too many" in screen_text(pilot)
+        assert "1 character too many" in screen_text(pilot)
 
 
 async def test_a_person_is_chosen_and_written_to(open_app: OpenApp, client: ScriptedClient) -> None:

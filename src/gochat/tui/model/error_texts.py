@@ -127,12 +127,29 @@ _REFUSALS: Final[Mapping[tuple[ErrorCode, str], tuple[str, ...]]] = {
     ),
     (ErrorCode.TOO_MANY, "bans"): (N_("this room has {max} bans: lift some first"),),
     (ErrorCode.TOO_MANY, "blocks"): (N_("you block {max} people: unblock some first"),),
+    (ErrorCode.TOO_MANY, "pins"): (
+        N_("there are {max} pinned messages, and there can't be more: unpin one first"),
+    ),
+    (ErrorCode.TOO_MANY, "saved"): (
+        N_("you have saved {max} messages, and can't save more: remove one first"),
+    ),
+    (ErrorCode.TOO_MANY, "network_bans"): (
+        N_("a server keeps at most {max} bans of networks: lift some, or ban a larger network"),
+    ),
     (ErrorCode.TOO_MANY, "reports"): (
         N_("{max} reports wait to be handled, and there can't be more: ask who runs the server"),
     ),
     (ErrorCode.BAD_REQUEST, "session"): (
         N_("this account has no such session: it may have ended"),
     ),
+    (ErrorCode.BAD_REQUEST, "network"): (
+        N_("that is not an address or a network, as 203.0.113.7 or 203.0.113.0/24"),
+    ),
+    (ErrorCode.BAD_REQUEST, "loopback"): (
+        N_("that includes the server's own machine (the loopback addresses)"),
+    ),
+    (ErrorCode.BAD_REQUEST, "own_address"): (N_("that includes your own address"),),
+    (ErrorCode.BAD_REQUEST, "oneself"): (N_("you can't do this to yourself"),),
     (ErrorCode.BAD_REQUEST, "member"): (N_("this person is in the room already"),),
     (ErrorCode.BAD_REQUEST, "last_operator"): (
         N_("the room needs an operator: choose another one first"),
