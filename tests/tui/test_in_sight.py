@@ -14,7 +14,7 @@ from gochat.client import MessagesReported
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
-from gochat.tui.dialogs.forms import MuteForm, RoomForm
+from gochat.tui.dialogs.forms import MuteForm, ResolveForm, RoomForm
 from gochat.tui.dialogs.pickers import MemberPicker
 from gochat.tui.dialogs.report_form import ReportForm
 from gochat.tui.screens.chat import ChatScreen
@@ -358,6 +358,50 @@ async def test_selected_message_is_reported_and_a_moderator_resolves_it(
         assert "something rude" in screen_text(pilot)
         await pilot.press(*"warned", "enter")
         await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
+
+
+async def test_moderator_mutes_from_a_report_in_the_activity(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """The note that was begun is still there, and what is resolved is gone from the list."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "every day")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await pilot.press("alt+m")
+        await until(pilot, lambda: "reports mei in #lobby: every day" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        await pilot.press(*"warned", "tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MuteForm))
+        await pilot.press(*["backspace"] * 2, *"2h", "enter", *"rude", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        [(name, kind, time, reason)] = requested(client, "restrict")
+        assert (name, kind, time.total_seconds(), reason) == ("mei", "mute", 7200, "rude")
+        await pilot.press("enter")
+        await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
+        await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
+
+
+async def test_report_that_somebody_else_has_resolved_is_gone(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await pilot.press("alt+m", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        client.forget_reports()
+        await pilot.press("enter")
+        await until(pilot, lambda: "There is no open report" in screen_text(pilot))
+        await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
 
 
 async def test_report_takes_the_messages_before_it_along(

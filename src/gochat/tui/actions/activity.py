@@ -7,7 +7,7 @@ from typing import Final
 
 import anyio
 
-from gochat.client import GochatError
+from gochat.client import GochatError, Report
 from gochat.client.moments import moment
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
@@ -25,11 +25,15 @@ class ActivityActions:
     """Keeps the list of one model up to date, and shows it."""
 
     def __init__(
-        self, view: ChatView, controller: Controller, answer_invitation: Callable[[str], None]
+        self,
+        view: ChatView,
+        controller: Controller,
+        answer_invitation: Callable[[str], None],
+        open_report: Callable[[Report], None],
     ) -> None:
         self._view, self._controller = view, controller
         self._model, self._client = controller.model, controller.client
-        self._answer_invitation = answer_invitation
+        self._answer_invitation, self._open_report = answer_invitation, open_report
         self._is_stale = False
         self._panel: ActivityPanel | None = None
 
@@ -91,6 +95,9 @@ class ActivityActions:
         if row.kind == "invitation":
             if row.conv in self._model.invitations:
                 self._answer_invitation(row.conv)
+        elif row.kind == "report":
+            if (report := self._model.reports.get(row.seq or 0)) is not None:
+                self._open_report(report)
         elif row.seq is None:
             self._view.open_conversation(row.conv)
         else:

@@ -40,7 +40,7 @@ class ChatActions(RoomActions):
     def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
         super().__init__(view, controller)
         self.jumps = Jumps(view, controller, bar)
-        self.activity = ActivityActions(view, controller, self.answer_invitation)
+        self.activity = ActivityActions(view, controller, self.answer_invitation, self.open_report)
         self._found: list[str] = []  # by the last search of which a hit was shown
         #: Which of them is shown, as the search names it.
         self.shown_hit = ""

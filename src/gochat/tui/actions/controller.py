@@ -291,6 +291,18 @@ class Controller:
         with suppress(GochatError):  # not reported: the server keeps to it all the same
             self.model.blocked = set(await self.client.blocked())
 
+    def load_reports(self) -> None:
+        """Request the reports that wait for the person, if they are a moderator of the server."""
+        if self.model.role != "member" or self.model.reports:
+            self.spawn(self._load_reports(), "reports")
+
+    async def _load_reports(self) -> None:
+        with suppress(GochatError):  # not reported: `/reports` asks again
+            self.model.take_reports(
+                await self.client.reports() if self.model.role != "member" else ()
+            )
+            self._changed()
+
     def load_motd(self) -> None:
         """Request the server's message of the day, unless it is known."""
         if self.model.motd is None:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
 
 from gochat.client import Member, Restriction, RestrictionKind, RoomBan
 from gochat.tui.actions.address_bans import AddressBanning, imposed
+from gochat.tui.actions.reporting import BANNED, MUTED
 from gochat.tui.dialogs.confirm import Confirm
-from gochat.tui.dialogs.forms import BanForm, MuteForm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.language import N_, _, pgettext
-from gochat.tui.model.presentation import because, span
+from gochat.tui.model.presentation import span
 from gochat.tui.text.sanitise import one_line
-
-#: What comes of a ban from the server, and of a mute.
-_BANNED: Final = N_("All their sessions end, and they can't log in until the ban ends.")
-_MUTED: Final = N_("They write nothing in #lobby and public rooms until it ends.")
 
 
 class RoomModeration(AddressBanning):
@@ -143,7 +138,7 @@ class RoomModeration(AddressBanning):
                 if time
                 else _("Ban {person} from the server?", person=shown),
                 pgettext("from the server", "Ban"),
-                detail=_(_BANNED),
+                detail=_(BANNED),
             )
         else:
             question = Confirm(
@@ -151,30 +146,10 @@ class RoomModeration(AddressBanning):
                 if time
                 else _("Mute {person}?", person=shown),
                 _("Mute"),
-                detail=_(_MUTED),
+                detail=_(MUTED),
             )
         if await self._view.app.push_screen_wait(question):
             await self._impose(person, kind, duration, reason)
-
-    async def _restrict_with_form(self, person: str, kind: RestrictionKind) -> None:
-        form = (
-            BanForm(because(one_line(person), _(_BANNED)))
-            if kind == "ban"
-            else MuteForm(because(one_line(person), _(_MUTED)))
-        )
-        answer = await self._view.app.push_screen_wait(form)
-        if answer is not None:
-            await self._impose(person, kind, *answer)
-
-    async def _impose(
-        self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
-    ) -> None:
-        await self._client.restrict(person, kind, duration=duration, reason=reason)
-        self.notify(
-            _("{person} is banned from the server.", person=one_line(person))
-            if kind == "ban"
-            else _("{person} is muted.", person=one_line(person))
-        )
 
     def unrestrict(self, person: str, kind: RestrictionKind) -> None:
         """Lift a ban from the server, or a mute."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
-from gochat.client import MessageId, Report
+from gochat.client import MessageId, Report, RestrictionKind
 from gochat.tui.actions.base import Actions
-from gochat.tui.dialogs.forms import ResolveForm
+from gochat.tui.dialogs.forms import BanForm, MuteForm, ResolveForm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
-from gochat.tui.language import _
+from gochat.tui.language import N_, _
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.presentation import because
 from gochat.tui.text.dates import date_and_time
@@ -19,6 +20,10 @@ from gochat.tui.text.sanitise import one_line, sanitise
 
 #: Characters of a message, where the server has not said what it allows.
 _LONGEST: Final = 4000
+
+#: What comes of a ban from the server, and of a mute.
+BANNED: Final = N_("All their sessions end, and they can't log in until the ban ends.")
+MUTED: Final = N_("They write nothing in #lobby and public rooms until it ends.")
 
 
 class Reporting(Actions):
@@ -79,21 +84,67 @@ class Reporting(Actions):
             self._ask(self._reports())
 
     async def _reports(self) -> None:
-        found = {str(one.id): one for one in await self._client.reports()}
+        reports = await self._client.reports()
+        self._model.take_reports(reports)
+        found = {str(one.id): one for one in reports}
         if not found:
             self.notify(_("No report waits for you."))
             return
         rows = {key: about_report(one) for key, one in found.items()}
         menu = ActionMenu(_("Reports: Enter opens one"), rows)
         if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
-            await self.open_report(found[chosen])
+            await self._open_report(found[chosen])
 
-    async def open_report(self, report: Report) -> None:
-        """Show a report with its messages, and resolve it with a note, or leave it."""
-        note = await self._view.app.push_screen_wait(ResolveForm(in_full(report)))
-        if note is not None:
+    def open_report(self, report: Report) -> None:
+        """Show a report with its messages, to be resolved with a note, or left."""
+        self._ask(self._open_report(report))
+
+    async def _open_report(self, report: Report) -> None:
+        note = ""
+        while True:
+            answer = await self._view.app.push_screen_wait(ResolveForm(in_full(report), note))
+            if answer is None:
+                return
+            note = answer.note
+            if answer.act == "resolve":
+                break
+            person = await self._one_of(reported(report))
+            if person is not None:
+                await self._restrict_with_form(person, answer.act)
+        try:
             await self._client.resolve_report(report.id, note=note)
-            self.notify(_("Report {id} is resolved.", id=report.id))
+        finally:  # also if somebody else was faster
+            self._controller.load_reports()
+        self.notify(_("Report {id} is resolved.", id=report.id))
+
+    async def _one_of(self, people: list[str]) -> str | None:
+        if len(people) == 1:
+            return people[0]
+        menu = ActionMenu(_("Whom?"), {name: one_line(name) for name in people})
+        return await self._view.app.push_screen_wait(menu)
+
+    # -- what comes of it -------------------------------------------------------------------------
+
+    async def _restrict_with_form(self, person: str, kind: RestrictionKind) -> None:
+        """Ban a person from the server, or mute them, after asking for how long and why."""
+        form = (
+            BanForm(because(one_line(person), _(BANNED)))
+            if kind == "ban"
+            else MuteForm(because(one_line(person), _(MUTED)))
+        )
+        answer = await self._view.app.push_screen_wait(form)
+        if answer is not None:
+            await self._impose(person, kind, *answer)
+
+    async def _impose(
+        self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
+    ) -> None:
+        await self._client.restrict(person, kind, duration=duration, reason=reason)
+        self.notify(
+            _("{person} is banned from the server.", person=one_line(person))
+            if kind == "ban"
+            else _("{person} is muted.", person=one_line(person))
+        )
 
     def _moderates(self) -> bool:
         if self._model.role != "member":
@@ -108,10 +159,15 @@ def _reportable(entry: TimelineEntry) -> Reportable | None:
     return Reportable(entry.seq, entry.sender, entry.text, own=entry.own)
 
 
+def reported(report: Report) -> list[str]:
+    """Return who wrote the messages of a report, besides the person who reports them."""
+    senders = dict.fromkeys(one.sender for one in report.messages)
+    return [name for name in senders if name != report.sender]
+
+
 def about_report(report: Report) -> str:
     """Return a report in a line: who reports whom, where, and why."""
-    senders = dict.fromkeys(one.sender for one in report.messages)
-    about = separated([one_line(name) for name in senders if name != report.sender])
+    about = separated([one_line(name) for name in reported(report)])
     text = _(
         "{people} in {conversation}, reported by {person}", people=about,
         conversation=one_line(report.conversation),

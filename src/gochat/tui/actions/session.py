@@ -36,7 +36,7 @@ from gochat.tui.input.keys import Keymap
 from gochat.tui.language import N_, _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.error_texts import error_text, reason_text
-from gochat.tui.model.presentation import because, sentence
+from gochat.tui.model.presentation import because, ended, sentence
 from gochat.tui.profile import addresses
 from gochat.tui.profile.state import KeptList, SavedSession, StateDirectory
 from gochat.tui.text.names import separated
@@ -214,6 +214,7 @@ class ChatSession:
                 self.controller.load_first()
             if isinstance(event, Synchronised):
                 self.controller.load_blocked()
+                self.controller.load_reports()
                 self.controller.load_motd()
             elif isinstance(event, StateChanged):
                 self._connection_changed(event)
@@ -221,6 +222,7 @@ class ChatSession:
                 self._show_login(event)
             elif isinstance(event, MessagesReported):
                 self._show_report(event)
+                self.controller.load_reports()
             self._app.model_changed()
 
     async def _begin(self, show: Callable[[], Awaitable[object]]) -> None:
@@ -355,7 +357,7 @@ class ChatSession:
         )
         how = _("/reports opens it.")
         self._app.warn(
-            f"{sentence(text)} {how}",
+            f"{ended(text)} {how}",
             title=_("Report"),
             seconds=20,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -36,6 +36,8 @@ class Form(Panel[T], Generic[T]):
     box: ClassVar[str] = "form"
     heading: ClassVar[str] = ""
     done: ClassVar[str] = ""
+    #: Further buttons, by their ids; their words are messages, too.
+    others: ClassVar[dict[str, str]] = {}
 
     def __init__(self, text: str = "") -> None:
         super().__init__()
@@ -50,6 +52,8 @@ class Form(Panel[T], Generic[T]):
             yield from self.fields()
             with Horizontal(id="form-buttons"):
                 yield Button(_(self.done), id="done", compact=True, variant="primary")
+                for name, label in self.others.items():
+                    yield Button(_(label), id=name, compact=True)
                 yield Button(_("Cancel"), id="cancel", compact=True)
 
     def fields(self) -> ComposeResult:
@@ -88,8 +92,13 @@ class Form(Panel[T], Generic[T]):
         event.stop()
         if event.button.id == "done":
             self.action_done()
+        elif event.button.id in self.others:
+            self.other(event.button.id)
         else:
             self.action_cancel()
+
+    def other(self, button: str) -> None:
+        """Do what a further button is for."""
 
     def action_done(self) -> None:
         """Close with the values of the fields, if they are valid."""
@@ -167,19 +176,37 @@ class MuteForm(RestrictForm):
     done: ClassVar[str] = N_("Mute")
 
 
-class ResolveForm(Form[str]):
-    """Shows a report, and asks what came of it. Returns the note, which can be empty."""
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What is done about a report: it is resolved with a `note`; or somebody is restricted first,
+    and the note is kept."""
+
+    act: Literal["resolve", "mute", "ban"]
+    note: str
+
+
+class ResolveForm(Form[Resolution]):
+    """Shows a report, and asks what came of it. The note can be empty."""
 
     heading: ClassVar[str] = N_("A report")
     done: ClassVar[str] = N_("Resolve")
+    others: ClassVar[dict[str, str]] = {"mute": N_("Mute…"), "ban": N_("Ban…")}
+
+    def __init__(self, text: str, note: str = "") -> None:
+        super().__init__(text)
+        self._note = note
 
     def fields(self) -> ComposeResult:
         """Yield the field."""
-        yield Field("note", _("What came of it (can be empty)"))
+        yield Field("note", _("What came of it (can be empty)"), self._note)
 
-    def read(self) -> str:
-        """Return the note."""
-        return self.value("note").strip()
+    def read(self) -> Resolution:
+        """Return the resolution."""
+        return Resolution("resolve", self.value("note").strip())
+
+    def other(self, button: str) -> None:
+        """Close to restrict somebody."""
+        self.answer(Resolution("mute" if button == "mute" else "ban", self.value("note").strip()))
 
 
 class PasswordForm(Form[tuple[str, str]]):

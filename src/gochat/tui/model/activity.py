@@ -1,5 +1,6 @@
 """What concerns the person, in one list: mentions, replies and reactions to their messages, as the
-server lists them; with invitations, and private conversations with something unread. Pure.
+server lists them; with invitations, and private conversations with something unread; and, as a
+moderator of the server, the reports that wait for them. Pure.
 
 A new kind of thing needs a row here (:func:`rows`), and what choosing it does (the actions' module
 :mod:`~gochat.tui.actions.activity`).
@@ -22,21 +23,24 @@ from gochat.client import (
     MessageEdited,
     ReactionAdded,
     ReactionRemoved,
+    Report,
 )
 from gochat.client.moments import milliseconds
 from gochat.protocol.text import EVERYBODY
 from gochat.tui.model.views import ConversationView
+from gochat.tui.text.names import separated
 
-RowKind: TypeAlias = Literal["mention", "reply", "reaction", "invitation", "unread"]
+RowKind: TypeAlias = Literal["mention", "reply", "reaction", "invitation", "unread", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityRow:
     """One thing that concerns the person.
 
-    `seq` is the message to show, None where the conversation is opened. `text` is what was written,
-    the emoji, the topic, or empty; `about` how the person's own message begins. `ts` is in
-    milliseconds since the Unix epoch. `number` counts the unread messages of an ``unread`` row.
+    `seq` is the message to show, None where the conversation is opened; of a report, its id. `text`
+    is what was written, the emoji, the topic, who is reported, or empty; `about` how the person's
+    own message begins, or why a report was made. `ts` is in milliseconds since the Unix epoch.
+    `number` counts the unread messages of an ``unread`` row.
     """
 
     key: str
@@ -94,6 +98,7 @@ class Listed(Protocol):
 
     activity: Activity
     conversations: dict[str, ConversationView]
+    reports: dict[int, Report]
 
     @property
     def invitations(self) -> Mapping[str, Invitation]:
@@ -102,19 +107,19 @@ class Listed(Protocol):
 
 def rows(model: Listed) -> list[ActivityRow]:
     """Return everything that concerns the person, the newest first."""
-    found = chain(_items(model), _invitations(model), _unread(model))
+    found = chain(_items(model), _invitations(model), _unread(model), _reports(model))
     return sorted(found, key=lambda row: (row.ts, row.key), reverse=True)
 
 
 def count_new(model: Listed) -> int:
     """Return how much of it is new."""
-    return sum(row.is_new for row in chain(_items(model), _invitations(model), _unread(model)))
+    return sum(row.is_new for row in rows(model))
 
 
 def count_new_items(model: Listed) -> int:
     """Return how much is new of what the list of conversations has no row for, as it has for
     invitations and unread private conversations."""
-    return sum(row.is_new for row in _items(model))
+    return sum(row.is_new for row in chain(_items(model), _reports(model)))
 
 
 def _items(model: Listed) -> Iterator[ActivityRow]:
@@ -164,6 +169,23 @@ def _unread(model: Listed) -> Iterator[ActivityRow]:
                 is_new=view.time > model.activity.seen,
                 number=view.unread,
             )
+
+
+def _reports(model: Listed) -> Iterator[ActivityRow]:
+    """Yield a row for each report that waits; it is new until it is resolved."""
+    for report in model.reports.values():
+        senders = dict.fromkeys(one.sender for one in report.messages)
+        yield ActivityRow(
+            key=f"report {report.id}",
+            kind="report",
+            conv=report.conversation,
+            sender=report.sender,
+            ts=milliseconds(report.time),
+            is_new=True,
+            seq=report.id,
+            text=separated([name for name in senders if name != report.sender]),
+            about=report.reason,
+        )
 
 
 def _places(item: ActivityItem) -> Iterator[tuple[str, int]]:

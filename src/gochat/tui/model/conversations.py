@@ -19,6 +19,7 @@ from gochat.client import (
     Level,
     Outgoing,
     OutgoingState,
+    Report,
     ServerRole,
 )
 from gochat.protocol.messages import LOBBY
@@ -54,6 +55,8 @@ class Conversations:
         self.invitations: dict[str, Invitation] = {}
         #: What concerns the person, as far as the server lists it.
         self.activity = Activity()
+        #: The reports that wait for the person, as a moderator of the server, by their ids.
+        self.reports: dict[int, Report] = {}
         #: The conversation that is shown.
         self.current = ""
         #: The one before.
@@ -255,6 +258,11 @@ class Conversations:
     def take_activity(self, page: ActivityPage) -> None:
         """Take the newest page of what concerns the person."""
         self.activity.take(page)
+        self._changes.activity = self._changes.conversations = True
+
+    def take_reports(self, reports: Iterable[Report]) -> None:
+        """Take the reports that wait for the person, instead of what is here."""
+        self.reports = {report.id: report for report in reports}
         self._changes.activity = self._changes.conversations = True
 
     def see_activity(self, ts: int) -> None:

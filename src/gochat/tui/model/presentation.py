@@ -24,8 +24,12 @@ _ENDS: Final = (".", "!", "?", "。", "！", "？")
 
 def sentence(text: str) -> str:
     """Return an error's text as a sentence: a capital at its start, a full stop at its end."""
-    begun = text[:1].upper() + text[1:]
-    return begun if text.endswith(_ENDS) else _("{sentence}.", sentence=begun)
+    return ended(text[:1].upper() + text[1:])
+
+
+def ended(text: str) -> str:
+    """Return a text that begins as it should, with a name say, with a full stop at its end."""
+    return text if text.endswith(_ENDS) else _("{sentence}.", sentence=text)
 
 
 def because(text: str, reason: str) -> str:
@@ -157,6 +161,10 @@ def describe(row: ActivityRow) -> str:
             return because(_("reacted {emoji} in {room}", emoji=emoji, room=where), about)
         case "invitation":
             return because(_("invites you to {room}", room=where), one_line(row.text))
+        case "report":
+            people = one_line(row.text)
+            text = _("reports {people} in {conversation}", people=people, conversation=where)
+            return because(text, about)
         case "unread":
             return ngettext(
                 "{n} unread message", "{n} unread messages", row.number, n=count(row.number)
