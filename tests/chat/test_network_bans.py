@@ -73,6 +73,16 @@ def test_ban_of_ones_own_address_is_refused() -> None:
             require_harmless(parse("203.0.113.0/24"), own)
 
 
+def test_ban_of_all_of_a_proxy_is_refused() -> None:
+    """Its checks come from its own address; one client in a network of proxies is somebody else."""
+    proxies = ("10.0.0.5", "10.1.0.0/16", "2001:db8::5", "::ffff:192.0.2.5")
+    for network in ("10.0.0.5", "10.0.0.0/24", "10.0.0.0/8", "2001:db8::/32", "192.0.2.0/24"):
+        with pytest.raises(ChatError, match="a proxy of this server"):
+            require_harmless(parse(network), proxies=proxies)
+    for network in ("10.0.0.6", "10.1.2.3", "10.1.128.0/17", "2001:db9::/32", "192.0.2.6"):
+        require_harmless(parse(network), proxies=proxies)
+
+
 def test_own_addresses_are_all_looked_at() -> None:
     with pytest.raises(ChatError, match="your own address"):
         require_harmless(parse("203.0.113.0/24"), "198.51.100.1", "unix", "203.0.113.9")

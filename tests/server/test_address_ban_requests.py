@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 from moderated import Stage, open_stage, stores_of
+from msgspec import structs
 from peers import Peer
 
 from gochat.chat.network_bans import parse
@@ -113,6 +114,15 @@ async def test_nobody_bans_themselves_or_the_server(stage: Stage) -> None:
     assert await refused(mei, too_long) == ("text_too_long", "")
     assert await listed(mei) == []
     assert await stage.acts() == []
+
+
+async def test_nobody_bans_the_proxy_that_everybody_comes_by(stage: Stage) -> None:
+    mei = await admin(stage)
+    for server in stage.servers:
+        config = structs.replace(server.services.config, proxy_from=("10.0.0.5", "unix"))
+        server.services.config = config
+    assert await refused(mei, BanAddress(network="10.0.0.0/24")) == ("bad_request", "proxy")
+    await mei.ask(BanAddress(network="10.0.0.6"), Ok)
 
 
 async def test_only_admins_do_and_not_to_what_the_owner_has_set(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import islice
@@ -151,9 +151,11 @@ def spoken(network: Network) -> str:
     return str(network.network_address if is_one else network)
 
 
-def require_harmless(network: Network, *own: str) -> None:
-    """Require that a ban keeps out neither the server's own machine nor its maker, who is connected
-    from `own`.
+def require_harmless(network: Network, *own: str, proxies: Iterable[str] = ()) -> None:
+    """Require that a ban keeps out neither the server's own machine, nor its `proxies`, nor its
+    maker, who is connected from `own`.
+
+    What a proxy itself asks comes from its own address: without its checks it sends nobody.
 
     Raises:
         ChatError: ``bad_request``.
@@ -163,10 +165,21 @@ def require_harmless(network: Network, *own: str) -> None:
             f"{spoken(network)} includes the server's own machine (the loopback addresses)",
             "loopback",
         )
+    for proxy in proxies:
+        trusted = unmapped(ipaddress.ip_network(proxy))
+        if trusted.version == network.version and includes(network, trusted):
+            raise _invalid(
+                f"{spoken(network)} includes {spoken(trusted)}, a proxy of this server", "proxy"
+            )
     for one in own:
         address = address_of(one)
         if address is not None and address in network:
             raise _invalid(f"{spoken(network)} includes your own address", "own_address")
+
+
+def includes(network: Network, other: Network) -> bool:
+    """Return whether all of another network of the same version of IP is in a network."""
+    return network.prefixlen <= other.prefixlen and other.network_address in network
 
 
 def too_many() -> ChatError:

@@ -17,7 +17,7 @@ from gochat.protocol.messages import (
     Ok,
     UnbanAddress,
 )
-from gochat.server.address_bans import By
+from gochat.server.address_bans import By, proxies_of
 from gochat.server.hub import OnlinePerson
 from gochat.server.moderators import Act
 from gochat.server.services import Services
@@ -41,7 +41,12 @@ class AddressBanRequests:
         await self._admin(who)
         network = parse(request.network)
         try:
-            require_harmless(network, session.address, *self._addresses(who))
+            require_harmless(
+                network,
+                session.address,
+                *self._addresses(who),
+                proxies=proxies_of(self._services.config),
+            )
         except ChatError as error:
             raise ChatError(
                 error.code,

@@ -24,6 +24,8 @@ from gochat.chat.refusals import address_banned
 from gochat.chat.restriction import Restriction
 from gochat.chat.server_roles import Actor, ServerRole
 from gochat.chat.store import Store
+from gochat.config import Config
+from gochat.config.listen import UNIX
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
 from gochat.server.error_replies import error_reply
@@ -167,6 +169,11 @@ class AddressBans:
         for session in tuple(self.sessions):
             if (ban := self.find(session.address)) is not None:
                 turn_away(session, ban)
+
+
+def proxies_of(config: Config) -> set[str]:
+    """Return the networks of the proxies whose connections are for others."""
+    return {proxy for listen in config.listeners for proxy in listen.proxy_from if proxy != UNIX}
 
 
 def turn_away(session: Session, ban: Restriction) -> None:

@@ -11,7 +11,7 @@ from gochat.chat.network_bans import Change, Network, address_of, parse, require
 from gochat.chat.restriction import Restriction
 from gochat.chat.server_roles import Actor
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.address_bans import By
+from gochat.server.address_bans import By, proxies_of
 from gochat.server.admin.arguments import BanPage, NewBan, OfNetwork
 from gochat.server.admin.call import Call, Handler
 from gochat.storage.common.clock import wall_clock
@@ -57,7 +57,7 @@ async def add(call: Call, new: NewBan) -> ShownBan:
     network = parse(new.network)
     if not new.force:
         try:
-            require_harmless(network)
+            require_harmless(network, proxies=proxies_of(call.services.config))
         except ChatError as error:
             raise ChatError(error.code, f"{error.text}: to ban it anyway, give --force") from None
     _, ban = await _change(call, network, Change(on=True, seconds=new.seconds, reason=call.reason))
