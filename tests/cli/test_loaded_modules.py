@@ -14,7 +14,7 @@ import contextlib, io, json, sys
 from gochat.cli import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     main(sys.argv[1:])
-print(json.dumps(sorted(sys.modules)))
+print(json.dumps(sorted(name for name, module in sys.modules.items() if module)))
 """
 #: msgspec loads the other one if it is installed.
 _MSGSPEC = {"msgspec", "typing_extensions"}
@@ -75,3 +75,10 @@ def test_admin_commands_load_no_rules_and_no_store(tmp_path: Path) -> None:
         for name in ("", ".arguments", ".command", ".commands", ".peer", ".place", ".wire")
     }
     assert not modules & {"asyncio", "ssl", "sqlite3"}
+
+
+def test_server_does_not_load_what_only_the_app_needs(tmp_path: Path) -> None:
+    """structlog would load rich, if the app's packages are there, too. A folder is no store."""
+    modules = loaded(["serve", "--port", "0", "--store", f"sqlite:///{tmp_path}"], tmp_path)
+    assert {"gochat.server.session", "structlog.dev"} <= modules
+    assert not {name for name in modules if name.startswith(("rich", "textual"))}

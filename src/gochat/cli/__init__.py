@@ -127,6 +127,10 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             name, help=summary, description=summary[0].upper() + summary[1:], allow_abbrev=False
         )
         if name == asked_for:
+            if "tui" not in EXTRAS.get(name, ""):
+                # structlog would load it, for tracebacks that no command shows: a quarter of the
+                # time until a server listens.
+                sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # cannot be imported
             module = import_module(f"{__name__}.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
