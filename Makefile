@@ -27,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help chat serve tui test test-loaded test-browser test-operation coverage check-format lint types imports tests format bench faults fuzz docs \
-	docs-write pictures messages build smoke constraints clean
+	docs-write pictures journeys messages build smoke constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +103,9 @@ messages: $(DEVELOPMENT) ## Bring the translations of the app up to date; NEW=de
 
 pictures: $(DEVELOPMENT) ## Take the pictures of the app that the documentation shows
 	$(BIN)/python docs/pictures.py
+
+journeys: $(DEVELOPMENT) ## Play what three people do in the app, in tmux, and take its pictures; ARGS=slack
+	$(BIN)/python tests/support/journeys.py $(ARGS)
 
 RESOLVE := uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 	--only-binary :all: --emit-build-options --no-header --no-annotate --quiet

@@ -43,6 +43,13 @@ _KEY_INTERVAL: Final = 0.08
 #: Messages sent at once while a log is filled.
 _BATCH: Final = 250
 READER: Final = "reader"
+#: A small terminal at the end of a slow link: bytes a second, and seconds there and back.
+SLOW_SIZE: Final = (120, 40)
+LINK_NAME: Final = "100 kbit/s, 300 ms"
+_SPEED: Final = 100_000 / 8
+_DELAY: Final = 0.3
+#: Seconds for which nothing is done.
+_IDLE: Final = 10.0
 _PATIENCE: Final = 60.0
 _FIRST_KEY: Final = 0x4E00
 _WORDS: Final = (
@@ -54,10 +61,11 @@ _WORDS: Final = (
 class Terminal:
     """A terminal in which the app runs."""
 
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS)):
         self.begun = time.perf_counter()
         leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        columns, rows = size
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environment = os.environ | {
             "TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8",
             "GOCHAT_TUI_CONFIG": str(state / "none.toml"),
@@ -110,9 +118,11 @@ class Terminal:
 
 
 @contextmanager
-def open_terminal(state: Path, *arguments: str) -> Iterator[Terminal]:
+def open_terminal(
+    state: Path, *arguments: str, size: tuple[int, int] = (COLUMNS, ROWS)
+) -> Iterator[Terminal]:
     """Run the app; end it at the end."""
-    terminal = Terminal(state, *arguments)
+    terminal = Terminal(state, *arguments, size=size)
     try:
         yield terminal
     finally:
@@ -141,6 +151,9 @@ def run(
             name = f"{RATE} messages/s, scrolled up"
             rows.append(_keys(server, state, keys, RATE, name, scrolled=True))
     report.table("The app: from a key to the screen", rows)
+    columns, lines = SLOW_SIZE
+    name = f"The app: what the terminal is sent ({columns}×{lines}), and over a slow link"
+    report.table(name, _written(directory / "demo", starts))
 
 
 def _remember(server: Gochat, name: str, directory: Path) -> None:
@@ -217,6 +230,40 @@ def _fill(server: Gochat, name: str, room: str, count: int) -> None:
 
 def _text(chance: random.Random, mark: str) -> str:
     return " ".join([*chance.choices(_WORDS, k=chance.randrange(1, 12)), mark])
+
+
+# -- bytes -----------------------------------------------------------------------------------------
+
+
+def _written(demo: Path, rounds: int) -> list[Row]:
+    """Count what a terminal is sent for a key, and how long that takes a slow link."""
+    keys = {
+        "Ctrl+K": "\x0b", "Esc, back from it": "\x1b[27u", "F5": "\x1b[15~",
+        "Esc, back from that": "\x1b[27u", "a notch of the wheel": "\x1b[<64;60;20M",
+        "↑ selects a message": "\x1b[A", "Esc, back to the input": "\x1b[27u", "a letter": "x",
+    }  # fmt: skip
+    found: dict[str, list[int]] = {name: [] for name in (*keys, "a second of idling")}
+    with open_terminal(demo, "--demo", size=SLOW_SIZE) as terminal:
+        terminal.wait_for("Rooms")
+        terminal.idle(3.0)
+        for _ in range(rounds):
+            for name, key in keys.items():
+                before = terminal.written
+                terminal.press(key)
+                terminal.idle(0.8)
+                found[name].append(terminal.written - before)
+            terminal.press("\x15")
+            terminal.idle(1.0)
+        before = terminal.written
+        terminal.idle(_IDLE)
+        found["a second of idling"].append(round((terminal.written - before) / _IDLE))
+    rows: list[Row] = []
+    for name, sizes in found.items():
+        size = quantile(sizes, 0.5)
+        rows.append(
+            {"what": name, "bytes": size, f"ms over {LINK_NAME}": 1e3 * (_DELAY + size / _SPEED)}
+        )
+    return rows
 
 
 # -- keys ------------------------------------------------------------------------------------------

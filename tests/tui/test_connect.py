@@ -23,6 +23,16 @@ from gochat.tui.widgets.field import Field
 
 pytestmark = pytest.mark.anyio
 
+
+async def test_the_buttons_are_visible_on_a_small_terminal(open_app: OpenApp) -> None:
+    async with open_app(size=(40, 15), credentials=None) as pilot:
+        assert "Log in" in screen_text(pilot)
+        await pilot.press(*"ada", "tab", *"pw", "tab", "tab", "enter")
+        await settle(pilot)
+        assert "Password again" in screen_text(pilot)
+        assert "Create account" in screen_text(pilot)
+
+
 LOGIN = Credentials("gochat://127.0.0.1:8889", "ada", "a good password")
 
 

@@ -162,6 +162,10 @@ def teach_legacy_keys() -> None:
     table["\x1b/"] = (LegacyKey.ALT_SLASH,)
     for key in list(LegacyKey)[2:]:
         table[f"\x1b{key.value[-1]}"] = (key,)
+    # Esc and a key with Ctrl that come at once; otherwise Esc is lost.
+    for char in map(chr, range(1, 27)):
+        if char != "\r" and f"\x1b{char}" not in table and isinstance(table.get(char), tuple):
+            table[f"\x1b{char}"] = (*table["\x1b"], *table[char])
 
 
 #: What Textual takes ESC and a character for, while it is taught otherwise.
