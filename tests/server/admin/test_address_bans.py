@@ -63,7 +63,8 @@ async def test_bans_are_added_listed_and_removed(tmp_path: Path) -> None:
 
 
 async def test_ban_of_the_own_machine_needs_force(tmp_path: Path) -> None:
-    async with administered(tmp_path, proxy_from=("10.0.0.5",)) as (server, admin):
+    behind = structs.replace(config(), proxy_from=("10.0.0.5",))
+    async with administered(tmp_path, configuration=behind) as (server, admin):
         for network in ("127.0.0.0/8", "0.0.0.0/0", "somewhere", "10.0.0.1/8", "10.0.0.0/24"):
             assert await admin.refused("address-ban add", network=network) == "bad_request"
         assert await admin.refused("address-ban list", address="somewhere") == "bad_request"
