@@ -89,6 +89,7 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
                 rude = await mallory.ask(Send(to="@monitor", text="very rude"), Sent)
             await monitor.ask(Report(to="@mallory", seqs=(rude.seq,)), Ok)
         assert "very rude" in guide.run("gochat admin report list")
+        assert "resolved  0" in guide.run("gochat admin report resolve-of")
         assert "yes" in guide.run("gochat admin room hand-over").splitlines()[-1].split()
 
         guide.sh("gochat admin account create carol")

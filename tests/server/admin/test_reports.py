@@ -8,6 +8,7 @@ import pytest
 from admin_peer import administered, needs_linux
 
 from gochat.protocol.messages import Ok, Report, Send, Sent
+from gochat.server.admin import reports
 
 pytestmark = [pytest.mark.trio, needs_linux]
 
@@ -42,6 +43,32 @@ async def test_reports_are_listed_shown_and_resolved(tmp_path: Path) -> None:
             *("report resolve", "bob"),
             *("report 2: warned", "seen"),
         )
+
+
+async def test_all_that_somebody_has_reported_is_resolved_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PAGE", 2)
+    async with (
+        administered(tmp_path) as (server, admin),
+        server.peer("ann", "log") as ann,
+        server.peer("bob", "log") as bob,
+        server.peer("Eve", "log") as eve,
+    ):
+        for number in range(5):
+            sent = await bob.ask(Send(to="#lobby", text=f"{number}"), Sent)
+            await (ann if number == 3 else eve).ask(Report(to="#lobby", seqs=(sent.seq,)), Ok)
+        done = await admin.ask("report resolve-of", "spam", name="@eve", note="a flood")
+        assert done == {"name": "Eve", "resolved": 4}
+        assert [one["by"] for one in (await admin.ask("report list"))["reports"]] == ["ann"]
+        assert (await admin.ask("report show", id=1))["note"] == "a flood"
+        assert (await admin.ask("report resolve-of", name="eve"))["resolved"] == 0
+        assert await admin.refused("report resolve-of", name="nobody") == "unknown_person"
+        acts = (await admin.ask("audit"))["acts"]
+        assert [(one["act"], one["subject"], one["detail"], one["reason"]) for one in acts] == [
+            ("report resolve-of", "Eve", "", ""),
+            ("report resolve-of", "Eve", "a flood", "spam"),
+        ]
 
 
 async def test_deleted_account_leaves_no_texts_and_no_name_in_reports(tmp_path: Path) -> None:

@@ -165,6 +165,15 @@ class Resolution(OfReport, frozen=True, kw_only=True):
     ] = ""
 
 
+class ResolutionOf(Arguments, frozen=True, kw_only=True):
+    """What came of all that somebody has reported."""
+
+    name: Annotated[str, Meta(max_length=256, description="who has made the reports")]
+    note: Annotated[
+        str, Meta(max_length=MAX_NOTE, description="what came of them, kept with the reports")
+    ] = ""
+
+
 class ReportPage(Arguments, frozen=True, kw_only=True):
     """Which reports to list, the oldest first."""
 

@@ -111,6 +111,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "resolve a report: it was looked into",
         acts=True,
     ),
+    "report resolve-of": Command(
+        arguments.ResolutionOf,
+        "owner",
+        "resolve all reports that somebody has made",
+        acts=True,
+    ),
     "invitation create": Command(
         arguments.NewInvitation,
         "admin",

@@ -9,9 +9,13 @@ from msgspec import Struct
 
 from gochat.chat.reports import Report, no_report
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.admin.arguments import OfReport, ReportPage, Resolution
+from gochat.server.admin.accounts import require_account
+from gochat.server.admin.arguments import OfReport, ReportPage, Resolution, ResolutionOf
 from gochat.server.admin.call import Call, Handler
 from gochat.server.report_requests import recorded, resolved
+
+#: Reports read at once.
+PAGE: Final = 100
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -91,6 +95,13 @@ class ShownReport(Struct, frozen=True, kw_only=True):
         )
 
 
+class ResolvedAll(Struct, frozen=True, kw_only=True):
+    """How many reports of somebody were resolved."""
+
+    name: str
+    resolved: int
+
+
 async def list_all(call: Call, page: ReportPage) -> ShownReports:
     """List reports."""
     found, has_more = await call.services.store.reports.reports(
@@ -118,6 +129,22 @@ async def resolve(call: Call, of: Resolution) -> ShownReport:
     return ShownReport.of(after)
 
 
+async def resolve_of(call: Call, of: ResolutionOf) -> ResolvedAll:
+    """Resolve all open reports that a person has made: who makes very many keeps others from
+    reporting, since there can't be more than so many."""
+    reporter, store = await require_account(call, of.name), call.services.store
+    await call.record(reporter.name, of.note)
+    count, after, more = 0, 0, True
+    while more:
+        found, more = await store.reports.reports(after=after, limit=PAGE)
+        for report in found:
+            after = report.id
+            if report.reporter == reporter.key:
+                done = resolved(report, call.actor, of.note)
+                count += await store.reports.change(report, done)
+    return ResolvedAll(name=reporter.name, resolved=count)
+
+
 async def _require(call: Call, id_: int) -> Report:
     report = await call.services.store.reports.report(id_)
     if report is None:
@@ -131,4 +158,5 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "report list": list_all,
     "report show": show,
     "report resolve": resolve,
+    "report resolve-of": resolve_of,
 }
