@@ -106,8 +106,8 @@ async def test_what_keys_open(open_app: OpenApp, client: ScriptedClient, tmp_pat
 async def test_what_commands_say(
     open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each command, without what it needs and with it, in each kind of conversation: the notices,
-    and the dialogs that open."""
+    """Each command, without what it needs and with it, in a room and in a private conversation: the
+    notices, and the dialogs that open."""
     client.add_room("#garden", "", members=("mei", "tomas"))
     client.role = "admin"
     said: list[str] = []
@@ -119,7 +119,7 @@ async def test_what_commands_say(
         chat = pilot.app.screen
         assert isinstance(chat, ChatScreen)
         client.say("@mei", "mei", "123")
-        for conv in ("#lobby", "#garden", "@mei"):
+        for conv in ("#garden", "@mei"):
             for command in commands.COMMANDS:
                 if command.name in ("quit", "logout", "leave", "help", "theme"):
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pilots import OpenApp, screen_text, typed, until
 
+from gochat.client import AuthenticationError
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.forms import LogInAgain
@@ -74,6 +75,8 @@ async def test_a_session_that_has_ended_meanwhile_is_asked_for_over_the_chat(
 ) -> None:
     async with open_app(credentials=None) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
-        server.error = ChatError(ErrorCode.BAD_TOKEN, "the session has ended", field="token")
+        server.error = AuthenticationError(
+            ErrorCode.BAD_TOKEN, "the session has ended", field="token"
+        )
         await pilot.press("f9")
         await until(pilot, lambda: isinstance(pilot.app.screen, LogInAgain))

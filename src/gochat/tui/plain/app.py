@@ -27,7 +27,7 @@ from gochat.tui.input.keys import Keymap
 from gochat.tui.language import _
 from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.highlights import Highlights
-from gochat.tui.model.presentation import because, connection_line, sentence
+from gochat.tui.model.presentation import because, connection_line, ended, sentence
 from gochat.tui.plain.transcript import Transcript
 from gochat.tui.plain.typed_lines import typed_lines
 from gochat.tui.profile import addresses
@@ -193,7 +193,7 @@ class PlainApp:
         async def begin() -> None:
             self._shown_state = connection_line(session.model)[1]
             to = _("Writing to {conversation}.", conversation=session.model.current)
-            state = _("{sentence}.", sentence=self._shown_state)
+            state = ended(self._shown_state)
             self._write(f"* {state} {to}")
             self._begun.set()
 
