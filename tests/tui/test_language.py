@@ -13,6 +13,7 @@ from pilots import OpenApp, screen_text, settle, type_text, until
 from pseudo import speaking
 
 from gochat.tui import language, start
+from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.language import _, ngettext, own_name, pgettext, translated, use
 from gochat.tui.profile.preferences import Preferences, Settings
@@ -166,6 +167,22 @@ async def test_the_settings_keep_another_language(
         await settle(pilot)
         assert "简体中文" in screen_text(pilot)
     assert state.load_settings(Settings).language == "zh_CN"
+
+
+@pytest.mark.anyio
+async def test_the_palette_finds_what_is_asked_for_in_english_too(open_app: OpenApp) -> None:
+    """Somebody who types Latin letters need not change the input method."""
+    async with open_app() as pilot:
+        use("zh_CN")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await type_text(pilot, "scroll up")
+        await settle(pilot)
+        assert "没有匹配项" in screen_text(pilot)
+        assert isinstance(pilot.app.screen, CommandPalette)
+        pilot.app.screen.field.value = "previous conv"
+        await settle(pilot)
+        assert "上一个会话" in screen_text(pilot)
 
 
 def test_numbers_have_forms() -> None:
