@@ -264,6 +264,19 @@ def test_the_activity(take: Take, client: ScriptedClient) -> None:
 
 
 @panels
+def test_the_pins(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    for seq in (3, 12):
+        client.record("#lobby", "mei", "", kind="pin", ref=seq)
+
+    async def show(pilot: Pilot[None]) -> None:
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "·" in screen_text(pilot).partition("Pinned")[2][:20])
+
+    assert take(show)
+
+
+@panels
 def test_a_selected_message_with_reactions(take: Take, client: ScriptedClient) -> None:
     furnish(client)
     client.record("#lobby", "kofi", "👀", kind="react", ref=12)

@@ -19,12 +19,16 @@ from gochat.client import (
     MessageDeleted,
     MessageEdited,
     MessageId,
+    MessagePinned,
+    MessageUnpinned,
+    OperatorAdded,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
     Reaction,
     ReactionAdded,
     ReactionRemoved,
+    SavedChanged,
 )
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import EntryKind
@@ -227,6 +231,48 @@ async def test_reactions_are_counted_once_for_each_person(chat: World) -> None:
     assert await chat.ada.react(message, "👍", on=False) is None
     reaction = await shown()
     assert (reaction.count, reaction.me, reaction.names) == (1, False, ("tomas",))
+
+
+async def test_messages_are_pinned_for_everybody_and_saved_for_oneself(chat: World) -> None:
+    chat.room("#music", operator="mei", members=("tomas",))
+    await chat.ada.join("#music")
+    seqs = [chat.say("#music", "mei", text) for text in ("one", "two")]
+    first, second = (MessageId("#music", seq) for seq in seqs)
+    with pytest.raises(ChatError) as caught:
+        await chat.ada.pin(first)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.NOT_PERMITTED, "to")
+    for seq in seqs:
+        chat.say("#music", "mei", "", kind="pin", ref=seq)
+    pinned = [await chat.events.next_of(MessagePinned) for _ in range(2)]
+    assert [(one.message, one.sender) for one in pinned] == [(first, "mei"), (second, "mei")]
+    listed = await chat.ada.pins("#music")
+    assert [(one.message.text, one.sender, one.seq) for one in listed] == [
+        ("two", "mei", pinned[1].seq),
+        ("one", "mei", pinned[0].seq),
+    ]
+    assert all(one.message.pinned for one in listed)
+    assert await chat.ada.pinned_seqs("#music") == (second.seq, first.seq)
+    chat.say("#music", "mei", "ada", kind="operator")
+    await chat.events.next_of(OperatorAdded)
+    assert await chat.ada.pin(first) is None
+    assert await chat.ada.unpin(first) is not None
+    assert (await chat.events.next_of(MessageUnpinned)).is_own
+    chat.say("#music", "mei", "", kind="delete", ref=second.seq)
+    await chat.events.next_of(MessageDeleted)
+    assert await chat.ada.pins("#music") == []
+
+    await chat.ada.save(first)
+    assert await chat.events.next_of(SavedChanged) == SavedChanged(message=first)
+    await chat.ada.save(first)
+    (item,) = (await chat.ada.saved()).items
+    assert item.message.text == "one"
+    await chat.ada.unsave(first)
+    assert await chat.events.next_of(SavedChanged) == SavedChanged(message=first, on=False)
+    await chat.ada.unsave(first)
+    assert (await chat.ada.saved()).items == ()
+    with pytest.raises(ChatError) as caught:
+        await chat.ada.save(second)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.UNKNOWN_MESSAGE, "seq")
 
 
 async def test_changes_of_others_arrive(chat: World) -> None:

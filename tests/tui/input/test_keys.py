@@ -61,10 +61,10 @@ def test_what_cannot_be_used_is_reported(configured: dict[str, object], problem:
 
 
 def test_a_selected_message_takes_bare_letters_and_capitals_are_others() -> None:
-    keymap = keys.read({"message_reply": "R", "message_retry": "s", "message_react": "+"})
+    keymap = keys.read({"message_reply": "R", "message_retry": "z", "message_react": "+"})
     assert not keymap.problems
     assert keymap.overrides == {
-        "message_reply": "R", "message_retry": "s", "message_react": "plus",
+        "message_reply": "R", "message_retry": "z", "message_react": "plus",
     }  # fmt: skip
     assert keymap.shown("message_reply") == "R"
     assert keymap.shown("message_react") == "+"

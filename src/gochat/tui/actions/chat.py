@@ -13,6 +13,7 @@ from gochat.client.moments import moment
 from gochat.tui.actions.activity import ActivityActions
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.jumps import Jumps
+from gochat.tui.actions.keeping import Keeping
 from gochat.tui.actions.rooms import RoomActions
 from gochat.tui.actions.view import ChatView
 from gochat.tui.chat_log.message_actions import ActionName
@@ -40,6 +41,7 @@ class ChatActions(RoomActions):
     def __init__(self, view: ChatView, controller: Controller, bar: PastBar) -> None:
         super().__init__(view, controller)
         self.jumps = Jumps(view, controller, bar)
+        self.keeping = Keeping(view, controller)
         self.activity = ActivityActions(view, controller, self.answer_invitation, self.open_report)
         self._found: list[str] = []  # by the last search of which a hit was shown
         #: Which of them is shown, as the search names it.
@@ -198,6 +200,10 @@ class ChatActions(RoomActions):
                 self._ask(self._password())
             case "activity":
                 self.activity.open()
+            case "pins":
+                self.keeping.show_pins()
+            case "saved":
+                self.keeping.show_saved()
             case "sessions":
                 self._sessions()
             case "settings":
@@ -258,6 +264,16 @@ class ChatActions(RoomActions):
                 )
             )
 
+    def pin_selected(self, *, on: bool) -> None:
+        """Pin the selected message for everybody here, or unpin it."""
+        if (entry := self.keeping.selected()) is not None:
+            self.keeping.pin(entry, on=on)
+
+    def save_selected(self, *, on: bool) -> None:
+        """Save the selected message for the person, or no longer."""
+        if (entry := self.keeping.selected()) is not None:
+            self.keeping.save(entry, on=on)
+
     # -- a message --------------------------------------------------------------------------------
 
     def act(self, entry: TimelineEntry, action: ActionName) -> None:
@@ -282,6 +298,10 @@ class ChatActions(RoomActions):
                 self._view.app.bell()
             case "report":
                 self.report(entry)
+            case "pin":
+                self.keeping.pin(entry, on=not entry.pinned)
+            case "save":
+                self.keeping.save(entry)
             case "reply":
                 self._view.composer.reply(entry.seq, entry.sender, entry.text[:_EXCERPT])
                 self._view.log_view.clear_selection()

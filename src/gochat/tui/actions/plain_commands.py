@@ -16,6 +16,7 @@ from gochat.tui.input import commands
 from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
 from gochat.tui.model.activity import ActivityRow
+from gochat.tui.model.kept import pinned_row, saved_row
 from gochat.tui.model.presentation import because, describe
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
@@ -220,6 +221,14 @@ class PlainCommands:
     async def _reports(self) -> None:
         self._list(_("Reports"), map(in_full, await self._client.reports()))
 
+    def pin_selected(self, *, on: bool) -> None:
+        """The line mode selects no message."""
+        self._say(_(_NOT_HERE))
+
+    def save_selected(self, *, on: bool) -> None:
+        """As above."""
+        self._say(_(_NOT_HERE))
+
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the room once in an interval."""
         self._controller.do(self._client.set_slow_mode(self.conv, interval))
@@ -286,6 +295,10 @@ class PlainCommands:
                 self._controller.spawn(self._search(text))
             case "activity":
                 self._controller.spawn(self._activity())
+            case "pins":
+                self._controller.spawn(self._pins(self.conv))
+            case "saved":
+                self._controller.spawn(self._saved())
             case "rooms":
                 self._controller.spawn(self._rooms())
             case "members" if self._model.shown.is_room and self.conv != LOBBY:
@@ -310,6 +323,16 @@ class PlainCommands:
             for row in activity.rows(self._model)
         ]
         self._list(_("Activity"), rows or [_("nothing yet")])
+
+    async def _pins(self, conv: str) -> None:
+        rows = map(pinned_row, await self._client.pins(conv))
+        found = [f"{row.sender}: {row.text}" for row in rows]
+        self._list(_("Pinned"), found or [_("nothing yet")])
+
+    async def _saved(self) -> None:
+        rows = map(saved_row, (await self._client.saved(limit=50)).items)
+        found = [f"{row.sender} {row.note}: {row.text}" for row in rows]
+        self._list(_("Saved messages"), found or [_("nothing yet")])
 
     async def _rooms(self) -> None:
         rooms = sorted(await self._controller.load_rooms(), key=lambda room: natural(room.name))

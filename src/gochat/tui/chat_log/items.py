@@ -37,6 +37,7 @@ class LogMessage:
     own: bool = False
     state: MessageState = "sent"
     edited: bool = False
+    pinned: bool = False
     deleted: bool = False
     mention: bool = False
     mentions: tuple[str, ...] = ()

@@ -8,7 +8,10 @@ from typing import Final, Literal, Protocol
 from gochat.tui.chat_log.items import MessageState
 from gochat.tui.language import N_
 
-ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "link", "retry", "report"]
+ActionName = Literal[
+    "edit", "delete", "reply", "copy", "react", "open", "link", "retry", "report",
+    "pin", "save",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ MESSAGE_ACTIONS: Final[tuple[MessageAction, ...]] = (
     MessageAction("copy", "y", N_("Copy"), N_("Copy its text")),
     MessageAction("open", "o", N_("Open link"), N_("Open its link")),
     MessageAction("link", "l", N_("Copy link"), N_("Copy a link to it")),
+    MessageAction("pin", "p", N_("Pin"), N_("Pin it for everybody here, or unpin it")),
+    MessageAction("save", "s", N_("Save"), N_("Save it for yourself, or remove it from there")),
     MessageAction("report", "x", N_("Report"), N_("Report it to the moderators")),
     MessageAction("retry", "R", N_("Send again"), N_("Send again what was not sent")),
 )

@@ -224,19 +224,26 @@ class _MessageLayout:
         blank = _gutter(self._geometry, self._bar, "", "time")
         gutter = _gutter(self._geometry, self._bar, *self._sign())
         rows = list(text_rows(self._document, base, self._geometry.text))
-        is_edited = self._item.edited and not self._item.deleted
-        edited = _("(edited)")
+        note = self._note()
         for number, row in enumerate(rows):
             pieces, is_last = [*gutter, *row.pieces], number == len(rows) - 1
             gutter = blank
-            if is_edited and is_last and row.used + 1 + cell_len(edited) <= self._geometry.text:
-                pieces.append(Piece(f" {edited}", "faint"))
-                is_edited = False
+            if note and is_last and row.used + 1 + cell_len(note) <= self._geometry.text:
+                pieces.append(Piece(f" {note}", "faint"))
+                note = ""
             yield self._row(row.position, pieces, row.at, row.stop)
-        if is_edited:
+        if note:
             end = len(self._document.plain)
-            note = Piece(edited, "faint")
-            yield self._row(edge_above(end + 1), (*blank, note), end, end)
+            yield self._row(edge_above(end + 1), (*blank, Piece(note, "faint")), end, end)
+
+    def _note(self) -> str:
+        """Return what the text is followed by, or nothing."""
+        is_edited = self._item.edited
+        if self._item.deleted or not (is_edited or self._item.pinned):
+            return ""
+        if is_edited and self._item.pinned:
+            return _("(edited, pinned)")
+        return _("(edited)") if is_edited else _("(pinned)")
 
     def _reactions(self) -> Iterator[Row]:
         end = len(self._document.plain)

@@ -59,6 +59,8 @@ class ScriptedChat:
         self.blocked: set[str] = set()
         #: Up to when the person has seen their activity.
         self.activity_seen = 0
+        #: What the person has saved, and when, by conversation and seq.
+        self.saved: dict[tuple[str, int], int] = {}
         self.levels: dict[str, Level] = {}
         self._known: set[str] = set()  # who has an account
         self._logs: dict[str, list[Message]] = {LOBBY: []}
@@ -240,6 +242,8 @@ class ScriptedChat:
 
     def is_so(self, conv: str, kind: EntryKind, text: str, ref: int | None) -> bool:
         """Return whether an entry of the person would change nothing."""
+        if kind in ("pin", "unpin"):
+            return self.message(conv, ref or 0).pinned == (kind == "pin")
         if kind in ("react", "unreact"):
             reactions = self.message(conv, ref or 0).reactions
             return any(r.emoji == text and r.me for r in reactions) == (kind == "react")
@@ -282,8 +286,10 @@ class ScriptedChat:
                     entry = replace(
                         entry, text=change.text, edited=change.seq, mentions=change.mentions
                     )
+                case "pin" | "unpin":
+                    entry = replace(entry, pinned=change.kind == "pin")
                 case "delete":
-                    return replace(entry, text="", mentions=(), deleted=True)
+                    return replace(entry, text="", mentions=(), deleted=True, pinned=False)
                 case "react" if change.from_ not in names:
                     names.append(change.from_)
                 case "unreact" if change.from_ in names:

@@ -24,10 +24,14 @@ from gochat.client import (
     Level,
     Marked,
     Member,
+    MessageId,
     MessageRef,
     Person,
+    PinnedMessage,
     Presence,
     Room,
+    SavedChanged,
+    SavedPage,
     Sent,
     convert,
 )
@@ -83,6 +87,60 @@ class ScriptedClient(ScriptedRooms):
         conv = self._chat.address(to)
         self._chat.message(conv, seq)
         return self._change(conv, "react" if on else "unreact", emoji, ref=seq)
+
+    async def pin(self, message: MessageRef) -> Sent | None:
+        """Pin a message."""
+        return await self._pin(message, on=True)
+
+    async def unpin(self, message: MessageRef) -> Sent | None:
+        """Unpin a message."""
+        return await self._pin(message, on=False)
+
+    async def _pin(self, message: MessageRef, *, on: bool) -> Sent | None:
+        to, seq = message.conversation, message.seq
+        await self._request("pin" if on else "unpin", to, seq)
+        conv = self._chat.address(to)
+        self._chat.message(conv, seq)
+        if conv.startswith("#") and not self._chat.operates(conv):
+            raise chat_error(ErrorCode.NOT_PERMITTED, "only operators can pin messages", field="to")
+        self._chat.require_open(conv)
+        return self._change(conv, "pin" if on else "unpin", ref=seq)
+
+    async def pins(self, conversation: str) -> list[PinnedMessage]:
+        """Return what is pinned."""
+        await self._request("pins", conversation)
+        conv = self._chat.address(conversation, "conv")
+        return [convert.to_pinned(one, self.me) for one in reading.pins(self._chat, conv)]
+
+    async def pinned_seqs(self, conversation: str) -> tuple[int, ...]:
+        """Return the seqs of what is pinned."""
+        await self._request("pinned_seqs", conversation)
+        conv = self._chat.address(conversation, "conv")
+        return tuple(one.entry.seq for one in reading.pins(self._chat, conv))
+
+    async def save(self, message: MessageRef) -> None:
+        """Save a message."""
+        await self._request("save", message.conversation, message.seq)
+        conv = self._chat.address(message.conversation)
+        self._chat.message(conv, message.seq)
+        if (place := (conv, message.seq)) not in self._chat.saved:
+            self._chat.saved[place] = self._chat.time()
+            self.emit(SavedChanged(message=MessageId(*place)))
+
+    async def unsave(self, message: MessageRef) -> None:
+        """Take it from what is saved."""
+        await self._request("unsave", message.conversation, message.seq)
+        place = (self._chat.address(message.conversation), message.seq)
+        if self._chat.saved.pop(place, None) is not None:
+            self.emit(SavedChanged(message=MessageId(*place), on=False))
+
+    async def saved(self, *, cursor: str | None = None, limit: int = 20) -> SavedPage:
+        """Return what is saved."""
+        await self._request("saved", cursor, limit)
+        items, start = reading.saved(self._chat), int(cursor or 0)
+        following = str(start + limit) if start + limit < len(items) else None
+        page = wire.SavedList(items=tuple(items[start : start + limit]), cursor=following)
+        return convert.to_saved(page, self.me)
 
     async def history(
         self,

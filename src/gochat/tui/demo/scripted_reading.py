@@ -7,7 +7,7 @@ from datetime import datetime
 
 from gochat.client.moments import milliseconds
 from gochat.protocol import search_query
-from gochat.protocol.messages import ActivityItem, Message
+from gochat.protocol.messages import ActivityItem, Message, Pinned, SavedItem
 from gochat.protocol.text import is_mentioned
 from gochat.tui.demo.scripted_chat import ScriptedChat
 from gochat.tui.text.finding import bare
@@ -85,3 +85,28 @@ def concern(chat: ScriptedChat, conv: str, entry: Message) -> ActivityItem | Non
         return ActivityItem(kind="reply", ts=entry.ts, entry=entry, about=about)
     given = any(one.emoji == entry.text and entry.from_ in one.names for one in target.reactions)
     return ActivityItem(kind="reaction", ts=entry.ts, entry=entry, about=about) if given else None
+
+
+def pins(chat: ScriptedChat, conv: str) -> list[Pinned]:
+    """Return what is pinned in a conversation, what was pinned last first."""
+    found: dict[int, Message] = {}
+    for entry in chat.log(conv):
+        if entry.kind in ("pin", "unpin") and entry.ref is not None:
+            found.pop(entry.ref, None)
+            if entry.kind == "pin":
+                found[entry.ref] = entry
+    log = chat.log(conv)
+    return [
+        Pinned(seq=pin.seq, by=pin.from_, ts=pin.ts, entry=message)
+        for seq, pin in reversed(found.items())
+        if (message := chat.as_it_reads(conv, log[seq - 1])).pinned
+    ]
+
+
+def saved(chat: ScriptedChat) -> list[SavedItem]:
+    """Return what the person has saved, what was saved last first."""
+    return [
+        SavedItem(ts=ts, entry=entry)
+        for (conv, seq), ts in reversed(chat.saved.items())
+        if not (entry := chat.as_it_reads(conv, chat.log(conv)[seq - 1])).deleted
+    ]

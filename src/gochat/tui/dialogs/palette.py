@@ -23,7 +23,10 @@ _NOT_HERE = frozenset({
     *(f"conversation_{n}" for n in range(1, 10)),
 })  # fmt: skip
 #: Commands that do what an action does.
-_DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings", "activity"})
+_DOUBLE = frozenset({
+    "quit", "help", "search", "rooms", "members", "settings", "activity",
+    "pins", "saved",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

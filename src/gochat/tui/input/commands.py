@@ -114,6 +114,12 @@ class CommandContext(Protocol):
     def show_reports(self) -> None:
         """List the reports that wait for the person."""
 
+    def pin_selected(self, *, on: bool) -> None:
+        """Pin the selected message for everybody in the conversation, or unpin it."""
+
+    def save_selected(self, *, on: bool) -> None:
+        """Save the selected message for the person, or no longer."""
+
     def set_slow_mode(self, interval: timedelta) -> None:
         """Set slow mode: each member can write in the shown room once in an interval."""
 
@@ -413,6 +419,18 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.open_panel("search", a[0]), ("find",)),
     Command("activity", (), N_("who mentions you, replies or reacts to you; invitations"),
             lambda context, a: context.open_panel("activity"), ("mentions",)),
+    Command("pin", (), N_("pin the selected message for everybody here"),
+            lambda context, a: context.pin_selected(on=True)),
+    Command("unpin", (), N_("unpin the selected message"),
+            lambda context, a: context.pin_selected(on=False)),
+    Command("pins", (), N_("what is pinned here"),
+            lambda context, a: context.open_panel("pins"), ("pinned",)),
+    Command("save", (), N_("save the selected message for yourself, on all your devices"),
+            lambda context, a: context.save_selected(on=True), ("bookmark",)),
+    Command("unsave", (), N_("remove the selected message from what you saved"),
+            lambda context, a: context.save_selected(on=False)),
+    Command("saved", (), N_("what you saved"),
+            lambda context, a: context.open_panel("saved"), ("bookmarks",)),
     Command("goto", (Argument(N_("PLACE"), "text"),),
             N_("go to a day, as 2026-03-12, or to a message's link"),
             lambda context, a: context.go_to(a[0]), ("jump",)),

@@ -30,6 +30,8 @@ PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "next_unread": ("f6",),
         "activity": ("f10",),
         "previous": ("f7",),
+        "pins": ("ctrl+o",),
+        "saved": ("ctrl+t",),
         **{f"conversation_{number}": () for number in range(1, 10)},
         "newline": ("ctrl+j", "shift+enter"),
         **{action.id: (action.key,) for action in MESSAGE_ACTIONS},

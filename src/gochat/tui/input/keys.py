@@ -83,6 +83,8 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
         "activity",
         N_("Activity: mentions, replies, reactions"),
     ),
+    KeyAction("pins", "chat", ("ctrl+o", "alt+i"), "pins", N_("What is pinned here")),
+    KeyAction("saved", "chat", ("ctrl+r", "alt+b"), "saved", N_("What you saved")),
     KeyAction(
         "next_unread", "chat", ("f6", "alt+a"), "next_unread", N_("Next unread, mentions first")
     ),

@@ -43,7 +43,7 @@ from gochat.client import (
 from gochat.client.address import Security
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
-from gochat.tui.model import attention, membership, unread
+from gochat.tui.model import attention, kept, membership, unread
 from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.conversations import KEPT, Conversations
 from gochat.tui.model.highlights import Highlights
@@ -130,7 +130,11 @@ class ChatModel(Conversations):
                 self.blocked.add(event.name)
             case PersonUnblocked():
                 self.blocked.discard(event.name)
-            case NewLogin() | MessagesReported() | SavedChanged():
+            case SavedChanged():
+                self.saved.apply(event)
+                self._changes.conversations = True
+                self._changes.pins_stale |= event.on  # the list has it at the top
+            case NewLogin() | MessagesReported():
                 pass  # for the app
             case ActivityChanged():
                 self._changes.activity_stale = True
@@ -164,6 +168,7 @@ class ChatModel(Conversations):
             self._changes.stale |= not unread.amend(view, entry)
         view.time = max(view.time, milliseconds(entry.time))
         self._changes.activity_stale |= self.activity.is_changed_by(entry)
+        kept.apply(view, entry)
         line = view.timeline.add(entry)
         self._touched.add(conv)
         self._member_of(view, entry)
@@ -273,8 +278,10 @@ class ChatModel(Conversations):
         self.invitations = pending
         self.open_lobby()
         self._synchronised = True
+        for view in self.conversations.values():
+            view.pins = None
         self._changes.conversations = self._changes.people = True
-        self._changes.activity_stale = True
+        self._changes.activity_stale = self._changes.pins_stale = True
 
     def describe(self, conversations: Iterable[Conversation]) -> None:
         """Take what the server says of the conversations now: it was asked because of `stale`."""
@@ -293,6 +300,6 @@ class ChatModel(Conversations):
         view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
         for entry in entries:
             membership.apply(view, entry, self.me)
-        view.divider = None
+        view.divider, view.pins = None, None
         self._touched.add(view.conv)
-        self._changes.conversations = True
+        self._changes.conversations = self._changes.pins_stale = True

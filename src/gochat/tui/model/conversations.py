@@ -26,6 +26,7 @@ from gochat.protocol.messages import LOBBY
 from gochat.tui.model import order
 from gochat.tui.model.activity import Activity
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.kept import Saved
 from gochat.tui.model.order import Group, GroupName
 from gochat.tui.model.outgoing import OutgoingMessages
 from gochat.tui.model.roster import Roster
@@ -57,6 +58,8 @@ class Conversations:
         self.activity = Activity()
         #: The reports that wait for the person, as a moderator of the server, by their ids.
         self.reports: dict[int, Report] = {}
+        #: What the person has saved.
+        self.saved = Saved()
         #: The conversation that is shown.
         self.current = ""
         #: The one before.
@@ -264,6 +267,12 @@ class Conversations:
         """Take the reports that wait for the person, instead of what is here."""
         self.reports = {report.id: report for report in reports}
         self._changes.activity = self._changes.conversations = True
+
+    def take_pins(self, conv: str, seqs: Iterable[int]) -> None:
+        """Take which messages of a conversation are pinned, what was pinned last first."""
+        if (view := self.find(conv)) is not None:
+            view.pins = list(seqs)
+            self._changes.conversations = True
 
     def see_activity(self, ts: int) -> None:
         """The person has seen it up to this time (milliseconds since the Unix epoch)."""

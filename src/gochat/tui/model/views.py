@@ -46,6 +46,10 @@ class ConversationView:
     joined: bool = True
     time: int = 0
     divider: int | None = None
+    #: The seqs of its pinned messages, what was pinned last first; None: not known yet.
+    pins: list[int] | None = None
+    #: How often that has changed here: an answer from before does not fit.
+    pin_changes: int = 0
     draft: str = ""
     typing: Typists = field(default_factory=Typists)
 
@@ -131,7 +135,8 @@ class Changes:
     """What must be drawn again. `logs` has the changes of the timelines, by conversation.
 
     `stale`: what is known of the conversations can't be enough; the server has to be asked.
-    `activity_stale`: the same of what concerns the person, of which `activity` has changed.
+    `activity_stale`: the same of what concerns the person, of which `activity` has changed;
+    `pins_stale` of what is pinned, and of what the person has saved.
     """
 
     conversations: bool = False
@@ -142,13 +147,15 @@ class Changes:
     stale: bool = False
     activity: bool = False
     activity_stale: bool = False
+    pins_stale: bool = False
     logs: dict[str, list[Change]] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
             self.conversations or self.people or self.connection or self.outbox or self.typing
-            or self.stale or self.activity or self.activity_stale or self.logs or self.attention
+            or self.stale or self.activity or self.activity_stale or self.pins_stale
+            or self.logs or self.attention
         )  # fmt: skip
 
 

@@ -137,6 +137,7 @@ class ChatScreen(Screen[None]):
         self._greeting.server = self.chat_app.server_address
         self._has_begun = True
         self.actions.activity.ask_anew()
+        self.actions.keeping.load_saved()
         self._set_hints()
         self._show_current()
 
@@ -165,6 +166,11 @@ class ChatScreen(Screen[None]):
             self.controller.ask_anew()
         if changes.activity_stale:
             self.actions.activity.ask_anew()
+        if changes.pins_stale:
+            self.actions.keeping.load()
+            self.actions.keeping.load_saved()
+        if changes.conversations:
+            self.actions.keeping.pins_changed()
         self.actions.jumps.reach()
         self.actions.jumps.look()
         self.look()  # before the list is drawn: what is read at once needs no badge
@@ -179,6 +185,7 @@ class ChatScreen(Screen[None]):
             self._set_hints()
         self.header.refresh_if_changed()
         self.actions.activity.refresh()
+        self.actions.keeping.refresh()
         self.changes_drawn.publish(changes)
 
     def _refresh_lists(self) -> None:
@@ -205,6 +212,7 @@ class ChatScreen(Screen[None]):
         self._refresh_lists()
         self.header.refresh()
         self.controller.load_first()
+        self.actions.keeping.load()
         self._greet()
         self.actions.jumps.change_conversation()
         self.look()
@@ -520,6 +528,14 @@ class ChatScreen(Screen[None]):
     def action_activity(self) -> None:
         """Show what concerns the person."""
         self.actions.open_panel("activity")
+
+    def action_pins(self) -> None:
+        """Show what is pinned here."""
+        self.actions.open_panel("pins")
+
+    def action_saved(self) -> None:
+        """Show what the person has saved."""
+        self.actions.open_panel("saved")
 
     def action_members(self) -> None:
         """Show who is in this room."""

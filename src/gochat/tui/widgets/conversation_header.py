@@ -56,12 +56,15 @@ class ConversationHeader(Widget):
             )
         sign = Content.styled(view.conv[0], "$text-muted")
         title = Content.assemble(pane, sign, Content.styled(one_line(view.name), "bold"))
-        right = Content.styled(self._about(), "$text-muted")
+        number = len(view.pins or ())
+        pins = ngettext("{n} pinned", "{n} pinned", number, n=count(number)) if number else ""
+        about = " · ".join(filter(None, (pins, self._about())))
+        right = Content.styled(about, "$text-muted")
         room = width - title.cell_length - right.cell_length - 4
         topic = Content("")
-        about = (self._model.motd or "") if view.conv == LOBBY else view.topic
-        if room > 3 and about:
-            topic = Content.styled(one_line(about), "$text-muted").truncate(room, ellipsis=True)
+        subject = (self._model.motd or "") if view.conv == LOBBY else view.topic
+        if room > 3 and subject:
+            topic = Content.styled(one_line(subject), "$text-muted").truncate(room, ellipsis=True)
         left = Content.assemble(title, "  ", topic)
         left = left.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
         self._left = pane.cell_length

@@ -40,6 +40,7 @@ def log_item(
         own=entry.own,
         state=entry.state,
         edited=entry.edited is not None,
+        pinned=entry.pinned,
         deleted=entry.deleted,
         mention=not entry.own
         and (is_mentioned(me, entry.mentions) or highlights.are_in(entry.text)),
