@@ -278,13 +278,14 @@ async def test_new_epoch_on_a_live_connection_resets_by_history() -> None:
         assert await events.next() == heard(3, epoch="e2")
 
 
-async def test_password_login_after_a_refused_token_misses_nothing() -> None:
+@pytest.mark.parametrize("code", ["bad_token", "account_banned", "account_disabled"])
+async def test_password_login_after_a_refused_token_misses_nothing(code: str) -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1))
         await peer.cut()
         peer = await server.accept()
-        error = wire.Error(code="bad_token", text="your session has ended: log in")
+        error = wire.Error(code=code, text="your session has ended: log in")
         await peer.reply(await peer.expect(wire.Resume), error)
         while (changed := await events.next_of(StateChanged)).state is not ConnectionState.OFFLINE:
             pass

@@ -42,6 +42,12 @@ DEFAULT_RETRY_AFTER: Final = 1.0
 INVALID_REPLY: Final = "invalid_reply"
 
 
+#: The codes that say, when a token is refused, that it is of no use any more.
+VOID_TOKEN: Final = frozenset(
+    {ErrorCode.BAD_TOKEN, ErrorCode.ACCOUNT_BANNED, ErrorCode.ACCOUNT_DISABLED}
+)
+
+
 class AuthenticationError(ChatError):
     """The name and password, or the token, are not accepted; or the request needs a login."""
 

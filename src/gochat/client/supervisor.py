@@ -13,6 +13,7 @@ from gochat.client.address import Address
 from gochat.client.backoff import Backoff, spread
 from gochat.client.connection import Connection, NullReceiver, open_connection
 from gochat.client.errors import (
+    VOID_TOKEN,
     AlreadyLoggedIn,
     ClientClosed,
     NotConnected,
@@ -42,10 +43,6 @@ _FINAL: Final = frozenset(
         ByeReason.ADDRESS_BANNED,
         ByeReason.PROTOCOL_ERROR,
     }
-)
-#: The errors after which neither, for the token is void.
-_VOID: Final = frozenset(
-    {ErrorCode.BAD_TOKEN, ErrorCode.ACCOUNT_BANNED, ErrorCode.ACCOUNT_DISABLED}
 )
 #: The reasons sent to a client whose login request did not arrive in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
@@ -299,7 +296,7 @@ class _ConnectionEnd:
     def is_final(self) -> bool:
         """Whether the client must not reconnect by itself."""
         if isinstance(self.error, ChatError):
-            return self.error.code in _VOID
+            return self.error.code in VOID_TOKEN
         return self.bye is not None and self.bye.reason in _FINAL
 
     @property

@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol
 import anyio
 
 from gochat.client import (
-    AuthenticationError,
     ChatError,
     ConnectionLost,
     ConnectionState,
@@ -26,6 +25,7 @@ from gochat.client import (
     Synchronised,
 )
 from gochat.client.backoff import Backoff
+from gochat.client.errors import VOID_TOKEN
 from gochat.client.moments import milliseconds
 from gochat.client.spool import gather
 from gochat.errors import ConfigError, GochatError, OutboxInUse
@@ -253,7 +253,7 @@ class ChatSession:
                 await self._client.resume(unanswered.token, name=self.model.me)
             except (ChatError, ConnectionLost) as error:
                 reason = str(error)
-                if isinstance(error, AuthenticationError):  # the token is void
+                if isinstance(error, ChatError) and error.code in VOID_TOKEN:
                     self._answered(StateChanged(ConnectionState.OFFLINE, None, reason))
                     return
             else:
