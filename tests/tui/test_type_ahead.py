@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pilots import OpenApp, feed, settle, until
+from patience import PATIENCE
+from pilots import OpenApp, feed, screen_text, settle, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -11,6 +12,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.host.terminal import teach_legacy_keys
+from gochat.tui.host.type_ahead import _Settling
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.message_input import MessageInput
 
@@ -109,3 +111,25 @@ async def test_an_answer_has_its_effect_before_the_next_key(open_app: OpenApp) -
         feed(pilot, f"\x1b[200~{lines}\x1b[201~y after")
         await handled(pilot)
         assert field(pilot).text == f"{lines} after"
+
+
+async def test_keys_do_not_wait_until_nobody_writes_anything(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gochat.tui.app.FRAME", 0.0)
+    monkeypatch.setattr("gochat.tui.app._MOST_HELD", PATIENCE)
+    rounds, begin = list[int](), _Settling._begin_round
+
+    def count(self: _Settling) -> None:
+        rounds.append(1)
+        client.say("#lobby", "mei", "and so on")  # whenever the app looks, there is something new
+        begin(self)
+
+    async with open_app() as pilot:
+        field(pilot).write("old")
+        monkeypatch.setattr(_Settling, "_begin_round", count)
+        feed(pilot, "\x15abc\x01Z")
+        await handled(pilot)
+        assert field(pilot).text == "Zabc"
+        assert len(rounds) < 100
+        await until(pilot, lambda: "and so on" in screen_text(pilot), "what was held back")

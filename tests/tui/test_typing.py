@@ -89,3 +89,18 @@ def test_names_of_emoji_are_not_found_within_words_or_code() -> None:
     assert with_emoji(":tada::heart:") == "🎉❤️"
     for text in ("10:x:30", "a:x:", "`:x:`", "```\n:x:\n```", ":nothing:", ": x :"):
         assert with_emoji(text) == text
+
+
+async def test_the_cursor_stands_still_while_nothing_is_typed(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_app() as pilot:
+        field = pilot.app.focused
+        assert isinstance(field, MessageInput)
+        await pilot.press("a")
+        assert field.cursor_blink
+        monkeypatch.setattr("gochat.tui.app._BLINKING", -1.0)
+        await until(pilot, lambda: not field.cursor_blink, "a cursor that stands still")
+        monkeypatch.setattr("gochat.tui.app._BLINKING", 3600.0)
+        await pilot.press("b")
+        assert field.cursor_blink

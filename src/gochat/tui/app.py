@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from textual.dom import DOMNode
 from textual.geometry import Offset
 from textual.screen import ModalScreen
 from textual.timer import Timer, TimerCallback
+from textual.widgets import Input, TextArea
 
 from gochat.errors import GochatError
 from gochat.tui import language
@@ -45,6 +47,10 @@ from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
 FRAME: Final = 1 / 30
+#: Seconds for which drawing waits for keys to have their effect.
+_MOST_HELD: Final = 0.25
+#: Seconds after the last key for which the cursor blinks.
+_BLINKING: Final = 10.0
 #: Seconds after which a draft is saved, for when the power fails.
 _DRAFTS_INTERVAL: Final = 5.0
 
@@ -86,11 +92,13 @@ class GochatApp(ThriftyApp):
         self._session: ChatSession | None = None
         self._flush_due = False
         self._flushed_at = 0.0
+        self._touched_at = time.monotonic()
         #: False while another window or pane has the focus, where the terminal reports it.
         self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
         self._collector = IdleCollector()
-        self._type_ahead = TypeAhead(self, super().on_event)
+        self._type_ahead = TypeAhead(self, super().on_event, self._draw_changes)
+        self._is_drawing_held = False
         # Before it runs, or all the styles would be applied a second time.
         self._theme_problems = self.use_theme(self.preferences)
 
@@ -141,10 +149,22 @@ class GochatApp(ThriftyApp):
             self.warn(problem, title=_("Configuration"), seconds=8)
         self.set_interval(_DRAFTS_INTERVAL, self.keep_drafts)
         self.set_interval(1.0, self._collector.look)
+        self.set_interval(1.0, self._calm_cursor)
         if self._credentials is not None:
             self.log_in(form, self._credentials, None)
         elif session is not None and session.token:
             self.log_in(form, Credentials(server, session.name, ""), session.token)
+
+    def _calm_cursor(self) -> None:
+        """Let the cursor stand still while nothing is typed: on a slow line, blinking costs."""
+        if time.monotonic() - self._touched_at > _BLINKING:
+            self._blink(on=False)
+
+    def _blink(self, *, on: bool) -> None:
+        field = self.focused
+        wanted = on and self.preferences.settings.animations
+        if isinstance(field, (Input, TextArea)) and field.cursor_blink is not wanted:
+            field.cursor_blink = wanted
 
     async def on_event(self, event: events.Event) -> None:
         """Handle what the person does in its order.
@@ -155,6 +175,8 @@ class GochatApp(ThriftyApp):
             self._collector.touched()
             if isinstance(event, (events.Key, events.MouseDown)):
                 self.is_in_front = True
+                self._touched_at = time.monotonic()
+                self._blink(on=True)
         if isinstance(event, (events.InputEvent, events.Paste)) and not event.is_forwarded:
             for each in self._apart(event):
                 await self._type_ahead.take(each)
@@ -276,8 +298,17 @@ class GochatApp(ThriftyApp):
         else:
             self.set_timer(wait, self._draw_changes)
 
-    def _draw_changes(self) -> None:
-        self._flush_due = False
+    def _draw_changes(self, *, at_once: bool = False) -> None:
+        if not self._flush_due:
+            return
+        if not self._type_ahead.is_idle and not at_once:
+            # What is drawn is under way in the same queues as the effect of a key, for which it
+            # would be taken: a key would wait until nobody writes anything.
+            if not self._is_drawing_held:
+                self._is_drawing_held = True
+                self.set_timer(_MOST_HELD, partial(self._draw_changes, at_once=True))
+            return
+        self._flush_due = self._is_drawing_held = False
         self._flushed_at = time.monotonic()
         screen = next((s for s in self.screen_stack if isinstance(s, ChatScreen)), None)
         if screen is None or self._session is None or not screen.is_mounted:

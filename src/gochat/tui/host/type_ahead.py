@@ -38,13 +38,18 @@ _LIMIT: Final = 10.0
 
 
 class TypeAhead:
-    """Calls `handle` with each input of `app`, one after the other.
+    """Calls `handle` with each input of `app`, one after the other, and `on_idle` after the last.
 
     All methods are to be called in the app's own task, except where they say otherwise.
     """
 
-    def __init__(self, app: App[Any], handle: Callable[[events.Event], Awaitable[None]]) -> None:
-        self._app, self._handle = app, handle
+    def __init__(
+        self,
+        app: App[Any],
+        handle: Callable[[events.Event], Awaitable[None]],
+        on_idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._app, self._handle, self._on_idle = app, handle, on_idle
         self._waiting: deque[UserInput] = deque()
         self._holds = 0
         self._settling: _Settling | None = None
@@ -90,6 +95,8 @@ class TypeAhead:
     async def _settled(self) -> None:
         self._settling = None
         await self._go_on()
+        if self.is_idle:
+            self._on_idle()
 
     def _field_for(self, event: UserInput) -> Widget | None:
         """Return the field that takes `event` as text."""
