@@ -119,8 +119,8 @@ def run(
                         "logged in": outcome.logged_in,
                         "came again": outcome.again,
                         "the last after s": outcome.login_seconds,
-                        "strangers let in": outcome.strangers["let in"],
-                        "strangers refused": outcome.strangers.total()
+                        "strangers not refused at once": outcome.strangers["let in"],
+                        "strangers refused at once": outcome.strangers.total()
                         - outcome.strangers["let in"],
                         "refusals in the metrics": outcome.refusals.total(),
                     }
