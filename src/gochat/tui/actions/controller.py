@@ -23,6 +23,7 @@ from gochat.client import (
     OutgoingState,
     Room,
 )
+from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.client import ChatClient
 from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
@@ -282,6 +283,24 @@ class Controller:
         """Request the members of a room."""
         self.members[room] = await self.client.members(room)
         return self.members[room]
+
+    def ask_members(self) -> None:
+        """Ask who is in the shown room, unless that is known."""
+        view = self.model.shown
+        is_asked = view.is_room and view.conv != LOBBY and view.joined and view.members is None
+        if is_asked and self.model.is_synchronised:
+            self.spawn(self._ask_members(view), f"members {view.conv}")
+
+    async def _ask_members(self, view: ConversationView) -> None:
+        while view.joined:
+            changes = view.member_changes
+            try:
+                found = await self.client.members(view.conv)
+            except GochatError:
+                return  # not reported: the next time that the room is shown asks again
+            if view.member_changes == changes:
+                self.model.take_members(view, {one.name: one.operator for one in found})
+                return
 
     def load_blocked(self) -> None:
         """Request whom the person blocks."""

@@ -31,6 +31,7 @@ PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "activity": ("f10",),
         "previous": ("f7",),
         "pins": ("ctrl+o",),
+        "member_pane": ("ctrl+n",),
         "saved": ("ctrl+t",),
         **{f"conversation_{number}": () for number in range(1, 10)},
         "newline": ("ctrl+j", "shift+enter"),

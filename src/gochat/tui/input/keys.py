@@ -83,6 +83,13 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
         "activity",
         N_("Activity: mentions, replies, reactions"),
     ),
+    KeyAction(
+        "member_pane",
+        "chat",
+        ("ctrl+n", "alt+n"),
+        "member_pane",
+        N_("Who is here, beside the log of a wide terminal"),
+    ),
     KeyAction("pins", "chat", ("ctrl+o", "alt+i"), "pins", N_("What is pinned here")),
     KeyAction("saved", "chat", ("ctrl+r", "alt+b"), "saved", N_("What you saved")),
     KeyAction(

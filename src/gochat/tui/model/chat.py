@@ -43,7 +43,7 @@ from gochat.client import (
 from gochat.client.address import Security
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
-from gochat.tui.model import attention, kept, membership, unread
+from gochat.tui.model import attention, kept, members, membership, unread
 from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.conversations import KEPT, Conversations
 from gochat.tui.model.highlights import Highlights
@@ -169,6 +169,7 @@ class ChatModel(Conversations):
         view.time = max(view.time, milliseconds(entry.time))
         self._changes.activity_stale |= self.activity.is_changed_by(entry)
         kept.apply(view, entry)
+        members.apply(view, entry)
         line = view.timeline.add(entry)
         self._touched.add(conv)
         self._member_of(view, entry)
@@ -279,7 +280,7 @@ class ChatModel(Conversations):
         self.open_lobby()
         self._synchronised = True
         for view in self.conversations.values():
-            view.pins = None
+            view.pins = view.members = None
         self._changes.conversations = self._changes.people = True
         self._changes.activity_stale = self._changes.pins_stale = True
 
@@ -300,6 +301,6 @@ class ChatModel(Conversations):
         view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
         for entry in entries:
             membership.apply(view, entry, self.me)
-        view.divider, view.pins = None, None
+        view.divider = view.pins = view.members = None
         self._touched.add(view.conv)
         self._changes.conversations = self._changes.pins_stale = True

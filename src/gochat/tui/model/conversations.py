@@ -268,6 +268,11 @@ class Conversations:
         self.reports = {report.id: report for report in reports}
         self._changes.activity = self._changes.conversations = True
 
+    def take_members(self, view: ConversationView, operators: Mapping[str, bool]) -> None:
+        """Take who is in a room, by name, and whether each is an operator."""
+        view.members = dict(operators)
+        self._changes.conversations = True
+
     def take_pins(self, conv: str, seqs: Iterable[int]) -> None:
         """Take which messages of a conversation are pinned, what was pinned last first."""
         if (view := self.find(conv)) is not None:

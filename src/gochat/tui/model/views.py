@@ -50,6 +50,10 @@ class ConversationView:
     pins: list[int] | None = None
     #: How often that has changed here: an answer from before does not fit.
     pin_changes: int = 0
+    #: Of a room: who is in it, and whether they are an operator; None: not known yet.
+    members: dict[str, bool] | None = None
+    #: How often that has changed here: an answer from before does not fit.
+    member_changes: int = 0
     draft: str = ""
     typing: Typists = field(default_factory=Typists)
 

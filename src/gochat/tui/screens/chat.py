@@ -42,6 +42,7 @@ from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.greeting import Greeting
 from gochat.tui.widgets.log_feed import LogFeed
 from gochat.tui.widgets.log_items import log_item
+from gochat.tui.widgets.member_pane import MemberPane
 from gochat.tui.widgets.message_input import MessageInput, is_text
 from gochat.tui.widgets.past_bar import PastBar
 from gochat.tui.widgets.row_list import RowList
@@ -50,6 +51,8 @@ from gochat.tui.widgets.status_bar import StatusBar
 
 #: Below this many columns the side pane is folded away, and opens over the log.
 NARROW: Final = 80
+#: From this many columns on, who is in the conversation stands beside the log.
+VERY_WIDE: Final = 150
 _CONNECTED: Final = ConnectionState.CONNECTED
 
 #: What the modes of Vim's keys are called in the last line.
@@ -80,6 +83,7 @@ class ChatScreen(Screen[None]):
         self.controller = controller
         self.model = controller.model
         self._is_folded: bool | None = None  # None: by the width
+        self._shows_members = True
         self._shown = ""
         self._log_keys = LogKeys()
         self._was_quiet = False
@@ -90,6 +94,7 @@ class ChatScreen(Screen[None]):
         self.header = ConversationHeader(self.model, id="header")
         self.log_view = ChatLog(id="log")
         self.composer = Composer(id="composer")
+        self.members = MemberPane(self.model, id="members")
         self._greeting = Greeting(self.model, id="greeting")
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
@@ -111,6 +116,7 @@ class ChatScreen(Screen[None]):
                 yield self._greeting
                 yield self.composer
                 yield self._popup
+            yield self.members
         yield self._status
 
     def on_mount(self) -> None:
@@ -178,6 +184,8 @@ class ChatScreen(Screen[None]):
             self.side.refresh_people()
         if changes.conversations or changes.people:
             self.side.refresh_conversations()
+        if changes.conversations or changes.people:
+            self._refresh_members()
         if changes.typing or changes.conversations:
             self._show_typists()
         if changes.connection or changes.outbox:
@@ -187,6 +195,12 @@ class ChatScreen(Screen[None]):
         self.actions.activity.refresh()
         self.actions.keeping.refresh()
         self.changes_drawn.publish(changes)
+
+    def _refresh_members(self) -> None:
+        """Show who is in the shown conversation, where there is room for that."""
+        if self.members.display:
+            self.controller.ask_members()
+            self.members.refresh_members()
 
     def _refresh_lists(self) -> None:
         self.side.refresh_conversations()
@@ -210,6 +224,7 @@ class ChatScreen(Screen[None]):
         self._place_divider()
         self._show_typists()
         self._refresh_lists()
+        self._refresh_members()
         self.header.refresh()
         self.controller.load_first()
         self.actions.keeping.load()
@@ -575,6 +590,26 @@ class ChatScreen(Screen[None]):
         if narrow:
             self._is_folded = None
         self._fold(folded=narrow if self._is_folded is None else self._is_folded, by_hand=False)
+        self._place_members(event.size.width)
+
+    def _place_members(self, width: int) -> None:
+        self.members.display = self._shows_members and width >= VERY_WIDE
+        if self._has_begun:
+            self._refresh_members()
+
+    def action_member_pane(self) -> None:
+        """Show who is in the conversation beside the log, or no longer."""
+        if self.size.width < VERY_WIDE:
+            self.action_members()
+            return
+        self._shows_members = not self._shows_members
+        if self.focused is self.members.rows:
+            self.composer.input.focus()
+        self._place_members(self.size.width)
+
+    @on(MemberPane.PersonChosen)
+    def _member_chosen(self, event: MemberPane.PersonChosen) -> None:
+        self.open_conversation(f"@{event.name}")
 
     def _fold(self, *, folded: bool, by_hand: bool = True) -> None:
         if by_hand and not self.has_class("-narrow"):

@@ -161,7 +161,7 @@ class SidePane(Vertical):
         if view.is_room:
             sign = Content.styled("#", "$text-muted")
         else:
-            sign = _presence(self._model, view.name) + " "
+            sign = presence_sign(self._model, view.name) + " "
         return Content.assemble(" ", sign, Content.styled(one_line(view.name), style))
 
     def _badge(self, view: ConversationView) -> Content:
@@ -178,7 +178,7 @@ class SidePane(Vertical):
     def _draw_person(self, key: str) -> ListRow:
         me = key == self._model.me
         left = Content.assemble(
-            " ", _presence(self._model, key), " ", Content.styled(one_line(key), "$foreground")
+            " ", presence_sign(self._model, key), " ", Content.styled(one_line(key), "$foreground")
         )
         person = self._model.people.get(key)
         if me:
@@ -222,7 +222,8 @@ def _invited() -> Content:
     return Content.styled(_("invited") + " ", "$accent bold")
 
 
-def _presence(model: ChatModel, person: str) -> Content:
+def presence_sign(model: ChatModel, person: str) -> Content:
+    """Return the sign for whether somebody is online, away or neither."""
     online = model.people.get(person)
     if online is None:
         return Content.styled("○", "$text-disabled")
