@@ -147,7 +147,7 @@ async def _beside(server: Gochat, crowd: Crowd, way: Way, siege: Siege) -> tuple
                 finite.start_soon(_stay, server, number, lasting, limiter, outcome)
             await trio.to_thread.run_sync(crowd.wait)
             if siege.guessers:
-                while not outcome.guesses:  # noqa: ASYNC110 -- a short round
+                while not outcome.guesses["bad_credentials"]:  # noqa: ASYNC110 -- a short round
                     await trio.sleep(0.01)
         lasting.cancel_scope.cancel()
     await trio.sleep(METRICS_AGE)
