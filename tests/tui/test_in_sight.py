@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from gochat.client import MessagesReported
+from gochat.client import MessagesReported, Sent
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
@@ -498,6 +499,26 @@ async def test_joining_a_room_that_is_not_there_offers_to_create_it(
         await pilot.press("enter", "enter")
         await until(pilot, lambda: requested(client, "create_room") == [("#nope", "", False)])
         await until(pilot, lambda: chat(pilot).model.current == "#nope")
+
+
+async def test_a_form_that_the_answer_brings_does_not_take_what_is_being_typed(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, join = asyncio.Event(), client.join
+
+    async def join_slowly(room: str) -> Sent | None:
+        await answer.wait()
+        return await join(room)
+
+    monkeypatch.setattr(client, "join", join_slowly)
+    async with open_app() as pilot:
+        await typed(pilot, "/join nope")
+        await type_text(pilot, "hello ")
+        answer.set()
+        await until(pilot, lambda: "#nope is not a room that you can join" in screen_text(pilot))
+        assert isinstance(pilot.app.screen, ChatScreen)
+        await type_text(pilot, "everybody")
+        await until(pilot, lambda: chat(pilot).composer.input.text == "hello everybody")
 
 
 # -- the past --------------------------------------------------------------------------------------

@@ -37,9 +37,16 @@ class RoomActions(RoomModeration):
         try:
             await self._client.join(room)
         except NotFound:
-            await self._new_room(
-                room, _("{room} is not a room that you can join.", room=one_line(room))
-            )
+            shown = one_line(room)
+            if self._view.composer.input.text:  # a form would take what is being typed
+                self.notify(
+                    _(
+                        "{room} is not a room that you can join; /create {room} creates it.",
+                        room=shown,
+                    )
+                )
+            else:
+                await self._new_room(room, _("{room} is not a room that you can join.", room=shown))
         else:
             self._view.open_conversation(room)
 
