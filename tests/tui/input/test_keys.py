@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
 from gochat.tui.input import keys
 from gochat.tui.input.key_presets import PRESETS
+from gochat.tui.input.vim.log_keys import LogKeys
 
 
 def test_without_configuration_the_keys_are_the_defaults() -> None:
@@ -13,6 +15,17 @@ def test_without_configuration_the_keys_are_the_defaults() -> None:
     assert keymap == keys.defaults()
     assert not keymap.overrides
     assert not keymap.problems
+
+
+def test_with_vims_keys_alt_is_esc_and_no_action_hides_a_key_of_the_log() -> None:
+    keymap = keys.read({"preset": "vim"})
+    given = {key for chosen in keymap.keys.values() for key in chosen}
+    assert {key for key in given if key.startswith("alt+")} <= {"alt+up", "alt+down"}
+    assert not [action.key for action in MESSAGE_ACTIONS if LogKeys().takes(action.key)]
+    assert keymap.escaped("alt+d") == "d"
+    assert keymap.escaped("alt+shift+d") == "D"
+    assert keymap.escaped("alt+up") is None
+    assert keys.read({"preset": "vim", "search": "alt+d"}).escaped("alt+d") is None
 
 
 def test_an_action_gets_the_keys_that_a_person_chose() -> None:
