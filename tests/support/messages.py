@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from string import Formatter
@@ -81,7 +82,8 @@ def written(catalogue: Catalog) -> bytes:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """Return the file that the app reads."""
+    """Return the file that the app reads: the same bytes for the same messages, whenever it is."""
+    catalogue.creation_date = datetime(1970, 1, 1, tzinfo=UTC)
     file = BytesIO()
     write_mo(file, catalogue)
     return file.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,15 @@ def test_the_compiled_catalogue_is_that_of_the_text(path: Path) -> None:
     shipped = read_mo(BytesIO(path.with_suffix(".mo").read_bytes()))
 
     assert texts(shipped) == texts(read_mo(BytesIO(compiled(read(path)))))
+
+
+@each
+def test_the_compiled_catalogue_does_not_depend_on_when_it_is_made(path: Path) -> None:
+    """Else each run would change it."""
+    earlier, later = read(path), read(path)
+    earlier.creation_date = datetime(2001, 1, 1, tzinfo=UTC)
+
+    assert compiled(earlier) == compiled(later)
 
 
 def test_no_value_is_put_into_a_message_before_it_is_looked_up(template: Catalog) -> None:
