@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from textual import events
+from textual.app import ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, Label, Static
 
@@ -43,6 +45,23 @@ def error_at(pilot: Pilot[None], field: str) -> str:
 
 def notice(pilot: Pilot[None]) -> str:
     return str(pilot.app.screen.query_one("#notice", Static).content)
+
+
+async def test_what_is_typed_before_the_form_has_the_focus_goes_to_it(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = ConnectScreen.compose
+
+    def compose_while_somebody_types(screen: ConnectScreen) -> ComposeResult:
+        for letter in "ada":
+            event = events.Key(letter, letter)
+            event.set_sender(screen.app)
+            screen.app.post_message(event)
+        return compose(screen)
+
+    monkeypatch.setattr(ConnectScreen, "compose", compose_while_somebody_types)
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: pilot.app.screen.query_one("#name", Input).value == "ada")
 
 
 async def test_name_and_password_and_enter_log_in(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -143,7 +143,11 @@ class GochatApp(ThriftyApp):
         form = ConnectScreen(
             server, session.name if session else "", has_account=session is not None
         )
-        await self.push_screen(form)
+        # What was typed before the form has the focus goes to it, too, from the first letter on.
+        with ExitStack() as stack:
+            stack.enter_context(self.hold_keys())
+            await self.push_screen(form)
+            self.call_later(stack.pop_all().close)
         self.state.report = self.report
         for problem in (*self.preferences.problems, *self._theme_problems):
             self.warn(problem, title=_("Configuration"), seconds=8)
