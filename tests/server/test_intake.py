@@ -351,6 +351,7 @@ async def test_ping_waits_for_a_step_not_for_all_who_write_at_the_same_time(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
+    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
     async with many(server, 40) as peers, server.peer("mei", "log") as mei:
         await mei.ask(Ping(), Pong)
         with submitted(monkeypatch) as counts:
@@ -367,6 +368,7 @@ async def test_slow_store_is_given_more_messages_although_it_has_some(
     server: RunningServer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
+    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
     async with many(server, 12) as peers:
         with submitted(monkeypatch) as counts, locked(path):
             write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
@@ -381,6 +383,7 @@ async def test_much_that_is_lined_up_is_read_to_its_end(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
+    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
     monkeypatch.setattr(intake, "MOST_BYTES", 1000)
     async with many(server, 12) as peers:
         write_at_once(

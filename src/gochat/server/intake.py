@@ -9,9 +9,8 @@ passed on to the session's task, which handles it as if it had read it itself.
 
 Messages that are more than that line up, and everything else overtakes them: however many people
 write at the same time, a ping or a page waits for a step or two, not until all of them are served.
-The next are taken when the store has settled those before, so that what it settles at once, too, is
-no more than a step; or, since a slow disk settles the more at once the better, after
-:data:`STORE_SLICE`.
+The next are taken when the store has few of those before, so that what it settles at once is
+little, too; or, since a slow disk settles the more at once the better, after :data:`STORE_SLICE`.
 
 The order of a session's requests stays that in which they arrived: the intake reads only while the
 session's task waits for its peer with nothing on its hands, and not while messages of that session
@@ -44,6 +43,9 @@ log = structlog.stdlib.get_logger()
 MOST: Final = 64
 #: Seconds after which a step ends, and the event loop has its turn.
 SLICE: Final = 0.005
+#: Messages that the store may have before no more are taken: it works on some while others wait,
+#: and the more it settles at once, the fewer writes carry them.
+MOST_UNSETTLED: Final = 128
 #: Seconds after which more messages are taken, although the store has not settled those before.
 STORE_SLICE: Final = 0.02
 #: What passing on to the session's task, such as the first message of a conversation, counts: it
@@ -271,7 +273,7 @@ class Intake:
             if time.perf_counter() > ends:
                 break
         if self._line:
-            if self._unsettled < MOST:
+            if self._unsettled < MOST_UNSETTLED:
                 self._take()
             if self._line:
                 self._may_take.set()
@@ -280,7 +282,7 @@ class Intake:
     async def _take_on(self) -> NoReturn:
         """Take what is lined up and was not taken where it was read."""
         while True:
-            if self._line and self._unsettled < MOST:
+            if self._line and self._unsettled < MOST_UNSETTLED:
                 self._take()
                 await trio.lowlevel.checkpoint()
                 continue
