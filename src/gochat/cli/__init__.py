@@ -127,7 +127,7 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             name, help=summary, description=summary[0].upper() + summary[1:], allow_abbrev=False
         )
         if name == asked_for:
-            if "tui" not in EXTRAS.get(name, ""):
+            if EXTRAS.get(name) == "server" and name != "db":  # which shows progress with it
                 # structlog would load it, for tracebacks that no command shows: a quarter of the
                 # time until a server listens.
                 sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # cannot be imported
