@@ -135,7 +135,7 @@ class Log:
                 self.begin()
                 self.drop_outdated()
                 self.commit()
-        except BaseException:  # also where the file was moved, which is no error of SQLite's
+        except BaseException:  # also StoreCorrupt, where the file was moved
             self.roll_back()
             raise
         finally:
