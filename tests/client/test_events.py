@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import anyio
 import anyio.lowlevel
@@ -34,10 +35,13 @@ from gochat.client import (
     StateChanged,
     Synchronised,
     Uninvited,
+    UnknownEntry,
 )
 from gochat.client.buffer import EVENT_BUFFER, EVENT_BUFFER_BEFORE_REPLY, EventBuffer
+from gochat.client.entries import Entry
 from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
+from gochat.protocol.messages import EntryKind
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +51,35 @@ def test_private_conversation_is_named_as_its_receiver_sees_it() -> None:
     assert heard(1, to="@mei", from_="bob").conversation == "@bob"
     assert heard(1, to="@bob", from_="mei").conversation == "@bob"
     assert heard(1).conversation == "#lobby"
+
+
+@pytest.mark.parametrize("kind", get_args(EntryKind))
+def test_entry_of_each_kind_has_a_type_of_its_own(kind: str) -> None:
+    entry = heard(2, "bob", kind=kind, ref=1)
+    assert isinstance(entry, Entry)
+    assert not isinstance(entry, UnknownEntry)
+
+
+async def test_entry_of_a_kind_that_only_a_newer_server_knows_is_counted() -> None:
+    """Live and in a page: nothing after it waits, and the connection stays."""
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome(conversations=(lobby(1, "e1", said(1)),))
+        assert await events.next_of(Message) == heard(1)
+        await peer.send(said(2, kind="vote", ref=1), said(3))
+        unknown = await events.next()
+        assert isinstance(unknown, UnknownEntry)
+        assert (unknown.kind, unknown.seq, unknown.sender) == ("vote", 2, "bob")
+        assert await events.next() == heard(3)
+
+        await peer.cut()
+        peer = await server.accept()
+        missed = said(4, kind="poll")
+        await peer.welcome(conversations=(lobby(5, "e1", missed, said(5)),))
+        assert await events.next_of(UnknownEntry) == seen(missed)
+        assert await events.next() == heard(5)
 
 
 async def test_server_events_are_yielded_in_order() -> None:

@@ -63,6 +63,8 @@ def values_of(type_: mi.Type) -> st.SearchStrategy[Any]:
             return st.integers(low, high)
         case mi.FloatType(ge=low, le=high):
             return st.floats(low, high, allow_nan=False, allow_infinity=False)
+        case mi.Metadata(type=inner):
+            return values_of(inner)
         case mi.StrType(min_length=shortest, max_length=longest):
             return st.text(min_size=shortest or 0, max_size=min(longest or 30, 30))
         case mi.LiteralType(values=values):

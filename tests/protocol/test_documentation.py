@@ -117,7 +117,9 @@ def type_name(type_: mi.Type) -> str:
             return f"string ≤ {longest}"
         case mi.StrType(min_length=shortest, max_length=longest):
             return f"string {shortest}…{longest}"
-        case mi.LiteralType(values=values) if set(values) == set(KINDS):
+        case mi.Metadata(type=mi.StrType(), extra_json_schema={"examples": values}) if (
+            values == list(KINDS)
+        ):
             return "entry kind"
         case mi.LiteralType(values=values) if set(values) == set(get_args(m.TokenScope)):
             return "scope"

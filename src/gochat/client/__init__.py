@@ -46,6 +46,7 @@ from gochat.client.entries import (
     RoomHandedOver,
     SlowModeChanged,
     TopicChanged,
+    UnknownEntry,
 )
 from gochat.client.errors import (
     AlreadyExists,
@@ -236,5 +237,6 @@ __all__ = [
     "TopicChanged",
     "Unavailable",
     "Uninvited",
+    "UnknownEntry",
     "open_client",
 ]

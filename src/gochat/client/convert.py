@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from gochat.client import entries, events, models
 from gochat.client.entries import LogEntry, MessageId
@@ -102,8 +102,8 @@ def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
             return entries.HistoryChanged(
                 **common, history="hidden" if text == "hidden" else "shown"
             )
-        case _:
-            assert_never(entry.kind)
+        case unknown:
+            return entries.UnknownEntry(**common, kind=unknown)
 
 
 def to_event(

@@ -235,6 +235,15 @@ class HistoryChanged(Entry, frozen=True, kw_only=True):
     history: HistorySetting
 
 
+class UnknownEntry(Entry, frozen=True, kw_only=True):
+    """An entry of a `kind` that this version of the library doesn't know: the server is newer.
+
+    It counts in `seq` like any other. Show nothing of it.
+    """
+
+    kind: str
+
+
 LogEntry: TypeAlias = (
     Message | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
     | MessagePinned | MessageUnpinned
@@ -242,4 +251,5 @@ LogEntry: TypeAlias = (
     | PersonBanned | PersonUnbanned | SlowModeChanged | AnnouncementsChanged | ArchiveChanged
     | RoomHandedOver
     | TopicChanged | OperatorAdded | OperatorRemoved | AccessChanged | HistoryChanged
+    | UnknownEntry
 )  # fmt: skip

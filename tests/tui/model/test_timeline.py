@@ -53,6 +53,19 @@ def test_messages_are_seen_in_the_order_of_the_log() -> None:
     assert (timeline.first, timeline.last, timeline.older) == (7, 9, True)
 
 
+def test_an_entry_of_an_unknown_kind_is_counted_and_not_shown() -> None:
+    timeline = Timeline("ada")
+    for number in (1, 2, 3):
+        timeline.add(entry(number, kind="poll" if number == 2 else "text"))
+    assert texts(timeline) == ["m1", "m3"]
+    assert timeline.last == 3
+    again = Timeline("ada")
+    again.add(entry(3))
+    again.add_older([entry(1), entry(2, kind="poll")], as_of=3, older=False)
+    assert texts(again) == ["m1", "m3"]
+    assert again.first == 1
+
+
 def test_a_message_that_is_there_already_is_ignored() -> None:
     timeline = Timeline("ada")
     timeline.add(entry(1))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -346,7 +346,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     seq: Seq
     ts: Time
     from_: str = field(name="from")
-    kind: EntryKind = "text"
+    #: An :data:`EntryKind`, or one that only a newer server knows.
+    kind: Annotated[str, Meta(examples=list(get_args(EntryKind)))] = "text"
     text: str = ""
     ref: Int | None = None
     cid: str | None = None

@@ -33,6 +33,7 @@ from gochat.client import (
     RoomHandedOver,
     SlowModeChanged,
     TopicChanged,
+    UnknownEntry,
 )
 from gochat.client.moments import milliseconds
 from gochat.protocol.messages import EntryKind
@@ -41,6 +42,8 @@ from gochat.tui.model.reactions import Tally, tally_of
 MessageState: TypeAlias = Literal["sent", "pending", "failed"]
 #: Entries that change others, and are not seen themselves.
 Amendment: TypeAlias = MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
+#: Entries that are not seen themselves.
+Unseen: TypeAlias = Amendment | UnknownEntry
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -54,7 +57,7 @@ class TimelineEntry:
     """
 
     key: str
-    kind: EntryKind | Literal["presence", "hidden", "removed"]
+    kind: EntryKind | Literal["presence", "hidden", "removed", "unknown"]
     sender: str
     text: str
     ts: int
@@ -82,7 +85,7 @@ class TimelineEntry:
 
 
 def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
-    """Return what `me` sees of an entry that is not an amendment; for `as_of`, see its field."""
+    """Return what `me` sees of an entry that is not :data:`Unseen`; for `as_of`, see its field."""
     kind, text = described(entry)
     what = TimelineEntry(
         key=str(entry.seq), kind=kind, sender=entry.sender, text=text,
@@ -105,7 +108,7 @@ def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
     return what
 
 
-def described(entry: LogEntry) -> tuple[EntryKind, str]:
+def described(entry: LogEntry) -> tuple[EntryKind | Literal["unknown"], str]:
     """Return the kind of an entry, and what there is to say beside who did it."""
     match entry:
         case Message():
@@ -156,6 +159,8 @@ def described(entry: LogEntry) -> tuple[EntryKind, str]:
             return "access", "private" if entry.private else "public"
         case HistoryChanged():
             return "history", entry.history
+        case UnknownEntry():
+            return "unknown", ""
         case _:
             assert_never(entry)
 

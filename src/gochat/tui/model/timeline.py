@@ -40,6 +40,7 @@ from gochat.tui.model.entries import (
     Renewed,
     Replaced,
     TimelineEntry,
+    Unseen,
     seen,
 )
 from gochat.tui.model.reactions import react, unreact
@@ -148,7 +149,7 @@ class Timeline:
         if not messages:
             return 0
         self._settle(messages)
-        shown = [seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Amendment)]
+        shown = [seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Unseen)]
         self.first = messages[0].seq
         if self.last is None:
             self.last = messages[-1].seq
@@ -170,7 +171,7 @@ class Timeline:
         for cid in [cid for cid, line in self.pending.items() if line.state == "sent"]:
             self.drop(cid)  # it is in the log; if not in this page, then before or after it
         self.entries = [
-            seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Amendment)
+            seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Unseen)
         ]
         self._seqs = [entry.seq for entry in self.entries if entry.seq is not None]
         self._by_seq, self._cids, self._replies = {}, set(), {}
@@ -225,8 +226,9 @@ class Timeline:
         if self.first is None:
             self.first = message.seq
             self.older = message.seq > 1
-        if isinstance(message, Amendment):
-            self._change(message)
+        if isinstance(message, Unseen):
+            if isinstance(message, Amendment):
+                self._change(message)
             return None
         if isinstance(message, MessagePinned | MessageUnpinned):
             self._pin(message)
