@@ -3,6 +3,11 @@
 SQLite's automatic checkpoint would run inside a commit, for some 20 ms or, on a slow disk, much
 longer. So it is switched off. A checkpoint that begins here runs beside commits, which go on in the
 writer's thread meanwhile (:mod:`.pace`).
+
+SQLite begins the log anew only where a commit finds all of it checkpointed. While commits follow
+closely on each other, some are always made meanwhile, and the log would grow for as long as that
+goes on. So once it is much longer than it should be, commits wait while what is left is
+checkpointed.
 """
 
 from __future__ import annotations
@@ -19,6 +24,11 @@ from gochat.storage.sqlite.pace import Pace
 #: Pages of the log after which it is checkpointed: 16 MB. Not more often, because many commits
 #: change the same pages.
 PAGES: Final = 4000
+#: Pages of the log from which on commits wait until all of it is checkpointed: 64 MB.
+MOST_PAGES: Final = 4 * PAGES
+#: Seconds for which such a checkpoint waits for a commit or a reader to end, and commits for it.
+#: While somebody reads for longer, as a backup does, the log grows.
+PATIENCE: Final = 0.05
 #: Pages that a commit adds, and entries that add one page more: measured, and rounded. Only until
 #: the first checkpoint, which says how many there were.
 _PER_COMMIT: Final = 6.0
@@ -35,6 +45,8 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
         self._pages = 0.0  # estimated, since the last checkpoint
         self._weight = 1.0  # actual pages for each that was estimated
+        self._log_pages = 0  # of the whole log, at the last checkpoint
+        db.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
 
     def committed(self, entries: int) -> None:
         """Count a commit, and begin a checkpoint if one is due. Call it in one thread at a time."""
@@ -56,9 +68,12 @@ class Checkpoints:
 
     def _run(self, counted: float) -> None:
         try:
-            _, pages, written = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages == written:  # else some of them were there before
-                self._weight = min(max(self._weight * pages / counted, 0.1), 10.0)
+            pages = self._checkpoint("PASSIVE")
+            is_new = pages < self._log_pages
+            added, self._log_pages = pages - (0 if is_new else self._log_pages), pages
+            self._weight = min(max(self._weight * added / counted, 0.1), 10.0)
+            if pages > MOST_PAGES:
+                self._checkpoint("FULL")
         except sqlite3.Error as error:
             try:
                 raise_damage(error)
@@ -67,3 +82,8 @@ class Checkpoints:
             # Otherwise the data is just as safe in the log; the next one is due as usual.
         finally:
             self._pace.checkpoint_ended()
+
+    def _checkpoint(self, mode: str) -> int:
+        """Checkpoint what is possible in this mode, and return how many pages the log has."""
+        _, pages, _ = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return max(int(pages), 0)
