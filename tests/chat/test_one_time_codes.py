@@ -72,7 +72,8 @@ def test_codes_differ() -> None:
 
 @pytest.mark.trio
 async def test_code_expires(accounts: Accounts, clock: Clock) -> None:
-    name, issued = await accounts.register_with_code("Ann", HOUR)
+    issued = accounts.new_code(HOUR)
+    name = await accounts.register_with_code("Ann", issued)
     assert (name, issued.expires) == ("Ann", clock.now + HOUR)
     clock.now += HOUR
     with pytest.raises(ChatError, match="has expired") as refusal:
@@ -85,7 +86,8 @@ async def test_code_expires(accounts: Accounts, clock: Clock) -> None:
 
 @pytest.mark.trio
 async def test_code_of_a_disabled_account_stays(accounts: Accounts, world: World) -> None:
-    _, issued = await accounts.register_with_code("Ann", HOUR)
+    issued = accounts.new_code(HOUR)
+    await accounts.register_with_code("Ann", issued)
     ann = await world.store.account(NameKey("ann"))
     assert ann is not None
     off = replace(ann, state="disabled", generation=1)

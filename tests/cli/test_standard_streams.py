@@ -38,3 +38,13 @@ def test_closed_standard_streams_are_connected_to_the_null_device(
     finally:
         process.kill()
         process.wait()
+
+
+def test_output_that_nobody_reads_any_more_is_not_an_error(tmp_path: Path) -> None:
+    """As of ``gochat status | head -1``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*GOCHAT, "check-config", "--set", f"store=sqlite:///{tmp_path / 'db'}"]
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")

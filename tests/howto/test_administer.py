@@ -55,6 +55,11 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
         assert re.fullmatch(r"\w{4}-\w{4}-\w{4}-\w{4}", code)
         assert await log_in(server.port, "mei", code) == "bad_password"
         assert await log_in(server.port, "mei", f"{code} my new password") == "LoggedIn"
+        (tmp_path / "people.txt").write_text("yan,moderator\nzoe\n")
+        guide.run("gochat admin account create-many")
+        _, yan, zoe = (tmp_path / "codes.csv").read_text().splitlines()
+        assert (yan.split(",")[1], zoe.split(",")[1]) == ("moderator", "member")
+        assert await log_in(server.port, "zoe", f"{zoe.split(',')[2]} {PASSWORD}") == "LoggedIn"
         guide.run("gochat admin account create monitor")
         assert await log_in(server.port, "monitor", PASSWORD) == "LoggedIn"
 

@@ -91,7 +91,7 @@ async def test_admin_bans_a_network_on_all_nodes_and_lifts_it(stage: Stage) -> N
     await mei.ask(UnbanAddress(network="203.0.113.0/24"), Ok)  # there is none any more
     await (await at(stage, "203.0.113.7")).ask(Ping(), Pong)
     assert await stage.acts() == [
-        ("mei (admin)", "address-ban add", "203.0.113.0/24", "for 3600 s", "spam"),
+        ("mei (admin)", "address-ban add", "203.0.113.0/24", "for 1h", "spam"),
         ("mei (admin)", "address-ban add", "192.0.2.1", "", ""),
         ("mei (admin)", "address-ban remove", "203.0.113.0/24", "", ""),
     ]

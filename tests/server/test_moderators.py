@@ -83,7 +83,7 @@ async def test_acts_of_a_moderator_are_in_the_audit_log_once(stage: Stage) -> No
     assert await stage.acts() == [
         (who, "message delete", "eve", f"#lobby {said.seq}", "spam"),
         (who, "room slow", "#lobby", "30", ""),
-        (who, "room ban", "eve", "#garden for 60 s", ""),
+        (who, "room ban", "eve", "#garden for 1m", ""),
     ]
 
 

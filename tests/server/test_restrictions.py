@@ -227,9 +227,9 @@ async def test_restrictions_are_listed_and_in_the_audit_log(stage: Stage) -> Non
     await mei.ask(Unrestrict(name="eve", kind="mute"), Ok)  # it is so already
     who = "mei (moderator)"
     assert await stage.acts() == [
-        (who, "account mute", "bob", "for 60 s", "loud"),
-        (who, "account ban", "bob", "for 60 s", "spam"),
-        (who, "account mute", "eve", "for 60 s", ""),
+        (who, "account mute", "bob", "for 1m", "loud"),
+        (who, "account ban", "bob", "for 1m", "spam"),
+        (who, "account mute", "eve", "for 1m", ""),
         (who, "account unmute", "eve", "", ""),
     ]
     assert (await mei.ask(Restrictions(), RestrictionList)).restrictions == ()

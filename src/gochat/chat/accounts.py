@@ -109,17 +109,27 @@ class Accounts:
             password_hash = await self._queue.run(self._passwords.hash, password)
         return await self._create(key, shown, password_hash, invitation)
 
-    async def register_with_code(self, name: str, lifetime: int) -> tuple[str, IssuedCode]:
-        """Create an account without a password; return its displayed name and a one-time code.
+    async def register_with_code(self, name: str, issued: IssuedCode) -> str:
+        """Create an account with a one-time code instead of a password; return its displayed name.
 
-        `lifetime` is in milliseconds. Any name is allowed, reserved ones, too. Raises as
-        :meth:`register` does.
+        Any name is allowed, reserved ones, too. Raises as :meth:`register` does.
+        """
+        self.require_local()
+        shown, key = self._require_allowed(name, is_reserved_too=True)
+        return await self._create(key, shown, one_time_codes.hashed(*issued))
+
+    def new_code(self, lifetime: int) -> IssuedCode:
+        """Return a one-time code that is valid for `lifetime` milliseconds, for an account."""
+        return IssuedCode(one_time_codes.make(), self._clock() + lifetime)
+
+    def require_local(self) -> None:
+        """Require that there can be accounts whose passwords are kept here.
+
+        Raises:
+            ChatError: ``not_permitted``: a directory has all of them.
         """
         if self._directory.is_on and not self._directory.allows_local:
             raise external.registered_elsewhere()
-        shown, key = self._require_allowed(name, is_reserved_too=True)
-        issued = IssuedCode(one_time_codes.make(), self._clock() + lifetime)
-        return await self._create(key, shown, one_time_codes.hashed(*issued)), issued
 
     async def reset_password(self, account: Account, lifetime: int) -> IssuedCode:
         """Put a one-time code, for `lifetime` milliseconds, in the place of an account's password.
@@ -132,7 +142,7 @@ class Accounts:
         """
         if self._directory.is_on and not await self._has_password(account.key):
             raise external.reset_elsewhere(account.name)
-        issued = IssuedCode(one_time_codes.make(), self._clock() + lifetime)
+        issued = self.new_code(lifetime)
         if not await self._store.change_password(account, one_time_codes.hashed(*issued)):
             raise has_changed(account.name)
         return issued

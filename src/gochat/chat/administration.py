@@ -5,6 +5,7 @@ What applies to all methods of a store (:mod:`gochat.chat.store`) applies here, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -40,6 +41,14 @@ class Administration(Protocol):
 
     async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         """Return a page of all accounts, by key, and whether there are more."""
+        ...
+
+    async def similar(self, names: Sequence[str]) -> dict[str, NameKey]:
+        """Return those displayed names, of at most 500, that look like one that is taken, each with
+        the key of whose that is (:mod:`gochat.chat.skeletons`).
+
+        One that is taken itself looks like nothing else.
+        """
         ...
 
     async def change_account(

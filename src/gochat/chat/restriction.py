@@ -9,6 +9,9 @@ from msgspec import Struct
 
 from gochat.chat.server_roles import ActorRole
 
+#: Seconds, the longest first.
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
 
 class Restriction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who imposed it, with which role, since when, until when, and why.
@@ -26,6 +29,14 @@ class Restriction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def holds(self, now: int) -> bool:
         """Return whether it has not ended at `now`."""
         return not self.until or self.until > now
+
+
+def duration(seconds: int | None) -> str:
+    """Return a time for people, as they give it: ``for 7d``, ``for 90s``; empty for no end."""
+    if not seconds:
+        return ""
+    size, unit = next(one for one in _UNITS if seconds % one[0] == 0)
+    return f"for {seconds // size}{unit}"
 
 
 def held(restriction: Restriction | None, now: int) -> Restriction | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
@@ -41,6 +42,7 @@ OK: Final = 0
 FAILED: Final = 1  # no server or store answers, the store or the port is in use: may pass
 USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
 CORRUPT: Final = 3  # retrying can't help and may harm: a supervisor must not restart it
+_SIGPIPE: Final = 13
 SIGNALLED: Final = 128  # plus the signal's number, as shells do
 INTERRUPTED: Final = SIGNALLED + signal.SIGINT
 
@@ -54,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _signals_unwind():
             args = _build_parser(argv).parse_args(argv)
             code: int = args.run(args)
+            sys.stdout.flush()  # if nobody reads it, here and not at the interpreter's end
             return code
     except BaseException as error:
         leaves = [_explain_missing(leaf, command) for leaf in _leaves(error)]
@@ -65,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return leaf.code if isinstance(leaf.code, int) else USAGE
         if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
             return INTERRUPTED
+        if any(isinstance(leaf, BrokenPipeError) for leaf in leaves) and _is_output_unread():
+            return SIGNALLED + _SIGPIPE
         for leaf in leaves:
             print(f"gochat: {_printable(_describe(leaf))}", file=sys.stderr)
         return max(_code(leaf) for leaf in leaves)
@@ -154,6 +159,22 @@ def _explain_missing(error: BaseException, command: str) -> BaseException:
         f"the Python package '{package}' is not installed: gochat {command} needs more than a"
         f" client, install 'gochat[{extra}]'"
     )
+
+
+def _is_output_unread() -> bool:
+    """Return whether standard output is a pipe that nobody reads any more, as after ``| head``.
+
+    Then what is left of it goes nowhere: it isn't worth an error, as it isn't elsewhere.
+    """
+    if not hasattr(select, "poll"):  # on Windows
+        return False
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)
+    if not any(happened & select.POLLERR for _, happened in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

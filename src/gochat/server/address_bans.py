@@ -21,7 +21,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.network_bans import BannedNetworks, Change, Network, spoken
 from gochat.chat.node_bus import NetworkBansChanged, NodeEvent
 from gochat.chat.refusals import address_banned
-from gochat.chat.restriction import Restriction
+from gochat.chat.restriction import Restriction, duration
 from gochat.chat.server_roles import Actor, ServerRole
 from gochat.chat.store import Store
 from gochat.config import Config
@@ -97,7 +97,7 @@ class AddressBans:
             if after is None and before is None:
                 return before, after
             if not attempt:
-                await record(spoken(network), f"for {change.seconds} s" if change.seconds else "")
+                await record(spoken(network), duration(change.seconds))
             if await self.change(network, before, after, by):
                 return before, after
         raise ChatError(

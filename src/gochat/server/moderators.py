@@ -17,6 +17,7 @@ from gochat.chat import extras
 from gochat.chat.accounts import Identity
 from gochat.chat.administration import AuditEntry
 from gochat.chat.log import Draft
+from gochat.chat.restriction import duration
 from gochat.chat.server_roles import ServerRole
 from gochat.chat.store import Store
 from gochat.errors import ChatError, StoreUnavailable
@@ -81,7 +82,7 @@ class Act:
             detail = str(draft.ref)
         seconds = extras.lifetime(draft.extra) if draft.kind == "ban" else 0
         if seconds:
-            detail += f" for {seconds} s"
+            detail += f" {duration(seconds)}"
         reason = extras.reason(draft.extra)
         await self.record(draft.facts.server_role, _ACTS[draft.kind], subject, detail, reason)
 

@@ -10,7 +10,7 @@ from gochat.chat.conversations import nobody
 from gochat.chat.names import NameKey
 from gochat.chat.operating import server_role
 from gochat.chat.refusals import account_banned
-from gochat.chat.restriction import held
+from gochat.chat.restriction import duration, held
 from gochat.chat.restrictions import Change, of
 from gochat.chat.server_roles import Actor, require_role
 from gochat.errors import ChatError, StoreUnavailable
@@ -72,7 +72,7 @@ class RestrictionRequests:
                 after = change.made(Actor(who.name, role), before, wall_clock())
                 if after == before:
                     return
-                time = f"for {change.seconds} s" if change.seconds else ""
+                time = duration(change.seconds)
                 word = f"account {'' if change.on else 'un'}{change.kind}"
                 await act.record(role, word, before.name, time, change.reason)
                 if await administration.change_account(before, after, (who.key, role)):

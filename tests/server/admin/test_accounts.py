@@ -126,6 +126,9 @@ async def test_accounts_are_listed_in_pages_and_filtered(place: Place) -> None:
     assert await names(state="disabled") == ["bob"]
     assert await names(bots=True) == ["ann"]
     assert await names(matching="B") == ["Ben", "bob"]
+    await place.admin.ask("account reset-password", name="ann")
+    assert await names(password="code") == ["ann"]
+    assert await names(password="set") == ["Ben", "bob", "eve"]
 
 
 async def test_banned_account_is_out_everywhere_until_it_is_lifted(place: Place) -> None:
@@ -145,7 +148,7 @@ async def test_banned_account_is_out_everywhere_until_it_is_lifted(place: Place)
     acts = (await place.admin.ask("audit"))["acts"]
     assert [(one["act"], one["subject"], one["detail"], one["reason"]) for one in acts] == [
         ("account unban", "Mei", "", ""),
-        ("account ban", "Mei", "for 60 s", "spam"),
+        ("account ban", "Mei", "for 1m", "spam"),
     ]
 
 

@@ -53,7 +53,7 @@ async def test_requests_get_replies_in_order(serving: tuple[RunningServer, Admin
         "ok": False,
         "error": {
             "code": "unknown_person",
-            "text": "no account is named 'nobody': check the name",
+            "text": "no account is named 'nobody': `account list --matching` finds names",
         },
     }
 

@@ -43,6 +43,14 @@ async def test_accounts_come_in_pages_by_key(store: Store) -> None:
     assert await store.administration.accounts(after=after, limit=5) == ([], False)
 
 
+async def test_names_that_look_like_taken_ones_are_found(store: Store) -> None:
+    for name in ("Bob", "сара"):  # the second one in Cyrillic
+        assert await store.create_account(account(name))
+    similar = await store.administration.similar(["bob", "b0b", "capa", "сара", "eve"])
+    assert similar == {"b0b": "bob", "capa": "сара"}
+    assert await store.administration.similar([]) == {}
+
+
 async def test_account_is_changed_only_from_what_it_was(chat: Chat) -> None:
     store, before = chat.store, account("Mei")
     after = replace(before, role="admin", bot=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +25,7 @@ class _Refused(Exception):
         self.failure = failure
 
 
-def export(ask: Callable[[str], Reply], path: Path) -> Reply:
+def export(ask: Callable[[Mapping[str, object]], Reply], path: Path) -> Reply:
     """Ask for all pages, by their cursors; return a reply with what was written.
 
     The file is new, and only its owner can read it. If anything fails, there is none. ``-`` is
@@ -38,7 +38,7 @@ def export(ask: Callable[[str], Reply], path: Path) -> Reply:
         with _opened(path) as file:
             count, cursor = 0, ""
             while True:
-                reply = ask(cursor)
+                reply = ask({"cursor": cursor} if cursor else {})
                 if reply.error is not None:
                     raise _Refused(reply.error)
                 for record in reply.result["records"]:

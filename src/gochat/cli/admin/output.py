@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,18 +11,22 @@ from typing import Any
 from gochat.server.admin.command import TIMES
 
 
-def show(result: Mapping[str, Any]) -> None:
-    """Print a result: a line for each value, and tables for lists of objects."""
-    result = {key: value for key, value in result.items() if value is not None}
+def show(result: Mapping[str, Any], *, cursor: str | None = None) -> None:
+    """Print a result: a line for each value, and tables for lists of objects.
+
+    Of a list that continues, `cursor` is the flag with which it does: that comes last.
+    """
+    more = result.get("next") if cursor else None
+    result = {key: value for key, value in result.items() if value is not None and key != "next"}
     plain = {key: value for key, value in result.items() if not _is_table(value)}
     width = max(map(len, plain), default=0)
     for key, value in plain.items():
-        if key == "next" and not value:
-            continue
         print(f"{_label(key):<{width}}  {_text(key, value)}".rstrip())
     for key, value in result.items():
         if _is_table(value):
             _show_table(key, value)
+    if more:
+        print(f"there are more: give a greater --limit, or --{cursor} {shlex.quote(str(more))}")
 
 
 def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:

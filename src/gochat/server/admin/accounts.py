@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -25,6 +25,10 @@ MAX_LOOKED_AT: Final = 5000
 PIECE: Final = 500
 
 
+#: Whether an account has a password.
+Password: TypeAlias = Literal["set", "code", "none"]
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """An account in a list.
 
@@ -35,19 +39,18 @@ class Standing(Struct, frozen=True, kw_only=True):
     role: ServerRole
     bot: bool
     state: str
-    password: str
+    password: Password
     created: int
 
     @classmethod
     def of(cls, account: Account) -> Standing:
         """Return what a list shows of an account."""
-        is_code = one_time_codes.kept(account.password_hash) is not None
         return cls(
             name=account.name,
             role=account.role,
             bot=account.bot,
             state=account.state,
-            password="code" if is_code else "set" if account.password_hash else "none",
+            password=_password(account),
             created=account.created,
         )
 
@@ -100,16 +103,22 @@ async def require_account(call: Call, name: str) -> Account:
     """
     account = await call.services.store.account(names.fold_person(name))
     if account is None:
-        raise nobody(name)
+        raise nobody(name, "`account list --matching` finds names")
     return account
 
 
-def nobody(name: str) -> ChatError:
+def nobody(name: str, advice: str = "check the name") -> ChatError:
     """Return the error for a name without an account."""
     return ChatError(
         ErrorCode.UNKNOWN_PERSON,
-        f"no account is named {name!r}: check the name",
+        f"no account is named {name!r}: {advice}",
     )
+
+
+def _password(account: Account) -> Password:
+    if one_time_codes.kept(account.password_hash) is not None:
+        return "code"
+    return "set" if account.password_hash else "none"
 
 
 def _includes(page: AccountPage, account: Account) -> bool:
@@ -117,6 +126,7 @@ def _includes(page: AccountPage, account: Account) -> bool:
     return (
         page.role in (None, account.role)
         and page.state in (None, account.state)
+        and page.password in (None, _password(account))
         and (account.bot or not page.bots)
         and page.matching.casefold() in account.name.casefold()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from gochat.chat.bounds import MAX_DAYS, MAX_ENTRIES, MAX_LIFE, MAX_NETWORK, MAX_NOTE, MAX_USES
 from gochat.protocol.messages import ServerRole
@@ -12,6 +12,10 @@ from gochat.server.admin.command import DURATION, HIDDEN, SECRET, Arguments
 
 #: Milliseconds.
 _DAY: Final = 24 * 3600 * 1000
+#: Accounts made in one request: of the longest names, half of what a request may have.
+MANY: Final = 100
+#: Hours for which a one-time code is valid at most.
+MAX_HOURS: Final = 30 * 24
 
 Name = Annotated[str, Meta(max_length=200, description="the account")]
 
@@ -36,6 +40,13 @@ class AccountPage(Arguments, frozen=True, kw_only=True):
         Literal["active", "disabled", "removing", "deleted"] | None,
         Meta(description="only those that are this"),
     ] = None
+    password: Annotated[
+        Literal["set", "code", "none"] | None,
+        Meta(
+            description="only with a password; with a one-time code that waits to be used; "
+            "or without either"
+        ),
+    ] = None
     bots: Annotated[bool, Meta(description="only bots")] = False
     matching: Annotated[
         str, Meta(max_length=200, description="only with this text in the name")
@@ -43,7 +54,7 @@ class AccountPage(Arguments, frozen=True, kw_only=True):
 
 
 Hours = Annotated[
-    int, Meta(ge=1, le=30 * 24, description="hours for which the code is valid (default: 24)")
+    int, Meta(ge=1, le=MAX_HOURS, description="hours for which the code is valid (default: 24)")
 ]
 
 
@@ -59,6 +70,25 @@ class NewAccount(Arguments, frozen=True, kw_only=True):
         ),
     ] = None
     hours: Hours = 24
+
+
+class OneOfMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account to make, with its one-time code, which whoever asks has made."""
+
+    name: Annotated[str, Meta(max_length=200)]
+    code: Annotated[str, Meta(max_length=40)]
+    role: ServerRole = "member"
+
+
+class NewAccounts(Arguments, frozen=True, kw_only=True):
+    """Accounts to make, or only to check.
+
+    `expires` is until when the codes are valid, in milliseconds since the Unix epoch.
+    """
+
+    accounts: Annotated[tuple[OneOfMany, ...], Meta(min_length=1, max_length=MANY, extra=HIDDEN)]
+    expires: Annotated[int, Meta(ge=0, le=2**53 - 1, extra=HIDDEN)]
+    only_check: Annotated[bool, Meta(extra=HIDDEN)] = False
 
 
 class Reset(OfAccount, frozen=True, kw_only=True):
@@ -286,3 +316,10 @@ class AuditPage(Arguments, frozen=True, kw_only=True):
         int | None, Meta(description="entries older than the one with this number (default: all)")
     ] = None
     limit: Annotated[int, Meta(ge=1, le=500, description="how many (default: 50)")] = 50
+    matching: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="only with this text in who did what, to whom, how and why",
+        ),
+    ] = ""

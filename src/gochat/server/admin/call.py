@@ -50,6 +50,10 @@ class Call:
             **{name: getattr(entry, name) for name in ("act", "actor", "subject", "detail")},
         )
 
+    def done(self) -> None:
+        """Note that what was recorded is done: of a command with several acts another can begin."""
+        self._recorded = None
+
     async def failed(self, why: str) -> None:
         """Record that the act has failed, or may have, if it was recorded."""
         if self._recorded is not None:

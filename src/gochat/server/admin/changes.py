@@ -13,6 +13,7 @@ from gochat.chat.account import Account, AccountState, require_not_deleted
 from gochat.chat.accounts import has_changed, taken
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import account_banned
+from gochat.chat.restriction import duration
 from gochat.chat.server_roles import require_over
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import RestrictionKind
@@ -94,7 +95,8 @@ async def create(call: Call, new: NewAccount) -> Created:
     await call.record(shown, "with a password" if new.password is not None else "with a code")
     if new.password is not None:
         return Created(name=await accounts.register(new.name, new.password, is_reserved_too=True))
-    name, issued = await accounts.register_with_code(new.name, new.hours * _HOUR)
+    issued = accounts.new_code(new.hours * _HOUR)
+    name = await accounts.register_with_code(new.name, issued)
     return Created(name=name, code=issued.code, expires=issued.expires)
 
 
@@ -157,9 +159,11 @@ async def _restrict(
     call: Call, name: str, kind: RestrictionKind, seconds: int | None, *, on: bool
 ) -> tuple[Account, Account]:
     making = restrictions.Change(kind=kind, on=on, seconds=seconds, reason=call.reason)
-    detail = f"for {seconds} s" if seconds else ""
     return await change(
-        call, name, lambda account: making.made(call.actor, account, wall_clock()), detail
+        call,
+        name,
+        lambda account: making.made(call.actor, account, wall_clock()),
+        duration(seconds),
     )
 
 

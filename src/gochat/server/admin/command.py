@@ -38,6 +38,7 @@ class Command(NamedTuple):
     `acts`: it takes a reason, and records what it does
     (:meth:`gochat.server.admin.call.Call.record`). `exports`: its result is a page of `records`,
     which the command line writes to a file, page after page (:mod:`gochat.server.admin.export`).
+    `lists`: the command line sends a list from a file, in pieces (:mod:`gochat.server.admin.many`).
     """
 
     arguments: type[Arguments]
@@ -45,3 +46,4 @@ class Command(NamedTuple):
     summary: str
     acts: bool = False
     exports: bool = False
+    lists: bool = False

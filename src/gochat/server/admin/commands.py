@@ -25,6 +25,13 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "create an account, with a password or a one-time code",
         acts=True,
     ),
+    "account create-many": Command(
+        arguments.NewAccounts,
+        "owner",
+        "create accounts for a list of names, each with a one-time code",
+        acts=True,
+        lists=True,
+    ),
     "account disable": Command(
         arguments.OfAccount,
         "admin",

@@ -12,6 +12,7 @@ from gochat.server.admin import (
     changes,
     deleting,
     export,
+    many,
     registration,
     reports,
     retention,
@@ -23,6 +24,7 @@ from gochat.server.admin.call import Handler
 HANDLERS: Final[Mapping[str, Handler]] = {
     **accounts.HANDLERS,
     **changes.HANDLERS,
+    **many.HANDLERS,
     **deleting.HANDLERS,
     **address_bans.HANDLERS,
     **reports.HANDLERS,

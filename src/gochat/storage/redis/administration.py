@@ -4,18 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import merge
 
 from gochat.chat import conversations
 from gochat.chat.account import Account
 from gochat.chat.administration import AUDIT_KEPT, AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.names import NameKey
+from gochat.chat.names import NameKey, known
 from gochat.chat.server_roles import ServerRole
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.audit import decode_audit, pack
+from gochat.storage.redis.claims import owners
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
 from gochat.storage.redis.people import PeopleOperations
@@ -46,6 +47,14 @@ class AdministrationOperations:
         keys = [NameKey(key.decode()) for key in merge(*pages)]
         found = yield from self._people.accounts(keys[:limit])
         return [account for account in found if account is not None], len(keys) > limit
+
+    def similar(self, names: Sequence[str]) -> Operation[dict[str, NameKey]]:
+        found = yield from owners(self._keys, names)
+        return {
+            shown: NameKey(other)
+            for shown, held in found.items()
+            for other in sorted(held - {known(shown)})
+        }
 
     def staff(self) -> Operation[dict[NameKey, ServerRole]]:
         """Those who may be, by what commits compare; the account decides."""
@@ -144,6 +153,9 @@ class RedisAdministration:
 
     async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._reader().carry_out(self._operations.accounts(after, limit))
+
+    async def similar(self, names: Sequence[str]) -> dict[str, NameKey]:
+        return await self._reader().carry_out(self._operations.similar(names))
 
     async def change_account(
         self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None

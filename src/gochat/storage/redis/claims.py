@@ -43,3 +43,14 @@ class Claim:
             call(partition, script, (key,), self._owner, self._attempt)
             for partition, key in self._claim_keys
         ]
+
+
+def owners(keys: Keys, names: Sequence[str]) -> Operation[dict[str, set[str]]]:
+    """Return for each displayed name the keys of the names that have what it looks like."""
+    wanted = [(shown, keys.skeleton(skeleton)) for shown in names for skeleton in skeletons(shown)]
+    held = yield [RedisCommand(partition, ("GET", key)) for _, (partition, key) in wanted]
+    found: dict[str, set[str]] = {shown: set() for shown in names}
+    for (shown, _), claim in zip(wanted, held, strict=True):
+        if claim is not None:
+            found[shown].add(claim.partition(b"\0")[0].decode())
+    return found

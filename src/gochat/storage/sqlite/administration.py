@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.server_roles import ServerRole
-from gochat.storage.sqlite import accounts, audit
+from gochat.storage.sqlite import accounts, audit, skeletons
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.writer import Writer
@@ -42,6 +42,9 @@ class SqliteAdministration:
 
     async def accounts(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         return await self._ask(lambda db: accounts.accounts(db, after, limit))
+
+    async def similar(self, names: Sequence[str]) -> dict[str, NameKey]:
+        return await self._ask(lambda db: skeletons.similar(db, names))
 
     async def change_account(
         self, before: Account, after: Account, by: tuple[NameKey, ServerRole] | None = None

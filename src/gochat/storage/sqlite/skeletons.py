@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gochat.chat import skeletons
+from gochat.chat.names import NameKey, known
 from gochat.storage.common import lookalikes
 from gochat.storage.common.lookalikes import Named
 
@@ -22,13 +23,27 @@ def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
     Raises:
         ChatError: ``name_taken`` or ``room_exists``: it looks like another name.
     """
+    if _other(db, key, shown) is not None:
+        raise skeletons.looks_taken(shown)
     wanted = skeletons.skeletons(shown)
-    for skeleton in wanted:
-        query = "SELECT key FROM skeleton WHERE skeleton = ?"
-        if db.execute(query, (skeleton,)).fetchone() not in (None, (key,)):
-            raise skeletons.looks_taken(shown)
     add = "INSERT INTO skeleton (skeleton, key) VALUES (?, ?) ON CONFLICT DO NOTHING"
     db.executemany(add, [(skeleton, key) for skeleton in wanted])
+
+
+def similar(db: sqlite3.Connection, names: Sequence[str]) -> dict[str, NameKey]:
+    """See :meth:`gochat.chat.administration.Administration.similar`."""
+    others = ((shown, _other(db, known(shown), shown)) for shown in names)
+    return {shown: NameKey(other) for shown, other in others if other is not None}
+
+
+def _other(db: sqlite3.Connection, key: str, shown: str) -> str | None:
+    """Return the key of another name that looks like this one, or None."""
+    for skeleton in skeletons.skeletons(shown):
+        query = "SELECT key FROM skeleton WHERE skeleton = ?"
+        row = db.execute(query, (skeleton,)).fetchone()
+        if row is not None and row[0] != key:
+            return str(row[0])
+    return None
 
 
 def claim_all(db: sqlite3.Connection) -> None:
