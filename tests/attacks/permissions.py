@@ -65,7 +65,9 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetSlowMode,
+    SetStatus,
     SetTopic,
+    Statuses,
     Sync,
     Typing,
     Unban,
@@ -223,9 +225,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *(
         Row(request)
         for request in (
-            Hello, Ping, Pong, Register, Login, Resume, Who, Away, Sync, Activity, MarkActivity,
-            Saved, Rooms, Blocks, Restrictions, Reports, ResolveReport, BanAddress, UnbanAddress,
-            AddressBans,
+            Hello, Ping, Pong, Register, Login, Resume, Who, Away, SetStatus, Statuses, Sync,
+            Activity, MarkActivity, Saved, Rooms, Blocks, Restrictions, Reports, ResolveReport,
+            BanAddress, UnbanAddress, AddressBans,
         )
     ),
     Row(Search, "everywhere"),

@@ -75,7 +75,9 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetSlowMode,
+    SetStatus,
     SetTopic,
+    Statuses,
     Sync,
     Typing,
     Unban,
@@ -175,6 +177,8 @@ class Scene:
             Resume: [Resume(token=self.bob.token, caps=each) for each in caps],
             Who: [Who()],
             Away: [Away(text="x"), Away()],
+            SetStatus: [SetStatus(emoji="🌴", text="x", seconds=60), SetStatus()],
+            Statuses: [Statuses(names=("mei", "bob"))],
             Send: [
                 Send(to=DEN, text=f"I said {SECRET}", cid="bobs"),  # it was sent before
                 *(Send(to=DEN, text="x", reply_to=seq) for seq in seqs),

@@ -71,6 +71,8 @@ NEEDS: Final[Mapping[str, str]] = {
     "create_token": "account",
     "who": "read",
     "away": "send",
+    "set_status": "send",
+    "statuses": "read",
     "send": "send",
     "edit": "send",
     "delete": "send",

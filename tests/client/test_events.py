@@ -33,6 +33,7 @@ from gochat.client import (
     Person,
     Presence,
     StateChanged,
+    Status,
     Synchronised,
     Uninvited,
     UnknownEntry,
@@ -86,8 +87,10 @@ async def test_server_events_are_yielded_in_order() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
+        status = wire.Status(emoji="🌴", text="on holiday", until=1_000)
+        bob = wire.Person(name="bob", away="tea", status=status)
         await peer.send(
-            presence := Presence(online=(Person(name="bob", away="tea"),), offline=("eve",)),
+            wire.Presence(online=(bob,), offline=("eve",)),
             wire.Marked(conv="#lobby", read=3, unread=1),
             wire.IsTyping(to="@mei", from_="bob", conv="@bob"),
             wire.IsTyping(to="@bob", from_="mei"),
@@ -96,12 +99,11 @@ async def test_server_events_are_yielded_in_order() -> None:
             login := NewLogin(address="192.0.2.1", by="token"),
             said(1),
         )
-        invitation = Invitation(
-            room="#garden", sender="bob", topic="trees",
-            time=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
-        )  # fmt: skip
+        second = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+        invitation = Invitation(room="#garden", sender="bob", topic="trees", time=second)
+        shown = Status(emoji="🌴", text="on holiday", until=second)
         assert [await events.next() for _ in range(8)] == [
-            presence,
+            Presence(online=(Person(name="bob", away="tea", status=shown),), offline=("eve",)),
             Marked(conversation="#lobby", read=3, unread=1, mentions=0, level="all"),
             IsTyping("@bob", "bob"),
             IsTyping("@bob", "mei"),
@@ -117,7 +119,7 @@ async def test_events_during_the_snapshot_follow_it() -> None:
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
             peer = await server.accept()
-            first, second = Presence(offline=("bob",)), said(8)
+            first, second = wire.Presence(offline=("bob",)), said(8)
             await peer.accept_login("mei", first)
             await peer.reply(await peer.expect(wire.Sync), wire.Synced(conversations=(lobby(8),)))
             await peer.send(second)
@@ -126,7 +128,8 @@ async def test_events_during_the_snapshot_follow_it() -> None:
         assert await events.next() == StateChanged(ConnectionState.CONNECTING)
         assert await events.next() == StateChanged(ConnectionState.CONNECTED)
         assert isinstance(await events.next(), Synchronised)
-        assert [await events.next() for _ in range(3)] == [first, seen(second), heard(9)]
+        left = Presence(offline=("bob",))
+        assert [await events.next() for _ in range(3)] == [left, seen(second), heard(9)]
 
 
 async def test_message_already_counted_by_the_snapshot_is_not_lost() -> None:

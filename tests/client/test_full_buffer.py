@@ -45,7 +45,7 @@ class Lobby:
 
     def __init__(self) -> None:
         self.log: list[wire.Message] = []
-        self.people: list[Person] = []
+        self.people: list[wire.Person] = []
         self.asked: list[wire.Request] = []
 
     def say(self, count: int = 1, **fields: Any) -> list[wire.Message]:
@@ -135,9 +135,9 @@ async def test_reply_is_read_behind_more_events_than_there_is_room_for() -> None
         await peer.send(*world.say())
         request = await peer.expect(wire.Send)
         await world.flood(peer, FLOOD)
-        world.people.append(Person(name="eve"))
+        world.people.append(wire.Person(name="eve"))
         await peer.send(
-            Presence(online=(Person(name="eve"),)),
+            wire.Presence(online=(wire.Person(name="eve"),)),
             wire.Invited(room="#garden", from_="eve", ts=1),
             wire.Uninvited(room="#garden"),
             login := NewLogin(address="192.0.2.1", by="token"),

@@ -19,7 +19,7 @@ from gochat.protocol import messages as wire
 NAMES = {
     "after", "around", "at", "before", "conversation", "cursor", "device", "duration", "emoji",
     "form", "history", "interval", "invite", "kind", "level", "lifetime", "limit", "message",
-    "messages", "meta", "name", "network", "new", "note", "old", "on",
+    "messages", "meta", "name", "names", "network", "new", "note", "old", "on",
     "options", "outbox", "outgoing", "password", "private", "query", "reason",
     "report", "room", "rooms", "scopes", "seen", "session_id",
     "ssl_context", "text", "token", "topic", "url",

@@ -38,6 +38,7 @@ from gochat.client import (
     SavedMessage,
     SavedPage,
     StateChanged,
+    Status,
 )
 from gochat.client.convert import to_sent
 from gochat.client.moments import moment
@@ -232,9 +233,22 @@ LOBBY_3, BOB_3 = MessageId("#lobby", 3), MessageId("@bob", 3)
         (lambda c: c.away("tea"), wire.Away(text="tea"), wire.Ok(), None),
         (lambda c: c.away(None), wire.Away(), wire.Ok(), None),
         (
+            lambda c: c.set_status("on holiday", emoji="🌴", duration=timedelta(hours=1)),
+            wire.SetStatus(text="on holiday", emoji="🌴", seconds=3600),
+            wire.Ok(),
+            None,
+        ),
+        (lambda c: c.set_status(""), wire.SetStatus(), wire.Ok(), None),
+        (
+            lambda c: c.statuses(["bob", "mei", "bob"]),
+            wire.Statuses(names=("bob", "mei")),
+            wire.StatusList(people=(wire.Person(name="bob", status=wire.Status(text="tea")),)),
+            {"bob": Status(text="tea")},
+        ),
+        (
             lambda c: c.who(),
             wire.Who(),
-            wire.People(people=(Person(name="bob"),), total=1),
+            wire.People(people=(wire.Person(name="bob"),), total=1),
             [Person(name="bob")],
         ),
         (

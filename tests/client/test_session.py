@@ -35,7 +35,7 @@ from gochat.client import (
     Synchronised,
     open_client,
 )
-from gochat.client.convert import to_conversation, to_invitation
+from gochat.client.convert import to_conversation, to_invitation, to_person
 from gochat.client.moments import moment
 from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_login_requests_all_capabilities_and_yields_a_snapshot() -> None:
-    people, conversations = (Person(name="bob"), Person(name="mei")), (lobby(7),)
+    people, conversations = [wire.Person(name=name) for name in ("bob", "mei")], (lobby(7),)
     async with opened() as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "Mei", "correct horse"):
@@ -57,7 +57,7 @@ async def test_login_requests_all_capabilities_and_yields_a_snapshot() -> None:
         assert await events.next() == StateChanged(ConnectionState.CONNECTING)
         assert await events.next() == StateChanged(ConnectionState.CONNECTED)
         assert await events.next() == Synchronised(
-            people, tuple(map(to_conversation, conversations))
+            tuple(map(to_person, people)), tuple(map(to_conversation, conversations))
         )
         assert client.state is ConnectionState.CONNECTED
         assert (client.name, client.token, client.server) == ("mei", "token", "scripted 1")
@@ -88,10 +88,12 @@ async def test_long_lists_are_fetched_page_by_page() -> None:
             assert (second.after, second.have) == ("#lobby", ())
             await peer.reply(second, wire.Synced(conversations=(lobby(3, conv="@bob"),)))
             who = await peer.expect(wire.Who)
-            await peer.reply(who, wire.People(people=(Person(name="bob"),), total=2, more=True))
+            await peer.reply(
+                who, wire.People(people=(wire.Person(name="bob"),), total=2, more=True)
+            )
             who = await peer.expect(wire.Who)
             assert who.after == "bob"
-            await peer.reply(who, wire.People(people=(Person(name="mei"),), total=2))
+            await peer.reply(who, wire.People(people=(wire.Person(name="mei"),), total=2))
         picture = await events.next_of(Synchronised)
         assert [person.name for person in picture.people] == ["bob", "mei"]
         assert [conversation.name for conversation in picture.conversations] == ["#lobby", "@bob"]

@@ -27,6 +27,7 @@ from gochat.chat import (
     reports,
     rooms,
     saved,
+    status,
     token,
 )
 from gochat.config import Limits as ConfiguredLimits
@@ -44,9 +45,9 @@ REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 WRITES: tuple[type[m.Payload], ...] = get_args(m.WriteRequest)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned, m.SavedItem,
-    m.Room, m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.AddressBan, m.Member,
-    m.Session, m.Limits, m.Reaction,
+    m.Position, m.Person, m.Status, m.Conversation, m.Invitation, m.ActivityItem, m.Pinned,
+    m.SavedItem, m.Room, m.RoomBan, m.OpenReport, m.ReportedMessage, m.Restriction, m.AddressBan,
+    m.Member, m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
 
@@ -211,7 +212,7 @@ def test_every_part_is_described() -> None:
 
 
 def test_list_of_parts_is_complete() -> None:
-    fields = re.compile(r"^\| `\w+` \| (?:list of )?([A-Z]\w+) \|", re.MULTILINE)
+    fields = re.compile(r"^\| `\w+` \| (?:list of )?([A-Z]\w+)(?:, or null)? \|", re.MULTILINE)
     named = set(fields.findall(PAGE.read_text(encoding="utf-8")))
     assert named == {cls.__name__ for cls in PARTS} | {"Message"}
 
@@ -306,6 +307,7 @@ FIXED = {
     "messages in a report": reports.MAX_MESSAGES,
     "characters of a name": names.MAX_NAME,
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
+    "characters of a status": status.MAX_STATUS,
     "characters of an emoji": emoji.MAX_EMOJI,
     "different emoji on a message": drafts.MAX_REACTIONS,
     "different emoji on a message of one person": drafts.MAX_OWN_REACTIONS,

@@ -90,6 +90,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (m.Who(after="bob", limit=10), '{"after":"bob","limit":10}'),
     (m.Away(text="at lunch"), '{"text":"at lunch"}'),
     (
+        m.SetStatus(emoji="🌴", text="on holiday", seconds=60),
+        '{"emoji":"🌴","text":"on holiday","seconds":60}',
+    ),
+    (m.SetStatus(), "{}"),
+    (m.Statuses(names=("bob", "mei")), '{"names":["bob","mei"]}'),
+    (
         m.Send(to="@bob", text="hi", reply_to=3, form="action", meta={"a/b": "c"}, cid="c1"),
         '{"to":"@bob","text":"hi","reply_to":3,"form":"action","meta":{"a/b":"c"},"cid":"c1"}',
     ),
@@ -277,6 +283,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             people=(m.Person(name="bob", away="at lunch"), m.Person(name="mei")), total=3, more=True
         ),
         '{"people":[{"name":"bob","away":"at lunch"},{"name":"mei"}],"total":3,"more":true}',
+    ),
+    (
+        m.StatusList(
+            people=(m.Person(name="bob", status=m.Status(emoji="🌴", text="x", until=5)),)
+        ),
+        '{"people":[{"name":"bob","status":{"emoji":"🌴","text":"x","until":5}}]}',
     ),
     (
         m.Sent(to="@bob", epoch="e1", seq=7, ts=1_700_000_000_000, cid="c1", dup=True),

@@ -509,7 +509,7 @@ async def test_person_is_online_from_the_first_session_to_the_last(chat: Chat) -
     chat.leave(phone)
     assert chat.hub.person(NameKey("mei")) is None
     assert (len(chat.hub), len(chat.hub.roster)) == (0, 0)
-    assert chat.hub.roster.news(0) == ([Presence(offline=("Mei",))], 2)
+    assert chat.hub.roster.news(0, with_status=True) == ([Presence(offline=("Mei",))], 2)
 
 
 async def test_second_session_changes_neither_presence_nor_away_notice(chat: Chat) -> None:
@@ -518,7 +518,10 @@ async def test_second_session_changes_neither_presence_nor_away_notice(chat: Cha
     changes = chat.hub.roster.changes
     chat.join("mei")
     assert chat.hub.roster.changes == changes
-    assert chat.hub.roster.page("", 1) == ((Person(name="mei", away="lunch"),), False)
+    assert chat.hub.roster.page("", 1, with_status=True) == (
+        (Person(name="mei", away="lunch"),),
+        False,
+    )
 
 
 async def test_sessions_of_a_person_share_one_rate_limit(chat: Chat) -> None:

@@ -37,7 +37,11 @@ from gochat.protocol.messages import (
     Resume,
     Send,
     Sent,
+    SetStatus,
     SetTopic,
+    Status,
+    Statuses,
+    StatusList,
     Unrestrict,
     Who,
 )
@@ -132,12 +136,14 @@ async def test_who_is_muted_is_told_until_when_and_why_and_writes_in_private(sta
         (React(to="#lobby", seq=said.seq, emoji="👍"), "to"),
         (SetTopic(room="#garden", topic="x"), "room"),
         (Away(text="x"), "text"),
+        (SetStatus(emoji="🌴"), "text"),
     ):
         error = await bob.ask(request, Error)
         assert (error.code, error.field, error.args["reason"]) == ("muted", field, "spam")
         assert wall_clock() < int(error.args["until"]) <= wall_clock() + 3_600_000
     await bob.ask(Send(to="@mei", text="why?"), Sent)
     await bob.ask(Away(), Ok)
+    await bob.ask(SetStatus(), Ok)
     await end_all(stage, "bob")
     await bob.ask(Send(to="#lobby", text="again"), Sent)
 
@@ -166,19 +172,23 @@ async def test_who_is_muted_does_what_they_may_without_saying_why(stage: Stage) 
     await bob.ask(Kick(room="#den", name="eve", reason="by herself"), Sent)  # it is private
 
 
-async def test_mute_takes_an_away_notice_back(stage: Stage) -> None:
+async def test_mute_takes_away_notice_and_status_back(stage: Stage) -> None:
     mei, bob = await stage.peer("mei", "moderator"), await stage.peer("bob")
     await bob.ask(Away(text="buy my seeds"), Ok)
+    await bob.ask(SetStatus(text="buy my seeds"), Ok)
 
-    async def shown(peer: Peer) -> str | None:
+    async def shown(peer: Peer) -> tuple[str | None, Status | None]:
         people = (await peer.ask(Who(), People)).people
-        return next(one.away for one in people if one.name == "bob")
+        said = (await peer.ask(Statuses(names=("bob",)), StatusList)).people
+        away = next(one.away for one in people if one.name == "bob")
+        return away, said[0].status if said else None
 
+    said = Status(text="buy my seeds")
     for peer in (mei, bob):
-        await eventually(partial(is_so, shown, peer, "buy my seeds"))
+        await eventually(partial(is_so, shown, peer, ("buy my seeds", said)))
     await mei.ask(Restrict(name="bob", kind="mute", seconds=60), Ok)
     for peer in (mei, bob):
-        await eventually(partial(is_so, shown, peer, None))
+        await eventually(partial(is_so, shown, peer, (None, None)))
 
 
 async def is_so(look: Callable[[Peer], Awaitable[object]], peer: Peer, expected: object) -> bool:

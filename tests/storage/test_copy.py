@@ -629,6 +629,7 @@ PLANTED = {
     "the floor of a room": ("UPDATE conversation SET floor = 0", "#attic, as a whole"),
     "a setting": ("UPDATE conversation SET history = 'shown'", "#vault, as a whole"),
     "a password": ("UPDATE account SET password_hash = '' WHERE key = 'bob'", "the accounts"),
+    "a status": ("UPDATE account SET status = NULL", "the accounts"),
     "what somebody saved": ("DELETE FROM saved WHERE person = 'eve'", "the accounts"),
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
     "an invitation": ("UPDATE server_invitation SET uses = uses + 1", "the invitations"),

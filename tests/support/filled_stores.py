@@ -21,6 +21,7 @@ from gochat.chat.reports import CopiedMessage, Handling, Report
 from gochat.chat.restriction import Restriction
 from gochat.chat.retention import Rule
 from gochat.chat.saved import SavedRef
+from gochat.protocol.messages import Status
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 
@@ -73,6 +74,10 @@ async def fill(url: str, more: int = 0) -> None:
             (account("Straße"), {"state": "disabled", "generation": 1}),
         ):
             await store.administration.change_account(before, replace(before, **after))
+        for who, said in (("Bob", Status(text="tea")), ("Eve", Status(emoji="🌴", until=LATER))):
+            holder = await store.account(person(who))
+            assert holder is not None
+            assert await store.set_status(holder, said)
         await store.network_bans.change("203.0.113.0/24", None, MUTE)
         report = Report(
             ts=TODAY,

@@ -15,6 +15,7 @@ import pytest
 from pilots import screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 
+from gochat.client import Status
 from gochat.errors import ChatError, ErrorCode
 from gochat.tui import language
 from gochat.tui.app import GochatApp
@@ -223,6 +224,32 @@ def test_the_members(take: Take, client: ScriptedClient) -> None:
         await settle(pilot)
         await press("f3")(pilot)
         await until(pilot, lambda: "mei" in screen_text(pilot))
+
+    assert take(show)
+
+
+@panels
+def test_the_status(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def show(pilot: Pilot[None]) -> None:
+        await press_command(pilot, "/status")
+        await until(pilot, lambda: "Your status" in screen_text(pilot))
+        await type_text(pilot, ":tea: thinking")
+
+    assert take(show)
+
+
+@pytest.mark.parametrize(("size", "theme"), [((160, 24), "gochat-dark")], ids=["160x24"])
+def test_who_is_here(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    client.describe_person("mei", Status(emoji="🌴", text="on holiday, back in December"))
+    client.describe_person("tomas", Status(text="in a meeting"))
+
+    async def show(pilot: Pilot[None]) -> None:
+        await pilot.press("alt+2")
+        await until(pilot, lambda: "Here" in screen_text(pilot))
+        await until(pilot, lambda: "mei  🌴" in screen_text(pilot))
 
     assert take(show)
 

@@ -61,7 +61,8 @@ class Administration(Protocol):
         concurrent changes one succeeds. With another generation, no token of an earlier one is
         valid from then on, whenever it is added, and the addresses that the account has logged in
         from are forgotten. From the return on, :meth:`~gochat.chat.store.Store.append` compares the
-        new role and the new mute.
+        new role and the new mute. The person's status goes if :func:`gochat.chat.status.ends_with`
+        says so.
         """
         ...
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported, SavedChanged
+from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported, SavedChanged, Status
 
 #: A node's name, for as long as its process lives.
 Node: TypeAlias = str
@@ -38,6 +38,7 @@ class PersonHere(Struct, frozen=True, array_like=True):
     key: NameKey
     name: str
     away: str | None = None
+    status: Status | None = None
 
 
 class Here(_NodeEvent, frozen=True, array_like=True, tag=True):
@@ -63,6 +64,13 @@ class AwaySet(_NodeEvent, frozen=True, array_like=True, tag=True):
 
     key: NameKey
     away: str | None
+
+
+class StatusSet(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A person's status has changed; otherwise as :class:`AwaySet`."""
+
+    key: NameKey
+    status: Status | None
 
 
 class Typed(_NodeEvent, frozen=True, array_like=True, tag=True):
@@ -159,8 +167,8 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 NodeEvent: TypeAlias = (
-    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen
-    | SavedSet | ReportMade
+    Here | Arrived | Left | AwaySet | StatusSet
+    | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen | SavedSet | ReportMade
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 
@@ -213,7 +221,8 @@ class NodeBus(Protocol):
 
         `receive` is called in the Trio thread, and must not block. It is called with a node's
         :class:`Here` before any other event of it, except :class:`Revoked`; and with events of this
-        node itself, as :data:`HERE`, only if they are :class:`AwaySet` or :class:`Missed`. Calls
+        node itself, as :data:`HERE`, only if they are :class:`AwaySet`, :class:`StatusSet` or
+        :class:`Missed`. Calls
         `task_status.started` once the present nodes are known.
         """
         ...

@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, takewhile
 from typing import Final
 
 import trio
+from msgspec import Struct, structs
 
+from gochat.chat import status
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import HERE, Node
-from gochat.protocol.messages import Person, Presence
+from gochat.protocol.messages import Person, Presence, Status
 
 #: People with an away notice in one frame. A name takes at most 32 characters of 4 bytes and a
 #: notice 200 of 7 (a control character, escaped twice): 40 of the worst fit 64 KiB, 42 don't.
 MAX_AWAY_PER_FRAME: Final = 40
+#: The same with a status: 80 characters of 4 bytes, an emoji, and a time.
+MAX_STATUSES_PER_FRAME: Final = 80
 #: The same for names alone. More would fit, but such a frame is long enough.
 MAX_NAMES_PER_FRAME: Final = 250
 #: Full frames of changes at once: 500 people, or 80 with the longest away notices. Half of the
@@ -31,22 +35,31 @@ MAX_NAMES_PER_FRAME: Final = 250
 MAX_FRAMES_AT_ONCE: Final = 2
 
 
+class _Change(Struct, frozen=True):
+    """The last change of a person: its number, and that of the last one of more than the status."""
+
+    number: int
+    besides_status: int
+    name: str
+
+
 class Roster:
     """The people who are online, in the order of their keys, and numbered changes to that.
 
     A person is online while they are at any node. Nodes are only counted, never shown. `changes` is
-    the number of the last change.
+    the number of the last change. `clock` returns milliseconds since the Unix epoch: a status that
+    has ended is not shown. That it ends is no change, for its `until` says so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
         self._people: dict[NameKey, Person] = {}
         self._order: list[NameKey] = []
         #: The nodes of each person, and the people at each node: one relation, indexed both ways.
         self._nodes: dict[NameKey, tuple[Node, ...]] = {}
         self._at: defaultdict[Node, set[NameKey]] = defaultdict(set)
-        #: The last change of each person who has changed since :meth:`forget`, in order: its
-        #: number, and the name.
-        self._changed: dict[NameKey, tuple[int, str]] = {}
+        #: The last change of each person who has changed since :meth:`forget`, in order.
+        self._changed: dict[NameKey, _Change] = {}
         self.changes = 0
         self._news = trio.Event()
 
@@ -61,16 +74,13 @@ class Roster:
         return self._people.get(key)
 
     def arrive(self, key: NameKey, person: Person, node: Node = HERE) -> None:
-        """Add a person at a node, or update their away notice."""
+        """Add a person at a node, or update their away notice and status."""
         if key not in self._at[node]:
             self._at[node].add(key)
             self._nodes[key] = (*self._nodes.get(key, ()), node)
-        before = self._people.get(key)
-        if before is None:
+        if key not in self._people:
             bisect.insort(self._order, key)
-        if person != before:
-            self._people[key] = person
-            self._note(key, person.name)
+        self._update(key, person)
 
     def leave(self, key: NameKey, node: Node = HERE) -> None:
         """Remove a person from a node."""
@@ -97,18 +107,24 @@ class Roster:
 
     def set_away(self, key: NameKey, away: str | None) -> None:
         """Update a person's away notice, if they are online."""
-        person = self._people.get(key)
-        if person is not None and person.away != away:
-            self._people[key] = Person(name=person.name, away=away)
-            self._note(key, person.name)
+        if (person := self._people.get(key)) is not None:
+            self._update(key, structs.replace(person, away=away))
 
-    def page(self, after: str, limit: int) -> tuple[tuple[Person, ...], bool]:
+    def set_status(self, key: NameKey, new: Status | None) -> None:
+        """Update a person's status, if they are online."""
+        if (person := self._people.get(key)) is not None:
+            self._update(key, structs.replace(person, status=new))
+
+    def page(self, after: str, limit: int, *, with_status: bool) -> tuple[tuple[Person, ...], bool]:
         """Return at most `limit` people whose key is above `after`, and whether there are more.
 
         Stops earlier if the next one might not fit the frame.
         """
-        start = bisect.bisect_right(self._order, after)
-        candidates = (self._people[key] for key in self._order[start : start + limit])
+        start, now = bisect.bisect_right(self._order, after), self._clock()
+        candidates = (
+            _shown(self._people[key], now, with_status=with_status)
+            for key in self._order[start : start + limit]
+        )
         people = next(_frames(candidates), ())
         return people, start + len(people) < len(self._order)
 
@@ -116,41 +132,64 @@ class Roster:
         """Wait until there is a change that is not forgotten."""
         await self._news.wait()
 
-    def news(self, after: int) -> tuple[list[Presence], int]:
+    def news(self, after: int, *, with_status: bool) -> tuple[list[Presence], int]:
         """Return events for the changes after number `after`, in their current state.
 
-        Also return the number up to which they go: there may be too many for one post.
+        Also return the number up to which they go: there may be too many for one post. Without
+        `with_status`, those of a status alone are left out.
         """
         online: list[Person] = []
         offline: list[str] = []
-        room = float(MAX_FRAMES_AT_ONCE)
-        for key, (number, name) in self._changed.items():
-            if number <= after:
+        room, since, now = float(MAX_FRAMES_AT_ONCE), after, self._clock()
+        for key, change in self._changed.items():
+            if change.number <= since:
+                continue
+            if not with_status and change.besides_status <= since:
+                after = change.number
                 continue
             person = self._people.get(key)
+            if person is not None:
+                person = _shown(person, now, with_status=with_status)
             room -= 1 / MAX_NAMES_PER_FRAME if person is None else _share(person)
             if room < -1e-9:
                 break
             if person is None:
-                offline.append(name)
+                offline.append(change.name)
             else:
                 online.append(person)
-            after = number
+            after = change.number
         return list(_events(online, offline)), after
 
     def forget(self, up_to: int) -> None:
         """Forget the changes up to this number, which every session was sent."""
-        told = takewhile(lambda key: self._changed[key][0] <= up_to, tuple(self._changed))
+        told = takewhile(lambda key: self._changed[key].number <= up_to, tuple(self._changed))
         for key in told:
             del self._changed[key]
         if not self._changed:
             self._news = trio.Event()
 
-    def _note(self, key: NameKey, name: str) -> None:
-        self._changed.pop(key, None)  # move it to the end
+    def _update(self, key: NameKey, person: Person) -> None:
+        before = self._people.get(key)
+        if person != before:
+            self._people[key] = person
+            is_status = before is not None and person.away == before.away
+            self._note(key, person.name, is_status=is_status)
+
+    def _note(self, key: NameKey, name: str, *, is_status: bool = False) -> None:
+        last = self._changed.pop(key, None)  # move it to the end
         self.changes += 1
-        self._changed[key] = (self.changes, name)
+        besides = self.changes
+        if is_status:
+            besides = 0 if last is None else last.besides_status
+        self._changed[key] = _Change(self.changes, besides, name)
         self._news.set()
+
+
+def _shown(person: Person, now: int, *, with_status: bool) -> Person:
+    """Return a person as sessions with the capability `status`, or those without, see them now."""
+    if person.status is None or (with_status and status.current(person.status, now) is not None):
+        return person
+    return structs.replace(person, status=None)
 
 
 def _events(online: list[Person], offline: list[str]) -> Iterator[Presence]:
@@ -178,4 +217,6 @@ def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
 
 def _share(person: Person) -> float:
     """Return the largest part of a frame that a person can take."""
-    return 1 / (MAX_NAMES_PER_FRAME if person.away is None else MAX_AWAY_PER_FRAME)
+    away = 0 if person.away is None else 1 / MAX_AWAY_PER_FRAME
+    said = 0 if person.status is None else 1 / MAX_STATUSES_PER_FRAME
+    return away + said or 1 / MAX_NAMES_PER_FRAME

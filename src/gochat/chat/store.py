@@ -53,6 +53,7 @@ from gochat.protocol.messages import (
     Message,
     Room,
     RoomBan,
+    Status,
 )
 
 #: Unread and mention counts stop here: nobody needs a larger exact number, and the time to count
@@ -138,6 +139,18 @@ class Store(Protocol):
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """Return those of `keys` that are accounts, each with its displayed name."""
+        ...
+
+    async def set_status(self, account: Account, status: Status | None) -> bool:
+        """Set a person's status, or take it back with None; return whether that was done.
+
+        Only if their account still has the generation, state and mute of `account`, except that
+        None is always taken.
+        """
+        ...
+
+    async def statuses(self, keys: Collection[NameKey]) -> dict[NameKey, Status]:
+        """Return the statuses of those of `keys` who have one, which may have ended."""
         ...
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:

@@ -79,6 +79,7 @@ from gochat.client.events import (
     OutgoingChanged,
     PersonBlocked,
     PersonUnblocked,
+    Presence,
     Reset,
     SavedChanged,
     StateChanged,
@@ -96,6 +97,7 @@ from gochat.client.models import (
     HistoryPage,
     Invitation,
     Member,
+    Person,
     PinnedMessage,
     Report,
     ReportedMessage,
@@ -106,6 +108,7 @@ from gochat.client.models import (
     SavedPage,
     Sent,
     Session,
+    Status,
 )
 from gochat.client.opening import open_client
 from gochat.client.options import ClientOptions
@@ -124,8 +127,6 @@ from gochat.protocol.messages import (
     Level,
     Limits,
     NewLogin,
-    Person,
-    Presence,
     Reaction,
     RestrictionKind,
     ServerInfo,
@@ -231,6 +232,7 @@ __all__ = [
     "Session",
     "SlowModeChanged",
     "StateChanged",
+    "Status",
     "Synchronised",
     "TemporaryError",
     "TokenScope",

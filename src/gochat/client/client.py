@@ -16,8 +16,10 @@ from gochat.client.models import (
     CreatedToken,
     Found,
     HistoryPage,
+    Person,
     Sent,
     Session,
+    Status,
 )
 from gochat.client.moments import milliseconds, moment
 from gochat.client.outgoing import Outgoing, new_cid
@@ -31,7 +33,6 @@ from gochat.protocol.messages import (
     Form,
     Level,
     Limits,
-    Person,
     ServerInfo,
     ServerRole,
     TokenScope,
@@ -445,11 +446,29 @@ class Client(RoomRequests, MessageRequests):
 
     async def who(self) -> list[Person]:
         """Return everyone who is online, by name."""
-        return await pages.people(self._requester.call)
+        return [convert.to_person(one) for one in await pages.people(self._requester.call)]
 
     async def away(self, text: str | None) -> None:
         """Set the away notice, or clear it with None."""
         await self._requester.call(wire.Away(text=text), wire.Ok)
+
+    async def set_status(
+        self, text: str, *, emoji: str = "", duration: timedelta | None = None
+    ) -> None:
+        """Set the person's status, for everybody to see; or take it back: an empty text, no emoji.
+
+        `text` is one line of at most 80 characters, `emoji` one emoji. It is kept with the account,
+        for `duration`, of whole seconds and at most a year, or until it is taken back. Others see
+        it in :class:`Presence`, :meth:`who` and :meth:`statuses`.
+        """
+        seconds = 0 if duration is None else int(duration.total_seconds())
+        request = wire.SetStatus(emoji=emoji, text=text, seconds=seconds)
+        await self._requester.call(request, wire.Ok)
+
+    async def statuses(self, names: Iterable[str]) -> dict[str, Status]:
+        """Return the statuses of those of these people who have one, online or not, by name."""
+        found = await pages.statuses(self._requester.call, names)
+        return {one.name: convert.to_status(one.status) for one in found if one.status is not None}
 
     async def conversations(self) -> list[Conversation]:
         """Return the person's conversations, by name."""

@@ -123,6 +123,10 @@ def to_event(
 ) -> events.ClientEvent:
     """Return an event that is not an entry of a log."""
     match event:
+        case wire.Presence():
+            return events.Presence(
+                online=tuple(map(to_person, event.online)), offline=event.offline
+            )
         case wire.Marked():
             return events.Marked(
                 conversation=event.conv,
@@ -156,6 +160,24 @@ def to_event(
             )
         case _:
             return event
+
+
+def to_person(person: wire.Person) -> models.Person:
+    """Return a person who is online."""
+    return models.Person(
+        name=person.name,
+        away=person.away,
+        status=None if person.status is None else to_status(person.status),
+    )
+
+
+def to_status(status: wire.Status) -> models.Status:
+    """Return a person's status."""
+    return models.Status(
+        emoji=status.emoji,
+        text=status.text,
+        until=moment(status.until) if status.until else None,
+    )
 
 
 def to_invitation(invitation: wire.Invitation | wire.Invited) -> models.Invitation:

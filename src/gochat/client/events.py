@@ -13,9 +13,19 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from gochat.client.entries import LogEntry, MessageId
-from gochat.client.models import Conversation, Invitation
+from gochat.client.models import Conversation, Invitation, Person
 from gochat.client.outgoing import Outgoing
-from gochat.protocol.messages import Level, NewLogin, Person, Presence
+from gochat.protocol.messages import Level, NewLogin
+
+
+class Presence(Struct, frozen=True, kw_only=True):
+    """Who came online, or changed the away notice or status, and who left.
+
+    A person in both has left and come back, or the reverse; `online` then holds.
+    """
+
+    online: tuple[Person, ...] = ()
+    offline: tuple[str, ...] = ()
 
 
 class Marked(Struct, frozen=True, kw_only=True):

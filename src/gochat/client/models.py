@@ -64,6 +64,26 @@ class Room(Struct, frozen=True, kw_only=True):
     archived: bool = False
 
 
+class Status(Struct, frozen=True, kw_only=True):
+    """What a person says of themselves: an emoji, a line of text, or both.
+
+    Others write both: make the text harmless before showing it. It ends at `until`; None: when it
+    is taken back. A client is not notified of the end.
+    """
+
+    emoji: str = ""
+    text: str = ""
+    until: datetime | None = None
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """A person who is online; `away` is their notice while they are away."""
+
+    name: str
+    away: str | None = None
+    status: Status | None = None
+
+
 class Member(Struct, frozen=True, kw_only=True):
     """A member of a room, `since` when they joined."""
 

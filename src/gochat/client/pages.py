@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from gochat.client.errors import INVALID_REPLY, InvalidReply
@@ -21,6 +21,9 @@ from gochat.protocol.messages import (
 
 #: The most items in a list. No server has so many; one that always has more would fill memory.
 MAX_LISTED: Final = 100_000
+
+#: Names in one request.
+NAMES: Final = 50
 
 R = TypeVar("R", bound=wire.Reply)
 T = TypeVar("T")
@@ -42,6 +45,16 @@ async def people(ask: Ask) -> list[Person]:
         _add(found, page.people)
         if not (page.more and page.people):
             return found
+
+
+async def statuses(ask: Ask, names: Iterable[str]) -> list[Person]:
+    """Return those of these people who have a status."""
+    found: list[Person] = []
+    left = list(dict.fromkeys(names))
+    for start in range(0, len(left), NAMES):
+        some = tuple(left[start : start + NAMES])
+        found += (await ask(wire.Statuses(names=some), wire.StatusList)).people
+    return found
 
 
 async def conversations(ask: Ask) -> list[Conversation]:

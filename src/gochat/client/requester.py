@@ -30,6 +30,7 @@ READS: Final = (
     wire.Pins,
     wire.Saved,
     wire.Who,
+    wire.Statuses,
     wire.Sync,
     wire.Sessions,
     wire.Rooms,

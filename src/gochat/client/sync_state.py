@@ -18,6 +18,7 @@ from gochat.client.convert import (
     to_entry,
     to_event,
     to_invitation,
+    to_person,
 )
 from gochat.client.errors import ClientClosed, NotConnected
 from gochat.client.events import (
@@ -129,6 +130,7 @@ class SyncState:
     def caught_up(self, people: Iterable[Person]) -> None:
         """Deliver the snapshot, now that there are no more pages, and then the events since the
         first was asked for. If the buffer is full, another one is taken when there is room."""
+        online = tuple(map(to_person, people))
         conversations = tuple(map(to_conversation, self.inbox.conversations()))
         invitations = tuple(map(to_invitation, self._invitations))
         self.show(())  # the inbox may want something
@@ -137,7 +139,7 @@ class SyncState:
             self._leave_out()
             self.buffer.release(())
         else:
-            self.buffer.release([Synchronised(tuple(people), conversations, invitations)])
+            self.buffer.release([Synchronised(online, conversations, invitations)])
 
     def catch_up_again(self) -> None:
         """Begin to ask for what was left out."""

@@ -12,14 +12,14 @@ from typing import Final
 
 import trio
 
-from gochat.chat import names
+from gochat.chat import names, status
+from gochat.chat.account import Account
 from gochat.chat.accounts import Identity
 from gochat.chat.admission_store import ServerInvitation
 from gochat.chat.commits import Outcome, settle
 from gochat.chat.grants import Grant
 from gochat.chat.log import Appended
 from gochat.chat.names import NameKey
-from gochat.chat.operating import server_role
 from gochat.chat.server_roles import ServerRole
 from gochat.chat.tokens import IssuedToken
 from gochat.config import Limits
@@ -46,6 +46,7 @@ from gochat.server.login import ActiveLogin
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.waiting_messages import WaitingMessages
+from gochat.storage.common.clock import wall_clock
 
 _MINUTE: Final = 60.0
 #: Why a token ended that a login replaced.
@@ -265,17 +266,20 @@ class Authentication:
             session.track_receipts(None if Capability.LOG in session.caps else who.key),
         )
         self._services.directory.note(who.key, who.name)
+        is_first = who.key not in self._services.hub.roster
         login.person = person = self._services.hub.join(login, who.key, who.name)
-        role: ServerRole = "member"
         self._services.connections.logged_in()
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
             await self._services.tokens.require_current(token.id, is_login=is_login)
             await self._load_rooms(person)
-            role = await server_role(self._services.store, who.key)
+            account = await self._services.store.account(who.key)
+            if account is not None and is_first:
+                await self._show_status(account)
         except (ChatError, StoreUnavailable):
             await self.leave(session)
             raise
+        role: ServerRole = "member" if account is None else account.role
         self._bound(person)
         session.last_name = who.name
         by = "password" if is_login else "token"
@@ -304,6 +308,14 @@ class Authentication:
             except StoreUnavailable as error:
                 # It is logged in, but what waits can't be read: the client must reconnect.
                 session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
+
+    async def _show_status(self, account: Account) -> None:
+        """Show the status of a person who comes online, or forget it if it has ended."""
+        hub, said = self._services.hub, status.current(account.status, wall_clock())
+        if said is not None and (here := hub.roster.get(account.key)) and here.status is None:
+            hub.set_status(account.key, said)
+        elif said is None and account.status is not None:
+            await self._services.store.set_status(account, None)
 
     async def _load_rooms(self, person: OnlinePerson) -> None:
         """Look up a person's rooms, and subscribe to them."""

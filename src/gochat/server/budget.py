@@ -31,7 +31,7 @@ from gochat.token_bucket import Buckets, TokenBucket
 #: Fixed cost of a search.
 SEARCH: Final = 10.0
 #: Extra cost of each entry that a page of history may have or that a sync reads, and of each
-#: position of a sync.
+#: position of a sync, and name that a status is asked for.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
 #: Extra cost of a page of history by its time: some twenty entries are looked up one by one.

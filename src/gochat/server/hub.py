@@ -38,6 +38,7 @@ from gochat.chat.node_bus import (
     PersonHere,
     ReportMade,
     SavedSet,
+    StatusSet,
     Typed,
 )
 from gochat.chat.presence import Roster
@@ -57,6 +58,7 @@ from gochat.protocol.messages import (
     Person,
     Reported,
     SavedChanged,
+    Status,
     Unblocked,
     Uninvited,
 )
@@ -64,6 +66,7 @@ from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
 from gochat.server.posting import Frames, Piece, Subscriber, editions, pieces
 from gochat.server.presence_updates import PresenceUpdates
+from gochat.storage.common.clock import wall_clock
 from gochat.token_bucket import TokenBucket
 
 
@@ -109,7 +112,7 @@ class Hub:
         #: Publishes an event to the other nodes.
         self.publish: Final = publish
         self._write_limiter = write_limiter
-        self.roster = Roster()
+        self.roster = Roster(wall_clock)
         #: Has all sessions, as all are sent who comes and leaves.
         self.presence: Final = PresenceUpdates(self.roster, delivery)
         #: Those that are sent the lobby's entries.
@@ -144,7 +147,7 @@ class Hub:
             person = self._people[key] = OnlinePerson(key, name, rate_limit)
             here = self.roster.get(key) or Person(name=name)  # they may be online elsewhere, too
             self.roster.arrive(key, here)
-            self.publish(Arrived(PersonHere(key, name, here.away)))
+            self.publish(Arrived(PersonHere(key, name, here.away, here.status)))
         person.sessions[session] = None
         self.presence.add(session)
         if session.grant.sees(LOBBY_KEY):
@@ -410,6 +413,11 @@ class Hub:
         """Set a person's away notice, on all nodes."""
         self.roster.set_away(key, away)
         self.publish(AwaySet(key, away))
+
+    def set_status(self, key: NameKey, status: Status | None) -> None:
+        """Set the status of a person as it is shown, on all nodes."""
+        self.roster.set_status(key, status)
+        self.publish(StatusSet(key, status))
 
     def deliver_marked(self, person: NameKey, event: Marked) -> None:
         """Send a read marker to a person's sessions here, and flush."""

@@ -24,6 +24,7 @@ from gochat.chat.node_bus import (
     ReportMade,
     Revoked,
     SavedSet,
+    StatusSet,
     Typed,
 )
 from gochat.protocol.messages import Person
@@ -54,6 +55,8 @@ class PeerNodes:
                 roster.leave(key, node)
             case AwaySet(key, away):
                 roster.set_away(key, away)
+            case StatusSet(key, status):
+                roster.set_status(key, status)
             case Typed(conversation, key, typing):
                 self._hub.deliver_typing(conversation, typing, besides=key)
             case MarkerMoved(key, marked):
@@ -84,4 +87,4 @@ class PeerNodes:
 
 
 def _shown(person: PersonHere) -> Person:
-    return Person(name=person.name, away=person.away)
+    return Person(name=person.name, away=person.away, status=person.status)

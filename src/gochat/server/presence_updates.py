@@ -14,6 +14,7 @@ import trio
 
 from gochat.chat.presence import Roster
 from gochat.protocol.codec import encode
+from gochat.protocol.messages import Capability
 from gochat.server.delivery import Delivery
 from gochat.server.posting import Subscriber
 
@@ -56,15 +57,16 @@ class PresenceUpdates:
 
     def _post(self) -> None:
         # Most sessions were sent the same changes; those that are behind may differ.
-        news: dict[int, tuple[bytes, int]] = {}
+        news: dict[tuple[int, bool], tuple[bytes, int]] = {}
         for session, sent in self._sent.items():
             if sent == self._roster.changes or session.events.is_behind:
                 continue
-            if sent not in news:
-                events, up_to = self._roster.news(sent)
-                news[sent] = b"".join(encode(event) for event in events), up_to
-            frames, up_to = news[sent]
-            if session.grant.sees_people:
+            due = sent, Capability.STATUS in session.caps
+            if due not in news:
+                events, up_to = self._roster.news(sent, with_status=due[1])
+                news[due] = b"".join(encode(event) for event in events), up_to
+            frames, up_to = news[due]
+            if frames and session.grant.sees_people:
                 session.events.post(frames)
             self._sent[session] = up_to
             self._newest = max(self._newest, up_to)

@@ -20,6 +20,7 @@ from gochat.protocol import search_query
 from gochat.protocol.messages import (
     BanList,
     Bans,
+    Capability,
     Found,
     History,
     Mark,
@@ -66,7 +67,8 @@ class ReadRequests:
         """Reply with a page of the people who are online."""
         roster = self._services.hub.roster
         after = fold_cursor(request.after)
-        people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
+        with_status = Capability.STATUS in session.caps
+        people, more = roster.page(after, min(request.limit, MAX_PEOPLE), with_status=with_status)
         session.reply(
             People(people=people, total=len(roster), more=more, request_id=request.request_id)
         )

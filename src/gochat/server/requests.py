@@ -68,7 +68,9 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetSlowMode,
+    SetStatus,
     SetTopic,
+    Statuses,
     Sync,
     Typing,
     Unban,
@@ -91,6 +93,7 @@ from gochat.server.saved import SavedRequests
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.signals import Signals
+from gochat.server.status_requests import StatusRequests
 from gochat.server.sync import Synchroniser
 from gochat.server.token_requests import TokenRequests
 from gochat.server.write_requests import WriteRequests
@@ -121,6 +124,7 @@ class Parts:
         self.restricting: Final = RestrictionRequests(services)
         self.saved: Final = SavedRequests(services)
         self.signals: Final = Signals(services)
+        self.statuses: Final = StatusRequests(services)
         self.synchroniser: Final = Synchroniser(services)
         self.tokens: Final = TokenRequests(services)
         self.writing: Final = WriteRequests(services)
@@ -293,6 +297,14 @@ _ALL: Final = (
     _personal(ResolveReport, 5.0, Scope.ACCOUNT, lambda parts: parts.reporting.resolve),
     _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),
     _personal(Away, 5.0, Scope.SEND, lambda parts: parts.signals.away),  # it is sent to everybody
+    _personal(SetStatus, 5.0, Scope.SEND, lambda parts: parts.statuses.set),  # likewise
+    _personal(
+        Statuses,
+        2.0,
+        Scope.READ,
+        lambda parts: parts.statuses.list,
+        by_content=lambda request: len(request.names) * PER_POSITION,
+    ),
     _batch(Send, Scope.SEND, lambda parts: parts.writing.send),
     _message_change(Edit, lambda services: services.drafts.edit),
     _message_change(Delete, lambda services: services.drafts.delete),

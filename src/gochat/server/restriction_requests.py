@@ -86,6 +86,7 @@ class RestrictionRequests:
             raise
         if change.kind == "mute" and change.on:
             self._services.hub.set_away(after.key, None)  # everybody reads it
+            self._services.hub.set_status(after.key, None)
         if after.generation != before.generation and after.ban is not None:
             await self._services.revocations.ended_by_operator(
                 after.key, account_banned(after.ban).text, generation=after.generation

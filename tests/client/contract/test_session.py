@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from chat_worlds import ADDRESS, World, own
@@ -13,6 +13,7 @@ from gochat.client import (
     ChatError,
     ConnectionLost,
     ConnectionState,
+    InvalidRequest,
     Message,
     NewLogin,
     OutboxFull,
@@ -21,6 +22,7 @@ from gochat.client import (
     Presence,
     Reset,
     StateChanged,
+    Status,
     Synchronised,
 )
 from gochat.errors import ErrorCode
@@ -326,6 +328,28 @@ async def test_away_notice_is_seen_by_everyone(chat: World, text: str | None) ->
         presence = await chat.events.next_of(Presence)
         if [(p.name, p.away) for p in presence.online if p.name == "ada"] == [("ada", text)]:
             break
+
+
+async def test_status_is_seen_by_everyone_also_of_who_is_offline(chat: World) -> None:
+    await chat.ada.set_status(" on holiday ", emoji="🌴")
+    said = Status(emoji="🌴", text="on holiday")
+
+    def has_it(presence: Presence) -> bool:
+        return any(p.name == "ada" and p.status == said for p in presence.online)
+
+    await chat.events.next_of(Presence, has_it)
+    assert [p.name for p in await chat.ada.who() if p.status == said] == ["ada"]
+    assert await chat.ada.statuses(["ada", "mei"]) == {"ada": said}
+    with pytest.raises(ChatError, match="80 characters"):
+        await chat.ada.set_status("x" * 81)
+    with pytest.raises(InvalidRequest, match="one line"):
+        await chat.ada.set_status("two\nlines")
+    await chat.ada.set_status("soon back", duration=timedelta(hours=1))
+    found = (await chat.ada.statuses(["ada"]))["ada"]
+    assert (found.text, found.emoji) == ("soon back", "")
+    assert found.until is not None
+    await chat.ada.set_status("")
+    assert await chat.ada.statuses(["ada"]) == {}
 
 
 async def test_server_info_is_known_before_and_after_the_login(world: World) -> None:

@@ -25,6 +25,7 @@ from gochat.protocol.messages import (
     Save,
     Send,
     Sent,
+    SetStatus,
 )
 from gochat.server.admin import export
 
@@ -64,6 +65,7 @@ async def place(
         await bob.ask(Invite(room="#own", name="Mei"), Sent)
         await mei.ask(Block(name="Eve"), Ok)
         await mei.ask(Save(to="@Bob", seq=1), Ok)
+        await mei.ask(SetStatus(emoji="🌴", text="away"), Ok)
         yield server, admin
 
 
@@ -116,6 +118,7 @@ async def test_person_has_what_is_theirs_and_nothing_of_others(
     assert {one["conv"] for one in of(records, "conversation")} == {"#lobby", "#Den", "@Bob"}
     assert [(one["room"], one["from"]) for one in of(records, "invitation")] == [("#own", "Bob")]
     assert [one["name"] for one in of(records, "block")] == ["Eve"]
+    assert [(one["emoji"], one["text"]) for one in of(records, "status")] == [("🌴", "away")]
     assert [(one["conv"], one["seq"]) for one in of(records, "saved")] == [("@Bob", 1)]
     assert not of(await exported(admin, "export account", name="bob"), "saved")
     entries = of(records, "entry")

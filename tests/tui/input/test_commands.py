@@ -100,6 +100,8 @@ class Recorder:
         ("/away", [("away", "away")]),
         ("/away at lunch", [("away", "at lunch")]),
         ("/back", [("away", None)]),
+        ("/status", [("set_status", "")]),
+        ("/status 🌴 on holiday until 18:00", [("set_status", "🌴 on holiday until 18:00")]),
         ("/notify mentions", [("set_level", "mentions")]),
         (
             "/notify loud",

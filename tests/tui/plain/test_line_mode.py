@@ -79,8 +79,13 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     app.until("Writing to #lobby.")
     app.type("hello from a pipe", "/create #garden What grows", "the first line here", "/me waves")
     app.until("Writing to #garden.")
+    app.type("/status", "/status :tea: break for 2h")
+    app.until("Write /status and what you are up to")
+    app.until(": 🍵 break")
 
     async def talk() -> None:
+        said = (await mei.statuses(["ada"]))["ada"]
+        assert (said.emoji, said.text, said.until is None) == ("🍵", "break", False)
         await mei.join("#garden")
         await mei.send("#garden", "one\ntwo \x1b[31mred")
         sent = await mei.send("#garden", "thre")
@@ -106,12 +111,13 @@ def test_what_goes_wrong_is_said_and_decides_the_exit_code(
 ) -> None:
     app = LineMode(server, tmp_path, "ada")
     app.until("Writing to")
-    app.type("/join #nowhere", "/dance", "/who")
+    app.type("/join #nowhere", "/dance", "/status :tea: \x1b[31mred", "/who")
     app.until("online:")
     code, errors = app.end()
     assert code == 1
     assert "error: Unknown room '#nowhere'" in errors
     assert "error: Unknown command: /dance." in errors
+    assert "error: Invalid status: expected one line without control characters." in errors
     assert "Traceback" not in errors
 
 

@@ -22,7 +22,7 @@ from gochat.protocol.messages.requests import *
 Request: TypeAlias = (
     Hello | Register | Login | Resume
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
-    | Who | Away | Send | Edit | Delete | React | Pin | Typing
+    | Who | Away | SetStatus | Statuses | Send | Edit | Delete | React | Pin | Typing
     | History | Search | Sync | Mark | Activity | MarkActivity | Pins
     | Save | Saved
     | CreateRoom | Join | Leave | Invite | Kick | Decline
@@ -46,7 +46,7 @@ WriteRequest: TypeAlias = (
 
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
-    | SessionList | CreatedToken | People | Sent
+    | SessionList | CreatedToken | People | StatusList | Sent
     | HistoryPage | Found | ActivityList | PinList | SavedList | Synced | RoomList | MemberList
     | BanList | BlockList | RestrictionList | AddressBanList | ReportList | Pong
 )  # fmt: skip

@@ -19,10 +19,10 @@ from gochat.protocol.messages.parts import (
 
 
 class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """Who came online (or changed the away notice) and who left, since the last of these.
+    """Who came online (or changed the away notice or status) and who left, since the last of these.
 
-    Sent to everyone; combines the changes of up to 100 ms. A person in both lists has left and come
-    back, or the reverse; `online` then holds.
+    Sent to everyone, of a status to those with the capability `status`; combines the changes of up
+    to 100 ms. A person in both lists has left and come back, or the reverse; `online` then holds.
     """
 
     msg_type: ClassVar[str] = "presence"

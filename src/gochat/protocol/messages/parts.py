@@ -63,6 +63,8 @@ class Capability(StrEnum):
     HEARTBEAT = "heartbeat"
     #: ``is_typing``.
     TYPING = "typing"
+    #: The status of people, where they are listed, and ``presence`` when one changes.
+    STATUS = "status"
 
 
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,11 +88,24 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: Level | None = None
 
 
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person says of themselves: an emoji, a line of text, or both.
+
+    It ends at `until`; 0 means when it is taken back.
+    """
+
+    emoji: str = ""
+    text: str = ""
+    until: Time = 0
+
+
 class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A person who is online. `away` is their notice while they are away."""
+    """A person, who is online if the frame does not say otherwise. `away` is their notice while
+    they are away. Only sessions with the capability `status` are sent `status`."""
 
     name: str
     away: str | None = None
+    status: Status | None = None
 
 
 class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):

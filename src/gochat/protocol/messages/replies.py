@@ -162,6 +162,13 @@ class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     more: bool = False
 
 
+class StatusList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Those of the people asked for who have a status, each once."""
+
+    msg_type: ClassVar[str] = "status_list"
+    people: tuple[Person, ...]
+
+
 class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """The entry is committed at this position in the log. `dup`: it already was (same `cid`)."""
 

@@ -23,6 +23,7 @@ from gochat.protocol.messages.parts import (
     ShortText,
     Time,
     TokenScope,
+    WholeSeconds,
 )
 
 
@@ -131,6 +132,23 @@ class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "away"
     text: str | None = None
+
+
+class SetStatus(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set the person's status for `seconds`, 0: until it is taken back; or take it back, if `emoji`
+    and `text` are empty. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "set_status"
+    emoji: ShortText = ""
+    text: str = ""
+    seconds: WholeSeconds = 0
+
+
+class Statuses(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask for the status of people, whether or not they are online. Answered by `StatusList`."""
+
+    msg_type: ClassVar[str] = "statuses"
+    names: Annotated[tuple[ShortText, ...], Meta(min_length=1, max_length=50)]
 
 
 class Send(Write, frozen=True, kw_only=True, omit_defaults=True):

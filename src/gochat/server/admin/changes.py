@@ -147,6 +147,7 @@ async def mute(call: Call, of: Restricting) -> Changed:
     """Mute an account in the lobby and public rooms."""
     _, after = await _restrict(call, of.name, "mute", of.seconds, on=True)
     call.services.hub.set_away(after.key, None)  # everybody reads it
+    call.services.hub.set_status(after.key, None)
     return _changed(after)
 
 

@@ -159,6 +159,8 @@ async def _about(call: Call, account: Account) -> AsyncIterator[dict[str, Any]]:
     for kind, restriction in (("ban", account.ban), ("mute", account.mute)):
         if restriction is not None:
             yield {"type": "restriction", "kind": kind, **msgspec.to_builtins(restriction)}
+    if account.status is not None:
+        yield {"type": "status", **msgspec.to_builtins(account.status)}
     for token in await store.tokens(account.key, wall_clock()):
         yield {
             "type": "session",

@@ -39,7 +39,16 @@ from gochat.chat.saved import SavedRef
 from gochat.chat.store import Store
 from gochat.chat.token import Token
 from gochat.errors import ChatError, StoreUnavailable
-from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
+from gochat.protocol.messages import (
+    Conversation,
+    Invitation,
+    Level,
+    Member,
+    Message,
+    Room,
+    RoomBan,
+    Status,
+)
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.submitting import report
@@ -147,6 +156,12 @@ class RedisStore:
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         return await self._reader.carry_out(self._people.display_names(keys))
+
+    async def set_status(self, account: Account, status: Status | None) -> bool:
+        return await self._writer.carry_out(self._people.set_status(account, status))
+
+    async def statuses(self, keys: Collection[NameKey]) -> dict[NameKey, Status]:
+        return await self._reader.carry_out(self._people.statuses(keys))
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.carry_out(self._people.change_password(proved, password_hash))

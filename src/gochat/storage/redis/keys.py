@@ -47,7 +47,8 @@ conversation are in one partition, and so are all keys of a person.
 ``i:CONVERSATION:N`` hash   the index of a block of entries, see index.py
 ``k:BUCKET``         hash   the seqs of entries by the digest of their conversation, sender and cid
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
-``a:PERSON``         hash   the account; `activity`: up to when they have seen theirs
+``a:PERSON``         hash   the account; `activity`: up to when they have seen theirs; `status`, see
+                            chat/status.py, while they have one
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses of their logins, by time; expires
 ``v:PERSON``         hash   what they have saved: conversation, NUL, seq; when it was, and when

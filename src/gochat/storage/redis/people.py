@@ -7,14 +7,14 @@ from typing import Final
 
 import msgspec
 
-from gochat.chat import restriction
-from gochat.chat.account import Account
+from gochat.chat import restriction, status
+from gochat.chat.account import Account, decode_status, encode_status
 from gochat.chat.admission import not_valid
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.server_roles import ServerRole
 from gochat.chat.skeletons import looks_taken
-from gochat.protocol.messages import Level
+from gochat.protocol.messages import Level, Status
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.admission import Use
@@ -30,13 +30,13 @@ CHUNK: Final = 500
 #: are missing in accounts from before there were roles.
 ACCOUNT_FIELDS: Final = (
     *("name", "hash", "created", "generation", "role", "bot", "state"),
-    *("ban", "mute"),
+    *("ban", "mute", "status"),
 )
 
 
 def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
     """Return an account from its fields; None if there is none."""
-    name, password_hash, created, generation, role, bot, state, ban, mute = row
+    name, password_hash, created, generation, role, bot, state, ban, mute, said = row
     if name is None or password_hash is None:
         return None
     return msgspec.convert(
@@ -51,6 +51,7 @@ def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
             "state": (state or b"active").decode(),
             "ban": restriction.decode(ban),
             "mute": restriction.decode(mute),
+            "status": decode_status(said),
         },
         Account,
     )
@@ -60,9 +61,11 @@ def encode_account(account: Account) -> tuple[str | int, ...]:
     """Return an account's fields and their values, in turns."""
     fields = ("role", "bot", "state", "generation", "ban", "mute")
     standing = (word for pair in zip(fields, _standing(account), strict=True) for word in pair)
+    said = encode_status(account.status)
     return (
         *("name", account.name, "hash", account.password_hash, "created", account.created),
         *standing,
+        *(("status", said) if said else ()),
     )
 
 
@@ -166,7 +169,12 @@ class PeopleOperations:
             self._keys.common(partition, "roles"),
             self._keys.common(partition, "restricted"),
         )
-        words = (*_standing(before), *_standing(after), before.key, *(by or ("", "")))
+        ends_status = int(status.ends_with(before, after))
+        words = (
+            *(*_standing(before), *_standing(after), before.key),
+            *(by or ("", "")),
+            ends_status,
+        )
         (is_set,) = yield [call(partition, scripts.ACCOUNT_CHANGE, keys, *words)]
         if (is_mute and is_set) or (is_role and not is_set):
             yield from self._publish(before.key)
@@ -206,6 +214,28 @@ class PeopleOperations:
                 if name is not None
             )
         return found
+
+    def set_status(self, account: Account, said: Status | None) -> Operation[bool]:
+        """Set a person's status, if the account is as it was."""
+        (is_set,) = yield [
+            call(
+                self._keys.partition(account.key),
+                scripts.STATUS,
+                (self._keys.person(account.key, key_kinds.ACCOUNT),),
+                account.generation,
+                account.state,
+                restriction.encode(account.mute),
+                encode_status(said),
+            )
+        ]
+        return bool(is_set)
+
+    def statuses(self, keys: Collection[NameKey]) -> Operation[dict[NameKey, Status]]:
+        """Find the statuses of those who have one."""
+        wanted = list(keys)
+        replies = yield [self._about(key, "HGET", "status") for key in wanted]
+        found = zip(wanted, map(decode_status, replies), strict=True)
+        return {key: said for key, said in found if said is not None}
 
     def change_password(self, proved: Account, password_hash: str) -> Operation[bool]:
         """Replace a password, if it is still the one that was proved."""

@@ -54,6 +54,7 @@ ACTIVITY: Final = _read("activity")
 ACTIVITY_SEEN: Final = _read("activity_seen")
 PINS: Final = _read("pins")
 SAVE: Final = _read("save")
+STATUS: Final = _read("status")
 MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
@@ -89,6 +90,7 @@ ALL: Final = (
         ACTIVITY_SEEN,
         PINS,
         SAVE,
+        STATUS,
         MARK,
         SEEK,
         BEAT,

@@ -40,7 +40,16 @@ from gochat.chat.saved import SavedRef
 from gochat.chat.store import Store
 from gochat.chat.token import Token
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
-from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room, RoomBan
+from gochat.protocol.messages import (
+    Conversation,
+    Invitation,
+    Level,
+    Member,
+    Message,
+    Room,
+    RoomBan,
+    Status,
+)
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.sqlite_url import Location, parse_url
@@ -136,6 +145,14 @@ class SqliteStore:
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         return await self._look_up(lambda reader: reader.display_names(keys))
+
+    async def set_status(self, account: Account, status: Status | None) -> bool:
+        return await self._writer.write(partial(accounts.set_status, self._log, account, status))
+
+    async def statuses(self, keys: Collection[NameKey]) -> dict[NameKey, Status]:
+        return await self._look_up(
+            lambda reader: reader.ask(lambda db: accounts.statuses(db, keys))
+        )
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.write(

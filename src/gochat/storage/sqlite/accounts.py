@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from typing import Any, Final
 
-from gochat.chat.account import Account
+from gochat.chat import status
+from gochat.chat.account import Account, decode_status, encode_status
 from gochat.chat.names import NameKey
 from gochat.chat.restriction import decode, encode
 from gochat.chat.server_roles import ServerRole
+from gochat.protocol.messages import Status
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.standing import server_role
 
 _NAMES: Final = (
     *("key", "name", "password_hash", "created", "generation"),
-    *("role", "bot", "state", "ban", "mute"),
+    *("role", "bot", "state", "ban", "mute", "status"),
 )
 COLUMNS: Final = ", ".join(_NAMES)
 _VALUES: Final = f"INTO account ({COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -26,14 +29,19 @@ REPLACE: Final = f"INSERT OR REPLACE {_VALUES}"
 
 def to_row(account: Account) -> tuple[object, ...]:
     """Return an account's row, in the order of :data:`COLUMNS`."""
-    kept = {"ban": encode(account.ban) or None, "mute": encode(account.mute) or None}
+    kept = {
+        "ban": encode(account.ban) or None,
+        "mute": encode(account.mute) or None,
+        "status": encode_status(account.status) or None,
+    }
     return tuple(kept[name] if name in kept else getattr(account, name) for name in _NAMES)
 
 
 def _of_row(row: Any) -> Account:
     fields = dict(zip(_NAMES, row, strict=True))
     kept = {name: decode(fields[name]) for name in ("ban", "mute")}
-    return Account(**{**fields, **kept, "bot": bool(fields["bot"])})
+    said = decode_status(fields["status"])
+    return Account(**{**fields, **kept, "bot": bool(fields["bot"]), "status": said})
 
 
 def account(db: sqlite3.Connection, key: NameKey) -> Account | None:
@@ -57,6 +65,24 @@ def restricted(db: sqlite3.Connection, after: NameKey, limit: int) -> tuple[list
     )
     found = [_of_row(row) for row in db.execute(query, (after, limit + 1))]
     return found[:limit], len(found) > limit
+
+
+def statuses(db: sqlite3.Connection, keys: Collection[NameKey]) -> dict[NameKey, Status]:
+    """See :meth:`gochat.chat.store.Store.statuses`."""
+    marks = ", ".join("?" * len(keys))
+    query = f"SELECT key, status FROM account WHERE status IS NOT NULL AND key IN ({marks})"
+    decoded = ((NameKey(key), decode_status(kept)) for key, kept in db.execute(query, list(keys)))
+    return {key: said for key, said in decoded if said is not None}
+
+
+def set_status(log: Log, of: Account, said: Status | None) -> bool:
+    """See :meth:`gochat.chat.store.Store.set_status`."""
+    changed = log.db.execute(
+        "UPDATE account SET status = ?1 WHERE key = ?2 AND"
+        " (?1 IS NULL OR (generation = ?3 AND state = ?4 AND mute IS ?5))",
+        (encode_status(said) or None, of.key, of.generation, of.state, encode(of.mute) or None),
+    ).rowcount
+    return changed > 0
 
 
 def staff(db: sqlite3.Connection) -> dict[NameKey, ServerRole]:
@@ -83,10 +109,11 @@ def change(
     if by is not None and server_role(log.db, by[0]) != by[1]:
         return False
     changed = log.db.execute(
-        "UPDATE account SET role = ?, bot = ?, state = ?, generation = ?, ban = ?, mute = ?"
+        "UPDATE account SET role = ?, bot = ?, state = ?, generation = ?, ban = ?, mute = ?,"
+        " status = CASE WHEN ? THEN NULL ELSE status END"
         " WHERE key = ? AND role = ? AND bot = ? AND state = ? AND generation = ?"
         " AND ban IS ? AND mute IS ?",
-        (*_standing(after), before.key, *_standing(before)),
+        (*_standing(after), status.ends_with(before, after), before.key, *_standing(before)),
     ).rowcount
     log.mutes.forget()
     if changed and after.generation != before.generation:

@@ -9,6 +9,7 @@ from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.language import _
+from gochat.tui.model.presentation import status_line
 from gochat.tui.text.sanitise import one_line
 
 T = TypeVar("T")
@@ -27,6 +28,11 @@ class Actions:
     def conv(self) -> str:
         """The conversation that is shown."""
         return self._model.current
+
+    def _status_of(self, name: str) -> str:
+        """Return somebody's status in words, empty if there is none."""
+        said = self._model.status_of(name)
+        return "" if said is None else status_line(said, self._model.wall_clock())
 
     def notify(self, text: str) -> None:
         """Show the person a notification."""

@@ -15,6 +15,7 @@ from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.jumps import Jumps
 from gochat.tui.actions.keeping import Keeping
 from gochat.tui.actions.rooms import RoomActions
+from gochat.tui.actions.status import StatusActions
 from gochat.tui.actions.view import ChatView
 from gochat.tui.chat_log.message_actions import ActionName
 from gochat.tui.dialogs.confirm import Confirm
@@ -22,6 +23,7 @@ from gochat.tui.dialogs.forms import PasswordForm
 from gochat.tui.dialogs.pickers import ActionMenu, EmojiPicker, MemberPicker
 from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.sessions import SessionPanel
+from gochat.tui.dialogs.status import StatusPicker
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands, places
 from gochat.tui.language import _
@@ -43,6 +45,7 @@ class ChatActions(RoomActions):
         self.jumps = Jumps(view, controller, bar)
         self.keeping = Keeping(view, controller)
         self.activity = ActivityActions(view, controller, self.answer_invitation, self.open_report)
+        self._status = StatusActions(controller, self.notify)
         self._found: list[str] = []  # by the last search of which a hit was shown
         #: Which of them is shown, as the search names it.
         self.shown_hit = ""
@@ -116,6 +119,18 @@ class ChatActions(RoomActions):
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
         self._do(self._client.away(text))
+
+    def set_status(self, text: str) -> None:
+        """Set the person's status, clear it, or ask for one."""
+        if text or self._status.is_set:
+            self._status.write(text)
+        else:
+            self.choose_status()
+
+    def choose_status(self) -> None:
+        """Ask for the person's status."""
+        picker = StatusPicker(self._status_of(self._model.me), self._view.chat_app.wall_clock)
+        self._open(picker, lambda key: self._status.set(picker.choices[key]))
 
     def silence(self, duration: timedelta) -> None:
         """Let nothing in the shown conversation notify the person for a while, on this device."""
@@ -236,7 +251,9 @@ class ChatActions(RoomActions):
     def _people(self) -> None:
         names, never = self._model.people.names(), moment(0)
         people = [Member(name=name, online=True, since=never) for name in names]
-        picker = MemberPicker(_("Online"), people, self._model.me, self._model.blocked)
+        picker = MemberPicker(
+            _("Online"), people, self._model.me, self._model.blocked, self._status_of
+        )
 
         def chosen(person: str) -> None:
             if self._model.role != "member" and person != self._model.me:

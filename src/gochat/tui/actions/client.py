@@ -7,7 +7,7 @@ The app is written against this, so that a scripted client can replace it in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from gochat.client import (
     ServerInfo,
     ServerRole,
     Session,
+    Status,
 )
 
 
@@ -114,6 +115,10 @@ class ChatClient(Protocol):
 
     async def who(self) -> list[Person]: ...
     async def away(self, text: str | None) -> None: ...
+    async def set_status(
+        self, text: str, *, emoji: str = "", duration: timedelta | None = None
+    ) -> None: ...
+    async def statuses(self, names: Iterable[str]) -> dict[str, Status]: ...
     async def conversations(self) -> list[Conversation]: ...
     async def rooms(self) -> list[Room]: ...
     async def members(self, room: str) -> list[Member]: ...

@@ -6,7 +6,7 @@ goes into the model, its failure to :attr:`Controller.report`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -22,6 +22,7 @@ from gochat.client import (
     Outgoing,
     OutgoingState,
     Room,
+    Status,
 )
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.client import ChatClient
@@ -301,6 +302,18 @@ class Controller:
             if view.member_changes == changes:
                 self.model.take_members(view, {one.name: one.operator for one in found})
                 return
+
+    def ask_statuses(self, names: Iterable[str]) -> None:
+        """Ask what people say of themselves who are offline, unless that is known."""
+        unknown = self.model.statuses.unknown(names)
+        if unknown and self.model.is_synchronised:
+            self.spawn(self._ask_statuses(unknown), "statuses")
+
+    async def _ask_statuses(self, names: list[str]) -> None:
+        found: dict[str, Status] = {}
+        with suppress(GochatError):  # not reported: an old server knows of none
+            found = await self.client.statuses(names)
+        self.model.take_statuses(names, found)
 
     def load_blocked(self) -> None:
         """Request whom the person blocks."""

@@ -224,7 +224,8 @@ class RoomModeration(AddressBanning):
             actions["server-ban"] = _("Ban them from the server")
         is_blocked = name in self._model.blocked
         actions["block"] = _("Unblock them") if is_blocked else _("Block them")
-        match await self._view.app.push_screen_wait(ActionMenu(one_line(name), actions)):
+        title = " · ".join(filter(None, (one_line(name), self._status_of(name))))
+        match await self._view.app.push_screen_wait(ActionMenu(title, actions)):
             case "write":
                 self._view.open_conversation(f"@{name}")
             case "operator" | "member" as role:

@@ -12,6 +12,7 @@ from gochat.tui.actions.address_bans import about_address_ban
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.moderation import about_ban, about_restriction
 from gochat.tui.actions.reporting import in_full
+from gochat.tui.actions.status import USAGE, StatusActions
 from gochat.tui.input import commands
 from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
@@ -41,6 +42,7 @@ class PlainCommands:
         self._client = controller.client
         self._say, self._sent, self._show = say, sent, show
         self._leave, self._end_session = leave, end_session
+        self._status = StatusActions(controller, say)
 
     @property
     def conv(self) -> str:
@@ -255,6 +257,13 @@ class PlainCommands:
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
         self._controller.do(self._client.away(text))
+
+    def set_status(self, text: str) -> None:
+        """Set the person's status, or clear it."""
+        if text or self._status.is_set:
+            self._status.write(text)
+        else:
+            self._say(_(USAGE))
 
     def set_level(self, level: Level) -> None:
         """Choose which messages of the conversation notify the person."""

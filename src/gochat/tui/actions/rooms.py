@@ -185,7 +185,7 @@ class RoomActions(RoomModeration):
             return
         members = self._controller.members.get(view.conv, ())
         title = _("Members of {room}", room=one_line(view.conv))
-        picker = MemberPicker(title, members, self._model.me, self._model.blocked)
+        picker = MemberPicker(title, members, self._model.me, self._model.blocked, self._status_of)
 
         def chosen(key: str) -> None:
             staff = view.operates or self._model.role != "member"

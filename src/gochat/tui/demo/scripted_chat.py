@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from gochat.client.errors import chat_error
+from gochat.client.models import Person, Status
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import (
     LOBBY,
@@ -24,7 +25,6 @@ from gochat.protocol.messages import (
     Member,
     Message,
     OpenReport,
-    Person,
     Reaction,
     Restriction,
     RestrictionKind,
@@ -48,6 +48,8 @@ class ScriptedChat:
         self.role: ServerRole = "member"
         #: Who is online.
         self.people: dict[str, Person] = {}
+        #: What people say of themselves, online or not.
+        self.statuses: dict[str, Status] = {}
         self.read: dict[str, int] = {}
         #: Who is banned from the server or muted.
         self.restrictions: dict[tuple[str, RestrictionKind], Restriction] = {}
@@ -73,7 +75,7 @@ class ScriptedChat:
                 room.members[name] = replace(member, name=name)
         self.me = name
         self.know(name)
-        self.people[name] = Person(name=name)
+        self.people[name] = Person(name=name, status=self.statuses.get(name))
 
     def know(self, *names: str) -> None:
         """Take note of who has an account."""

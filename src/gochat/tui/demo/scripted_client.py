@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from gochat.client import (
     ActivityChanged,
@@ -33,17 +35,18 @@ from gochat.client import (
     SavedChanged,
     SavedPage,
     Sent,
+    Status,
     convert,
 )
 from gochat.client.errors import chat_error
-from gochat.client.moments import milliseconds
+from gochat.client.moments import milliseconds, moment
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import LOBBY, EntryKind
 from gochat.tui.demo import scripted_reading as reading
 from gochat.tui.demo.scripted_chat import EPOCH
 from gochat.tui.demo.scripted_rooms import ScriptedRooms
-from gochat.tui.demo.scripted_rules import check_text
+from gochat.tui.demo.scripted_rules import check_status, check_text
 
 
 class ScriptedClient(ScriptedRooms):
@@ -251,8 +254,34 @@ class ScriptedClient(ScriptedRooms):
     async def away(self, text: str | None) -> None:
         """Go away, or come back."""
         await self._request("away", text)
-        self._chat.people[self.me] = Person(name=self.me, away=text)
-        self.emit(Presence(online=(self._chat.people[self.me],)))
+        me = replace(self._chat.people[self.me], away=text)
+        self._chat.people[self.me] = me
+        self.emit(Presence(online=(me,)))
+
+    async def set_status(
+        self, text: str, *, emoji: str = "", duration: timedelta | None = None
+    ) -> None:
+        """Set the person's status, or take it back."""
+        await self._request("set_status", text, emoji, duration)
+        check_status(text)
+        until = None if duration is None else moment(self._chat.time()) + duration
+        said = Status(emoji=emoji, text=text.strip(), until=until) if text or emoji else None
+        self.describe_person(self.me, said)
+
+    async def statuses(self, names: Iterable[str]) -> dict[str, Status]:
+        """Return the statuses of people, online or not."""
+        asked = list(names)
+        await self._request("statuses", asked)
+        return {name: self._chat.statuses[name] for name in asked if name in self._chat.statuses}
+
+    def describe_person(self, name: str, said: Status | None) -> None:
+        """Make somebody say something of themselves, or no longer."""
+        self._chat.statuses.pop(name, None)
+        if said is not None:
+            self._chat.statuses[name] = said
+        if (person := self._chat.people.get(name)) is not None:
+            self._chat.people[name] = replace(person, status=said)
+            self._notify(Presence(online=(self._chat.people[name],)))
 
     async def conversations(self) -> list[Conversation]:
         """Return the conversations."""
@@ -322,7 +351,7 @@ class ScriptedClient(ScriptedRooms):
 
     def arrive(self, *names: str) -> None:
         """Bring people online."""
-        people = tuple(Person(name=name) for name in names)
+        people = tuple(Person(name=one, status=self._chat.statuses.get(one)) for one in names)
         self._chat.people.update({person.name: person for person in people})
         self._chat.know(*names)
         self._notify(Presence(online=people))

@@ -14,6 +14,7 @@ LIMITS: Final = Limits(
     frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200
 )
 MAX_TOPIC: Final = 200
+MAX_STATUS: Final = 80
 PASSWORD_MIN: Final = 8
 PASSWORD_MAX: Final = 128
 #: What a name looks like. A server looks closer.
@@ -41,6 +42,17 @@ def check_topic(topic: str) -> None:
         raise chat_error(
             ErrorCode.TEXT_TOO_LONG, f"a topic has at most {MAX_TOPIC} characters", field="topic"
         )
+
+
+def check_status(text: str) -> None:
+    """Raise ChatError, ``text_too_long`` or ``bad_request``, if nobody can say this of
+    themselves."""
+    if len(text.strip()) > MAX_STATUS:
+        raise chat_error(
+            ErrorCode.TEXT_TOO_LONG, f"a status has at most {MAX_STATUS} characters", field="text"
+        )
+    if not text.strip().isprintable():
+        raise chat_error(ErrorCode.BAD_REQUEST, "invalid status: expected one line", field="text")
 
 
 def check_text(text: str) -> None:

@@ -25,7 +25,7 @@ _NOT_HERE = frozenset({
 #: Commands that do what an action does.
 _DOUBLE = frozenset({
     "quit", "help", "search", "rooms", "members", "settings", "activity",
-    "pins", "saved",
+    "pins", "saved", "status",
 })  # fmt: skip
 
 

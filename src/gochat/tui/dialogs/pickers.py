@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Final
 
 from textual.content import Content
@@ -71,9 +71,15 @@ class MemberPicker(Picker):
     placeholder: ClassVar[str] = N_("Find a person")
 
     def __init__(
-        self, title: str, members: Sequence[Member], me: str, blocked: Collection[str] = ()
+        self,
+        title: str,
+        members: Sequence[Member],
+        me: str,
+        blocked: Collection[str] = (),
+        status: Callable[[str], str] = lambda _name: "",
     ) -> None:
         super().__init__()
+        self._status = status
         self._title_text, self._me, self._blocked = title, me, blocked
         self.members = _in_order(members)
 
@@ -92,7 +98,7 @@ class MemberPicker(Picker):
         return fuzzy.rank(query.strip().lstrip("@"), self.members, lambda key: key)
 
     def draw(self, key: str) -> ListRow:
-        """Name, whether online, and what they are in the room."""
+        """Name, whether online, what they say of themselves, and what they are in the room."""
         member = self.members[key]
         sign = Content.styled("●", "$success") if member.online else Content.styled(
             "○", "$text-disabled"
@@ -100,12 +106,14 @@ class MemberPicker(Picker):
         found = fuzzy.match(self.query_text.strip().lstrip("@"), key)
         shown = one_line(key)
         title = highlighted(shown, found[1] if found and shown == key else ())
+        status = self._status(key)
+        said = Content.styled(f"  {status}", "$text-muted") if status else ""
         signs = [text for text, true in (
             (_("blocked"), key in self._blocked), (_("operator"), member.operator),
             (_("you"), key == self._me),
         ) if true]  # fmt: skip
         return ListRow(
-            Content.assemble(" ", sign, " ", title),
+            Content.assemble(" ", sign, " ", title, said),
             Content.styled(f"{' · '.join(signs)} ", "$text-muted"),
         )
 

@@ -141,6 +141,9 @@ class CommandContext(Protocol):
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
 
+    def set_status(self, text: str) -> None:
+        """Set the person's status as it was written; without a text, clear it or ask for one."""
+
     def set_level(self, level: Level) -> None:
         """Choose which messages of the shown conversation notify the person."""
 
@@ -440,6 +443,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("away", (Argument(N_("TEXT"), "text", optional=True),), N_("show that you are away"),
             lambda context, a: context.away(a[0] or "away")),
     Command("back", (), N_("show that you are back"), lambda context, a: context.away(None)),
+    Command("status", (Argument(N_("TEXT"), "text", optional=True),),
+            N_("say what you are up to, as :palm: on holiday until 18:00; or clear it"),
+            lambda context, a: context.set_status(a[0])),
     Command("notify", (Argument(N_("LEVEL"), "level"), Argument(N_("TIME"), "text", optional=True)),
             N_("what to be notified of here: all, mentions or none, or none for 8h"), _level),
     Command("dnd", (Argument(N_("TIME"), "text", optional=True),),

@@ -67,7 +67,7 @@ left ⬅️ right ➡️ back 🔙 soon 🔜 infinity ♾️ recycle ♻️ chec
 plus ➕ minus ➖ question ❓ exclamation ❗ copyright ©️ red_circle 🔴 orange_circle 🟠
 yellow_circle 🟡 green_circle 🟢 blue_circle 🔵 purple_circle 🟣 black_circle ⚫ white_circle ⚪
 flag 🏁 red_flag 🚩 white_flag 🏳️ pirate 🏴‍☠️ ok 🆗 new 🆕 free 🆓 cool 🆒 sos 🆘
-construction 🚧 stop 🛑 eyes_in 👁️‍🗨️ ship_it 🚢 lgtm 👍 party 🎉 thanks 🙏
+construction 🚧 stop 🛑 eyes_in 👁️‍🗨️ ship_it 🚢 lgtm 👍 party 🎉 thanks 🙏 palm_tree 🌴
 """
 
 

@@ -103,6 +103,7 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("side_pane", "chat", ("f2",), "side_pane", N_("Rooms and people")),
     KeyAction("members", "chat", ("f3",), "members", N_("Members of this room")),
     KeyAction("rooms", "chat", ("f4",), "rooms", N_("All rooms")),
+    KeyAction("status", "chat", (), "status", N_("Your status: what you are up to")),
     KeyAction("settings", "chat", ("f5",), "settings", N_("Settings")),
     KeyAction("reconnect", "app", ("f9",), "reconnect", N_("Connect now; log in again")),
     *(_conversation(n) for n in range(1, 10)),

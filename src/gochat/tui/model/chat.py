@@ -9,7 +9,7 @@ rules that need only one conversation are in the modules beside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, assert_never
 
 from gochat.client import (
@@ -37,6 +37,7 @@ from gochat.client import (
     Reset,
     SavedChanged,
     StateChanged,
+    Status,
     Synchronised,
     Uninvited,
 )
@@ -48,6 +49,7 @@ from gochat.tui.model.arrivals import Arrivals
 from gochat.tui.model.conversations import KEPT, Conversations
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.quiet import Quiet
+from gochat.tui.model.statuses import Statuses
 from gochat.tui.model.views import Attention, Connection, ConversationView
 
 #: The longest wait for the next attempt to connect that is shown, in seconds.
@@ -76,11 +78,26 @@ class ChatModel(Conversations):
         #: The server's message of the day; None until it is known.
         self.motd: str | None = None
         self.presence_lines = True
+        #: What people say of themselves; :meth:`status_of` leaves out who is blocked.
+        self.statuses = Statuses(self.people)
         #: Words by which a message counts as one that mentions the person.
         self.highlights = Highlights()
         #: When nothing notifies the person.
         self.quiet = Quiet()
         self._arrivals = Arrivals(clock)
+
+    def status_of(self, name: str) -> Status | None:
+        """Return what somebody says of themselves now, unless the person blocks them."""
+        return None if name in self.blocked else self.statuses.of(name, self._now())
+
+    def take_statuses(self, names: Iterable[str], found: Mapping[str, Status]) -> None:
+        """Take what people say of themselves who are offline: the answer about `names`."""
+        self.statuses.take(names, found)
+        self._changes.people = self._changes.conversations = True
+
+    def lapse_statuses(self) -> bool:
+        """Return whether a status has ended since the last call: about every second."""
+        return self.statuses.lapse(self._now())
 
     def retry_in(self) -> int | None:
         """Return the whole seconds until the next attempt to connect."""
@@ -227,7 +244,10 @@ class ChatModel(Conversations):
         self._forget_left(view)
 
     def _presence(self, presence: Presence) -> None:
+        leaving = (self.people.get(name) for name in presence.offline)
+        self.statuses.left([person for person in leaving if person is not None])
         arrived, left = self.people.apply(presence)
+        self.statuses.arrived(presence.online)
         self._changes.people = True
         self._changes.conversations = True  # their signs show who is online
         if left:
@@ -264,6 +284,8 @@ class ChatModel(Conversations):
 
     def _synchronise(self, snapshot: Synchronised) -> None:
         self.people.replace(snapshot.people)
+        self.statuses.forget()
+        self.statuses.arrived(snapshot.people)
         self._arrivals.forget()
         known = {conversation.name for conversation in snapshot.conversations}
         for conversation in snapshot.conversations:

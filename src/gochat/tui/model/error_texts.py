@@ -160,7 +160,10 @@ _REFUSALS: Final[Mapping[tuple[ErrorCode, str], tuple[str, ...]]] = {
     (ErrorCode.BAD_REQUEST, "empty"): (
         N_("nothing has been written there yet: choose the level after that"),
     ),
-    (ErrorCode.BAD_REQUEST, "emoji"): (N_("invalid reaction: expected one emoji"),),
+    (ErrorCode.BAD_REQUEST, "emoji"): (N_("invalid: expected one emoji"),),
+    (ErrorCode.BAD_REQUEST, "one_line"): (
+        N_("invalid status: expected one line without control characters"),
+    ),
     (ErrorCode.BAD_REQUEST, "room"): (N_("that is not a room"),),
     (ErrorCode.BAD_REQUEST, "report"): (
         N_("there is no such open report: somebody else may have resolved it"),

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gochat.client import ConnectionState
+from gochat.client import ConnectionState, Status
 from gochat.protocol.messages import MAX_TIME
 from gochat.tui.language import _, ngettext, pgettext
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.text.dates import date_and_time, short_date
 from gochat.tui.text.sanitise import one_line
+from gochat.tui.text.wrap import clusters
 
+#: Characters of a status that are shown, as many as a server allows, and of its emoji.
+MAX_STATUS: Final = 80
+MAX_SIGN: Final = 32
 #: How a sentence ends, in any language.
 _ENDS: Final = (".", "!", "?", "。", "！", "？")
 
@@ -98,6 +102,26 @@ def typing_line(names: Sequence[str]) -> str:
 def count(number: int) -> str:
     """Return a number for a badge."""
     return str(number) if number < 1000 else "999+"
+
+
+def status_line(status: Status, now: float) -> str:
+    """Return a status in words: its emoji, its text, and until when."""
+    text = " ".join(filter(None, (status_sign(status), status_text(status))))
+    if status.until is None:
+        return text
+    return _("{status} until {time}", status=text, time=shown_time(status.until.timestamp(), now))
+
+
+def status_sign(status: Status) -> str:
+    """Return the emoji of a status, if it is one character in the eyes of a reader."""
+    shown = one_line(status.emoji[:MAX_SIGN])
+    parts = clusters(shown)
+    return shown if len(parts) == 1 and parts[0].cells <= 2 else ""
+
+
+def status_text(status: Status) -> str:
+    """Return the text of a status."""
+    return one_line(status.text[:MAX_STATUS])
 
 
 def span(duration: timedelta) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from gochat.protocol.messages import Person, Presence
+from gochat.client import Person, Presence
 from gochat.tui.text.names import natural
 
 #: Far more than anybody looks through. A server that names more fills the memory.

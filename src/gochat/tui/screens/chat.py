@@ -6,7 +6,7 @@ takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from textual import events, on
@@ -31,6 +31,7 @@ from gochat.tui.input import keys
 from gochat.tui.input.vim.editor import WISHES, Wish
 from gochat.tui.input.vim.log_keys import LogKeys
 from gochat.tui.language import N_, _
+from gochat.tui.model import members
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import typing_line
 from gochat.tui.model.views import Changes
@@ -198,9 +199,13 @@ class ChatScreen(Screen[None]):
 
     def _refresh_members(self) -> None:
         """Show who is in the shown conversation, where there is room for that."""
+        view = self.model.shown
+        names: Sequence[str] = () if view.is_room else (view.name,)
         if self.members.display:
             self.controller.ask_members()
             self.members.refresh_members()
+            names = () if view.conv == LOBBY else members.names(self.model) or ()
+        self.controller.ask_statuses(names)
 
     def _refresh_lists(self) -> None:
         self.side.refresh_conversations()
@@ -255,6 +260,10 @@ class ChatScreen(Screen[None]):
         self.model.lapse_typing()
         if self.model.lapse_mutes():
             self._refresh_lists()
+        if self.model.lapse_statuses():
+            self._refresh_lists()
+            self._refresh_members()
+            self.header.refresh_if_changed()
         self._show_typists()
         is_quiet = self.model.quiet_until is not None
         if is_quiet != self._was_quiet or self.model.connection.state is not _CONNECTED:
@@ -560,6 +569,10 @@ class ChatScreen(Screen[None]):
     def action_rooms(self) -> None:
         """Show all rooms."""
         self.actions.open_panel("rooms")
+
+    def action_status(self) -> None:
+        """Ask for the person's status."""
+        self.actions.choose_status()
 
     def action_settings(self) -> None:
         """Open the settings."""

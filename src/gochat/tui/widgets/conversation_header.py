@@ -10,7 +10,8 @@ from textual.widget import Widget
 from gochat.protocol.messages import LOBBY
 from gochat.tui.language import _, ngettext
 from gochat.tui.model.chat import ChatModel
-from gochat.tui.model.presentation import count, span
+from gochat.tui.model.presentation import count, span, status_line
+from gochat.tui.model.views import ConversationView
 from gochat.tui.text.sanitise import one_line
 
 
@@ -62,7 +63,7 @@ class ConversationHeader(Widget):
         right = Content.styled(about, "$text-muted")
         room = width - title.cell_length - right.cell_length - 4
         topic = Content("")
-        subject = (self._model.motd or "") if view.conv == LOBBY else view.topic
+        subject = self._subject(view)
         if room > 3 and subject:
             topic = Content.styled(one_line(subject), "$text-muted").truncate(room, ellipsis=True)
         left = Content.assemble(title, "  ", topic)
@@ -71,6 +72,15 @@ class ConversationHeader(Widget):
         self._right = width - right.cell_length
         gap = max(1, width - left.cell_length - right.cell_length)
         return Content.assemble(left, " " * gap, right)
+
+    def _subject(self, view: ConversationView) -> str:
+        """Return what stands after the title: a topic, or what the other person says."""
+        if view.conv == LOBBY:
+            return self._model.motd or ""
+        if view.is_room:
+            return view.topic
+        said = self._model.status_of(view.name)
+        return "" if said is None else status_line(said, self._model.wall_clock())
 
     def _about(self) -> str:
         view = self._model.shown

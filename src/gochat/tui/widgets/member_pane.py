@@ -11,9 +11,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from gochat.client import Status
 from gochat.tui.language import _
 from gochat.tui.model import members
 from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import status_sign, status_text
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.side_pane import presence_sign
@@ -57,18 +59,24 @@ class MemberPane(Vertical):
         self._heading.update(_("Here · {n}", n=number), layout=False)
         self.rows.show(names)
 
-    def _look(self, name: str) -> tuple[str, bool, bool, bool]:
+    def _look(self, name: str) -> tuple[str, bool, bool, bool, Status | None]:
         person = self._model.people.get(name)
         is_away = person is not None and person.away is not None
-        return name, person is not None, is_away, bool((self._model.shown.members or {}).get(name))
+        is_operator = bool((self._model.shown.members or {}).get(name))
+        return name, person is not None, is_away, is_operator, self._model.status_of(name)
 
     def _draw(self, key: str) -> ListRow:
-        """Whether they are online, the name, and what they are here."""
+        """Whether they are online, the name, what they say of themselves, and what they are here.
+
+        Of what they say the emoji stays longest, where there is little room.
+        """
+        _name, _is_online, is_away, is_operator, said = self._look(key)
+        status = "" if said is None else f"{status_sign(said)} {status_text(said)}".strip()
         left = Content.assemble(
             " ", presence_sign(self._model, key), " ",
             Content.styled(one_line(key), "$foreground"),
+            Content.styled(f"  {status}" if status else "", "$text-muted"),
         )  # fmt: skip
-        _name, _is_online, is_away, is_operator = self._look(key)
         signs = [
             text
             for text, is_so in (

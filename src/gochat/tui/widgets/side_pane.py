@@ -15,7 +15,7 @@ from gochat.tui.language import N_, _
 from gochat.tui.model import activity
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.order import Group, GroupName
-from gochat.tui.model.presentation import count
+from gochat.tui.model.presentation import count, status_sign
 from gochat.tui.model.views import ConversationView
 from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.conversation_list import ConversationList
@@ -131,8 +131,12 @@ class SidePane(Vertical):
 
     def _look(self, view: ConversationView) -> object:
         person = None if view.is_room else self._model.people.get(view.name)
+        said = None if view.is_room else self._model.status_of(view.name)
         has_draft = bool(view.draft.strip())
-        return (view.conv, view.badge, view.mentions, view.wanted, view.joined, has_draft, person)
+        return (
+            *(view.conv, view.badge, view.mentions, view.wanted, view.joined, has_draft),
+            *(person, said),
+        )
 
     def _draw_conversation(self, key: str) -> ListRow:
         if (group := self._groups.get(key)) is not None:
@@ -162,7 +166,15 @@ class SidePane(Vertical):
             sign = Content.styled("#", "$text-muted")
         else:
             sign = presence_sign(self._model, view.name) + " "
-        return Content.assemble(" ", sign, Content.styled(one_line(view.name), style))
+        name = Content.styled(one_line(view.name), style)
+        said = Content("") if view.is_room else self._status_sign(view.name)
+        return Content.assemble(" ", sign, name, said)
+
+    def _status_sign(self, name: str) -> Content:
+        """Return the emoji of somebody's status, to stand after their name."""
+        said = self._model.status_of(name)
+        sign = "" if said is None else status_sign(said)
+        return Content(f"  {sign}" if sign else "")
 
     def _badge(self, view: ConversationView) -> Content:
         if view.conv in self._model.invitations and not view.joined:
@@ -178,8 +190,9 @@ class SidePane(Vertical):
     def _draw_person(self, key: str) -> ListRow:
         me = key == self._model.me
         left = Content.assemble(
-            " ", presence_sign(self._model, key), " ", Content.styled(one_line(key), "$foreground")
-        )
+            " ", presence_sign(self._model, key), " ",
+            Content.styled(one_line(key), "$foreground"), self._status_sign(key),
+        )  # fmt: skip
         person = self._model.people.get(key)
         if me:
             return ListRow(left, Content.styled(_("you") + " ", "$text-muted"))

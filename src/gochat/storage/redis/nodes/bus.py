@@ -41,6 +41,7 @@ from gochat.chat.node_bus import (
     PersonHere,
     Receive,
     Revoked,
+    StatusSet,
 )
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
@@ -199,6 +200,8 @@ class RedisNodeBus:
                 self._people.pop(key, None)
             case AwaySet(key, away) if key in self._people:
                 self._people[key] = msgspec.structs.replace(self._people[key], away=away)
+            case StatusSet(key, status) if key in self._people:
+                self._people[key] = msgspec.structs.replace(self._people[key], status=status)
 
     def _drop(self) -> None:
         """Drop the events that are transient or can be published again."""
@@ -274,16 +277,15 @@ class RedisNodeBus:
         """Take what was read from the stream. Call in the Trio thread."""
         for node, events in entries:
             if node == self.node:
-                if own := [event for event in events if isinstance(event, AwaySet)]:
+                if own := [event for event in events if isinstance(event, AwaySet | StatusSet)]:
                     self._receive(HERE, own)
                 continue
             for event in events:
                 match event:
                     case Here():
                         self._known.add(node)
-                    case AwaySet(key, away) if key in self._people:
-                        # For nodes that will read the people at this one.
-                        self._note(AwaySet(key, away))
+                    case AwaySet(key) | StatusSet(key) if key in self._people:
+                        self._note(event)  # for nodes that will read the people at this one
                     case Acknowledged(receipt, tokens) if receipt in self._receipts:
                         self._receipts[receipt].add(node, tokens)
             if node not in self._known:

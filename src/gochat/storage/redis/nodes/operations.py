@@ -12,7 +12,16 @@ from typing import Final
 import msgspec
 
 from gochat.chat.names import NameKey
-from gochat.chat.node_bus import Arrived, AwaySet, Here, Left, Node, NodeEvent, PersonHere
+from gochat.chat.node_bus import (
+    Arrived,
+    AwaySet,
+    Here,
+    Left,
+    Node,
+    NodeEvent,
+    PersonHere,
+    StatusSet,
+)
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
@@ -44,7 +53,7 @@ class NodeOperations:
         changes: dict[NameKey, PersonHere | None] = {}
         for event in events:
             match event:
-                case Arrived(PersonHere(key)) | Left(key) | AwaySet(key):
+                case Arrived(PersonHere(key)) | Left(key) | AwaySet(key) | StatusSet(key):
                     changes[key] = people.get(key)
         commands = []
         if online := [person for person in changes.values() if person is not None]:

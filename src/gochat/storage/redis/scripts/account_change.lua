@@ -3,13 +3,13 @@
 -- forgotten with another generation (but not the tokens of who is banned or disabled now: they are void, and
 -- say who asks why); the roles and the restricted accounts of the partition. ARGV: the epoch
 -- (unused); what was set, as it was; as it is to be; the key of the account; who changes it and their role, or
--- two empty ones.
+-- two empty ones; 1 if the person's status goes with that, else 0.
 -- Returns 1, or 0 if nothing was set. One without them is a member, no bot, active, of generation 0.
 
 local account, addresses, tokens, roles, restricted = unpack(KEYS)
 local fields = { 'role', 'bot', 'state', 'generation', 'ban', 'mute' }
 local defaults = { 'member', '0', 'active', '0', '', '' }
-local key, actor, role = unpack(ARGV, 2 + 2 * #fields)
+local key, actor, role, ends_status = unpack(ARGV, 2 + 2 * #fields)
 local found = redis.call('HMGET', account, 'name', unpack(fields))
 if not found[1] then
   return 0
@@ -25,6 +25,9 @@ end
 local after = { unpack(ARGV, 2 + #fields, 1 + 2 * #fields) }
 for place = 1, #fields do
   redis.call('HSET', account, fields[place], after[place])
+end
+if ends_status == '1' then
+  redis.call('HDEL', account, 'status')
 end
 if ARGV[5] ~= after[4] then
   redis.call('DEL', addresses)
