@@ -32,7 +32,7 @@ async def test_hello_before_a_login_says_what_the_server_offers() -> None:
             "name": "garden",
             "version": f"gochat {gochat.__version__}",
             "protocol": 1,
-            "caps": ["heartbeat", "log", "typing"],
+            "caps": ["heartbeat", "log", "status", "typing"],
             "registration": "invite",
             "login": ["password"],
             "password_min": 10,
