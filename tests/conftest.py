@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,11 @@ from hypothesis import HealthCheck, settings
 from redis_deployments import NEVER, ClusterOf3, Watched
 from redis_process import EngineServer, RedisServer
 from redis_process import free_port as find_free_port
+
+if sys.platform == "linux":
+    from fork_server import forking
+else:
+    forking = nullcontext
 
 _ENGINE = {"redis_engine", "redis_engine_cluster", "start_engine"}
 _REDIS = {"redis_server", "start_redis", "redis_watched", "redis_cluster", *_ENGINE}
@@ -30,8 +37,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 
 @pytest.fixture(autouse=True, scope="session")
 def _children() -> Iterator[None]:
-    """The processes that tests start are ended, and are not deaf to signals."""
-    with looked_after():
+    """The processes that tests start are ended, are not deaf to signals, and start quickly."""
+    with looked_after(), forking():
         yield
 
 
