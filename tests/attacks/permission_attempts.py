@@ -27,6 +27,7 @@ from gochat.protocol.messages import (
     Decline,
     Delete,
     Edit,
+    HandOver,
     History,
     Invite,
     Join,
@@ -176,6 +177,10 @@ ATTEMPTS: Final[Mapping[tuple[type[Request], str], Attempt]] = {
     ),
     (SetOperator, "of somebody outside"): Attempt(
         lambda to, _: SetOperator(room=to.address, name=OUTSIDER)
+    ),
+    (HandOver, ""): Attempt(
+        lambda to, _: HandOver(room=to.address, name=SUBJECT),
+        _by_owner(lambda to, _: SetOperator(room=to.address, name=SUBJECT, on=False)),
     ),
     (Invite, ""): Attempt(
         lambda to, _: Invite(room=to.address, name=OUTSIDER),

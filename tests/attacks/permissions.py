@@ -29,6 +29,7 @@ from gochat.protocol.messages import (
     Delete,
     Edit,
     EndSession,
+    HandOver,
     Hello,
     History,
     Invite,
@@ -309,6 +310,15 @@ ROWS: Final[tuple[Row, ...]] = (
         private="unknown ok unknown ok ok",
         modes="ok",
         people="unknown",
+    ),
+    _row(
+        HandOver,
+        lobby="no",
+        absent="no/no/unknown",
+        public="no/no/ok",
+        private="no/no/unknown no no/no/unknown no no",
+        modes="no/no/ok",
+        people="no/no/unknown",
     ),
     _room(Leave),
     _row(

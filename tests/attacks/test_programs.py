@@ -113,6 +113,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "ban_address": "account",
     "unban_address": "account",
     "address_bans": "account",
+    "hand_over": "account",
     "report": "account",
     "reports": "account",
     "resolve_report": "account",

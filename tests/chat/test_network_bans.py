@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from gochat.chat.network_bans import (
@@ -112,6 +114,41 @@ def test_bans_are_listed_in_order_in_pages_without_those_that_ended() -> None:
     assert page("", 2, "203.0.113.200") == (["203.0.113.0/24", "203.0.113.128/25"], False)
     assert networks.of(parse("203.0.113.0/24")) == until(NOW + 1)
     assert networks.of(parse("203.0.113.0/26")) is None
+
+
+def test_bans_are_replaced_by_others_and_what_is_new_is_returned() -> None:
+    networks = BannedNetworks({"9.0.0.0/8": FOREVER, "203.0.113.0/24": FOREVER})
+    changed = {"203.0.113.0/24": until(NOW + 1), "2001:db8::/32": FOREVER}
+    assert networks.update(changed) == changed
+    assert networks.update(dict(changed)) == {}
+    assert networks.find("9.1.1.1", NOW) is None
+    assert networks.find("203.0.113.9", NOW + 1) is None
+    assert networks.find("2001:db8::1", NOW) == FOREVER
+    found, more = networks.page(None, 9, NOW)
+    assert ([str(network) for network, _ in found], more) == ([*changed], False)
+    assert networks.update({}) == {}
+    assert networks.page(None, 9, NOW) == ([], False)
+    assert networks.find("2001:db8::1", NOW) is None
+    many = {f"10.0.{number}.0/24": FOREVER for number in range(200)}
+    assert networks.update(many) == many
+    found, _ = networks.page(None, 300, NOW)
+    assert [str(network) for network, _ in found] == [*many]
+
+
+def test_one_more_of_many_bans_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = {f"10.{number // 250}.{number % 250}.0/24": FOREVER for number in range(5000)}
+    networks = BannedNetworks(many)
+    parsed, parse_one = 0, ipaddress.ip_network
+
+    def counted(text: str) -> object:
+        nonlocal parsed
+        parsed += 1
+        return parse_one(text)
+
+    monkeypatch.setattr(ipaddress, "ip_network", counted)
+    assert networks.update(many | {"203.0.113.0/24": FOREVER}) == {"203.0.113.0/24": FOREVER}
+    assert networks.update(many) == {}
+    assert parsed == 2
 
 
 def test_ban_that_lasts_longest_holds() -> None:

@@ -178,6 +178,10 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"network":"203.0.113.0/24","seconds":60,"reason":"spam"}',
     ),
     (m.UnbanAddress(network="2001:db8::1"), '{"network":"2001:db8::1"}'),
+    (
+        m.HandOver(room="#garden", name="mei", reason="eve has left"),
+        '{"room":"#garden","name":"mei","reason":"eve has left"}',
+    ),
     (m.AddressBans(after="203.0.113.7"), '{"after":"203.0.113.7"}'),
     (
         m.Report(to="#lobby", seqs=(3, 4), reason="spam"),

@@ -97,6 +97,13 @@ async def test_admin_bans_a_network_on_all_nodes_and_lifts_it(stage: Stage) -> N
     ]
 
 
+async def test_nobody_bans_themselves_at_another_node(stage: Stage) -> None:
+    mei = await admin(stage)
+    await at(stage, "192.0.2.77", "mei", node=len(stage.servers) - 1)
+    assert await refused(mei, BanAddress(network="192.0.2.0/24")) == ("bad_request", "own_address")
+    await mei.ask(BanAddress(network="192.0.2.0/26"), Ok)
+
+
 async def test_nobody_bans_themselves_or_the_server(stage: Stage) -> None:
     """Neither from where they send it nor from where their other device is."""
     mei = await admin(stage)

@@ -301,6 +301,24 @@ async def test_admin_bans_an_address_and_lifts_it(
         await until(pilot, lambda: requested(client, "unban_address") == [("203.0.0.0/16",)])
 
 
+async def test_admin_hands_over_a_room(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.role = "admin"
+    client.add_room("#nursery", operators=["tomas"], members=["mei", "bob"], joined=True)
+    async with open_app() as pilot:
+        await typed(pilot, "/hand-over nursery mei Tomas has left")
+        await until(pilot, lambda: "Make mei an operator of #nursery?" in screen_text(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: "mei is an operator of #nursery" in screen_text(pilot))
+        assert requested(client, "hand_over") == [("#nursery", "mei", "Tomas has left")]
+        chat(pilot).open_conversation("#nursery")
+        await typed(pilot, "/members")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemberPicker))
+        await pilot.press(*"bob", "enter")
+        await until(pilot, lambda: "Hand this room over to them" in screen_text(pilot))
+        await pilot.press(*"hand", "enter")
+        await until(pilot, lambda: "Make bob an operator of #nursery?" in screen_text(pilot))
+
+
 async def test_moderator_bans_no_address(open_app: OpenApp, client: ScriptedClient) -> None:
     client.role = "moderator"
     async with open_app() as pilot:

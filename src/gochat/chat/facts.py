@@ -32,7 +32,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     sender: tuple[Role, ...] = ()
     subject: tuple[Role, ...] = ()
     #: The sender has this role at the server (:mod:`gochat.chat.operating`); and who is acted on,
-    #: whether or not that is the subject, has that one.
+    #: whether or not that is the subject, has that one. Of a ``hand_over``, who hands over has it.
     server_role: ServerRole | None = None
     acts_on: tuple[NameKey, ServerRole] | None = None
     #: This person is an operator: the one who remains when the sender ceases to be one.

@@ -195,6 +195,14 @@ class RoomRequests:
         found = await pages.address_bans(self._requester.call)
         return [convert.to_address_ban(one) for one in found]
 
+    async def hand_over(self, room: str, name: str, *, reason: str = "") -> None:
+        """Make a person an operator of a public room, and a member if they are not in it (admins).
+
+        Does nothing if they are one. The `reason`, of at most 200 characters, is for the server's
+        audit log.
+        """
+        await self._requester.call(wire.HandOver(room=room, name=name, reason=reason), wire.Ok)
+
     async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
         """Report messages of one conversation to the moderators, who get copies of them.
 

@@ -44,7 +44,7 @@ class AddressBanRequests:
             require_harmless(
                 network,
                 session.address,
-                *self._addresses(who),
+                *await self._addresses(who),
                 proxies=proxies_of(self._services.config),
             )
         except ChatError as error:
@@ -111,10 +111,20 @@ class AddressBanRequests:
         require_role(actor, "admin")
         return actor
 
-    def _addresses(self, who: Identity) -> set[str]:
-        """Return from where a person is connected to this node."""
-        return {
+    async def _addresses(self, who: Identity) -> set[str]:
+        """Return from where a person is connected, to all nodes.
+
+        Of the connections to other nodes, these are the addresses that their sessions were last
+        resumed from, or logged in.
+        """
+        addresses = {
             session.address
             for session in self._services.address_bans.sessions
             if session.identity is not None and session.identity.key == who.key
         }
+        store = self._services.store
+        if store.node_bus is not None:
+            in_use = await store.node_bus.tokens_in_use(who.key)
+            tokens = await store.tokens(who.key, wall_clock())
+            addresses |= {token.address for token in tokens if token.id in in_use}
+        return addresses

@@ -157,17 +157,18 @@ class AddressBans:
                 except StoreUnavailable:
                     self._version = None
                     raise
-                self._networks = BannedNetworks(bans)
-                self._end()
+                if added := self._networks.update(bans):
+                    self._end(BannedNetworks(added))
                 now = wall_clock()
                 for network, ban in bans.items():
                     if not ban.holds(now):  # who it was about is no longer anybody's business
                         await store.change(network, ban, None)
             return self._networks
 
-    def _end(self) -> None:
+    def _end(self, added: BannedNetworks) -> None:
+        now = wall_clock()
         for session in tuple(self.sessions):
-            if (ban := self.find(session.address)) is not None:
+            if (ban := added.find(session.address, now)) is not None:
                 turn_away(session, ban)
 
 

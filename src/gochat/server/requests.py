@@ -32,6 +32,7 @@ from gochat.protocol.messages import (
     Delete,
     Edit,
     EndSession,
+    HandOver,
     Hello,
     History,
     Invite,
@@ -84,6 +85,7 @@ from gochat.server.address_ban_requests import AddressBanRequests
 from gochat.server.authentication import Authentication
 from gochat.server.block_requests import BlockRequests
 from gochat.server.budget import ACTIVITY, BY_TIME, PER_ENTRY, PER_ITEM, PER_POSITION, SEARCH
+from gochat.server.hand_over_requests import HandOverRequests
 from gochat.server.hub import OnlinePerson
 from gochat.server.pins import PinRequests
 from gochat.server.read_requests import ReadRequests
@@ -118,6 +120,7 @@ class Parts:
         self.address_banning: Final = AddressBanRequests(services)
         self.authentication: Final = Authentication(services)
         self.blocking: Final = BlockRequests(services)
+        self.handing_over: Final = HandOverRequests(services)
         self.pins: Final = PinRequests(services)
         self.reading: Final = ReadRequests(services)
         self.reporting: Final = ReportRequests(services)
@@ -286,6 +289,7 @@ _ALL: Final = (
     _personal(BanAddress, 5.0, Scope.ACCOUNT, lambda parts: parts.address_banning.ban),
     _personal(UnbanAddress, 5.0, Scope.ACCOUNT, lambda parts: parts.address_banning.unban),
     _personal(AddressBans, 4.0, Scope.ACCOUNT, lambda parts: parts.address_banning.list),
+    _personal(HandOver, 5.0, Scope.ACCOUNT, lambda parts: parts.handing_over.hand_over),
     _personal(
         Report,
         5.0,

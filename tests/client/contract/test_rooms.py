@@ -336,6 +336,16 @@ async def test_admin_bans_addresses_and_lifts_it(chat: World) -> None:
     assert await chat.ada.address_bans() == [second]
 
 
+async def test_admin_hands_over_a_public_room(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    chat.promote("admin")
+    await chat.ada.hand_over("#music", "ada", reason="mei has left")
+    assert (await chat.events.next_of(RoomHandedOver)).is_own
+    assert ("ada", True, True) in await members(chat, "#music")
+    await chat.ada.hand_over("#music", "ada")  # who is one already
+    assert [kind for _, kind, _ in await entries(chat, "#music")].count("RoomHandedOver") <= 1
+
+
 async def test_who_is_banned_is_out_and_stays_out(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
@@ -454,6 +464,7 @@ REFUSED: list[tuple[Request, ErrorCode, str | None]] = [
     (lambda ada: ada.ban_address("192.0.2.9"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.unban_address("192.0.2.9"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.address_bans(), ErrorCode.NOT_PERMITTED, None),
+    (lambda ada: ada.hand_over("#own", "mei"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.reports(), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.resolve_report(1, note="x"), ErrorCode.NOT_PERMITTED, None),
     (lambda ada: ada.report([MessageId("#lobby", 999)]), ErrorCode.UNKNOWN_MESSAGE, "seqs"),

@@ -72,6 +72,7 @@ class Recorder:
             [("ban_address", "203.0.113.0/24", timedelta(days=7), "spam")],
         ),
         ("/address-ban ::1", [("ban_address", "::1", None, "")]),
+        ("/hand-over den @mei eve left", [("hand_over", "#den", "mei", "eve left")]),
         ("/address-unban 203.0.113.7", [("unban_address", "203.0.113.7")]),
         ("/address-bans", [("show_address_bans",)]),
         ("/report", [("report_selected", "")]),

@@ -31,7 +31,7 @@ Request: TypeAlias = (
     | Rooms | Members | Bans
     | Block | Unblock | Blocks
     | Restrict | Unrestrict | Restrictions
-    | BanAddress | UnbanAddress | AddressBans
+    | BanAddress | UnbanAddress | AddressBans | HandOver
     | Report | Reports | ResolveReport
     | Ping | Pong
 )  # fmt: skip

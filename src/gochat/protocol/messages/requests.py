@@ -565,6 +565,16 @@ class AddressBans(_Request, frozen=True, kw_only=True, omit_defaults=True):
     limit: PageSize = 200
 
 
+class HandOver(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a person an operator of a public room, and a member if they are not in it (admins).
+    Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "hand_over"
+    room: ShortText
+    name: ShortText
+    reason: str = ""
+
+
 class Report(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Report messages of a conversation to the moderators, who get copies of them. Answered by
     `Ok`."""

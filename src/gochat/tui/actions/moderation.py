@@ -162,6 +162,22 @@ class RoomModeration(AddressBanning):
             )
             self._do(self._client.unrestrict(person, kind), lambda: self.notify(done))
 
+    def hand_over(self, room: str, person: str, reason: str = "") -> None:
+        """Make a person an operator of a room, as an admin of the server, after asking."""
+        if self._administers():
+            self._ask(self._hand_over(room, self._spelled(person), reason))
+
+    async def _hand_over(self, room: str, person: str, reason: str) -> None:
+        shown, place = one_line(person), one_line(room)
+        question = Confirm(
+            _("Make {person} an operator of {room}?", person=shown, room=place),
+            pgettext("a room", "Hand over"),
+            detail=_("They join it if they are not in it, and everybody there sees it."),
+        )
+        if await self._view.app.push_screen_wait(question):
+            await self._client.hand_over(room, person, reason=reason)
+            self.notify(_("{person} is an operator of {room}.", person=shown, room=place))
+
     def show_restrictions(self) -> None:
         """List who is banned from the server or muted; choosing one lifts that."""
         if self._moderates():
@@ -217,6 +233,8 @@ class RoomModeration(AddressBanning):
                     if member.operator
                     else _("Make them an operator")
                 )
+            elif self._model.role == "admin" and not member.operator:
+                actions["hand-over"] = _("Hand this room over to them")
             actions["kick"] = _("Remove them from this room")
             actions["ban"] = _("Ban them from this room")
         if self._model.role != "member":
@@ -230,6 +248,8 @@ class RoomModeration(AddressBanning):
                 self._view.open_conversation(f"@{name}")
             case "operator" | "member" as role:
                 self.set_operator(name, on=role == "operator")
+            case "hand-over":
+                await self._hand_over(self.conv, name, "")
             case "kick":
                 self.kick(name)
             case "ban":

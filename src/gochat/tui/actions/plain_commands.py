@@ -212,6 +212,10 @@ class PlainCommands:
     async def _address_bans(self) -> None:
         self._list(_("Banned addresses"), map(about_address_ban, await self._client.address_bans()))
 
+    def hand_over(self, room: str, person: str, reason: str = "") -> None:
+        """Make a person an operator of a room."""
+        self._controller.do(self._client.hand_over(room, person, reason=reason))
+
     def report_selected(self, reason: str = "") -> None:
         """The line mode selects no message."""
         self._say(_(_NOT_HERE))

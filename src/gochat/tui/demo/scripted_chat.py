@@ -169,6 +169,10 @@ class ScriptedChat:
             raise chat_error(ErrorCode.NOT_A_MEMBER, f"{person} is not in {room}", field="name")
         return person
 
+    def operators(self, room: str) -> list[str]:
+        """Return who are the operators of a room."""
+        return self._rooms[room].operators
+
     def is_only_operator(self, room: str) -> bool:
         """Return whether the person is the one operator of a room."""
         return self._rooms[room].operators == [self.me]

@@ -221,6 +221,20 @@ class ScriptedRooms(ScriptedConnection):
         in_order = sorted(bans, key=lambda network: (":" in network, network))
         return [convert.to_address_ban(bans[network]) for network in in_order]
 
+    async def hand_over(self, room: str, name: str, *, reason: str = "") -> None:
+        """Make a person an operator of a room."""
+        await self._request("hand_over", room, name, reason)
+        self._require("admin")
+        shown, person = self._chat.room(room), self._chat.person(name)
+        if self._chat.is_private(shown):
+            raise chat_error(ErrorCode.NOT_PERMITTED, f"{shown} is private", field="room")
+        if person not in self._chat.operators(shown):
+            before = self._chat.invitations()
+            entry = self._chat.append(shown, person, "hand_over")
+            if self._chat.sees(shown):
+                self.emit_entry(entry)
+            self._tell_invitations(before)
+
     async def report(self, messages: Sequence[MessageRef], *, reason: str = "") -> None:
         """Report messages. Whether somebody else wrote them is not looked at."""
         conv, seqs = messages[0].conversation, sorted({message.seq for message in messages})

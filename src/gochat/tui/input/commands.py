@@ -108,6 +108,9 @@ class CommandContext(Protocol):
     def show_address_bans(self) -> None:
         """List the addresses and networks that are banned."""
 
+    def hand_over(self, room: str, person: str, reason: str = "") -> None:
+        """Make a person an operator of a room, as an admin of the server."""
+
     def report_selected(self, reason: str = "") -> None:
         """Report the selected message to the moderators."""
 
@@ -390,6 +393,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.unban_address(a[0])),
     Command("address-bans", (), N_("as an admin: the addresses and networks that are banned"),
             lambda context, a: context.show_address_bans()),
+    Command("hand-over", (_ROOM, _PERSON, Argument(N_("REASON"), "text", optional=True)),
+            N_("as an admin: make somebody an operator of a public room"),
+            lambda context, a: context.hand_over(_room(a[0]), _name(a[1]), a[2])),
     Command("report", (Argument(N_("REASON"), "text", optional=True),),
             N_("report the selected message to the moderators"),
             lambda context, a: context.report_selected(a[0])),
