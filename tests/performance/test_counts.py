@@ -221,11 +221,12 @@ async def test_nothing_is_logged_for_a_message(tmp_path: Path) -> None:
         assert logs == []
 
 
-async def test_a_piece_that_is_taken_before_the_next_one_passes_through_no_channel(
+async def test_an_entry_and_its_acknowledgement_pass_through_no_channel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gochat.server.mailbox.trio", None)  # so none can be made
     mailbox = Mailbox()
     for number in range(10):
-        mailbox.put(b"piece %d" % number)
-        assert mailbox.take() == b"piece %d" % number
+        mailbox.put(b"entry %d" % number)
+        mailbox.put(b"sent %d" % number)
+        assert mailbox.take() == b"entry %dsent %d" % (number, number)

@@ -9,15 +9,41 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gochat.server.mailbox import OVERHEAD, Mailbox, MailboxFull
 
+JOINED = 4
+WHOLE = b"0" * JOINED  # nothing is joined to it
+
+
+@pytest.fixture(autouse=True)
+def _little_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gochat.server.mailbox.JOINED", JOINED)
+
 
 def test_puts_are_taken_together_in_order() -> None:
     mailbox = Mailbox()
-    for frame in (b"one", b"two", b"three"):
+    for frame in (WHOLE, b"one", b"two"):
         mailbox.put(frame)
-    assert (mailbox.length, mailbox.size) == (11, 11 + 2 * OVERHEAD)
-    assert mailbox.take() == b"onetwothree"
+    assert (mailbox.length, mailbox.size) == (JOINED + 6, JOINED + 6 + 2 * OVERHEAD)
+    assert mailbox.take() == WHOLE + b"onetwo"
     assert mailbox.size == 0
     assert mailbox.take() == b""
+
+
+def test_the_first_little_is_one_piece() -> None:
+    mailbox = Mailbox()
+    for frame in (b"1", b"23", b"45", b"6"):
+        mailbox.put(frame)
+    assert mailbox.length == 6
+    assert mailbox.size == 6 + 2 * OVERHEAD
+    assert mailbox.take(1) == b"123"
+    assert mailbox.take() == b"456"
+
+
+def test_what_is_joined_is_bounded_too() -> None:
+    mailbox = Mailbox(max_bytes=2)
+    mailbox.put(b"x")
+    mailbox.put(b"y")
+    with pytest.raises(MailboxFull):
+        mailbox.put(b"z")
 
 
 def test_single_frame_is_taken_without_a_copy() -> None:
@@ -27,25 +53,26 @@ def test_single_frame_is_taken_without_a_copy() -> None:
 
 
 def test_bytes_are_accepted_exactly_up_to_the_bound() -> None:
-    mailbox = Mailbox(max_bytes=10 + OVERHEAD)
-    mailbox.put(b"12345")
+    mailbox = Mailbox(max_bytes=JOINED + 5 + OVERHEAD)
+    mailbox.put(WHOLE)
     with pytest.raises(MailboxFull):
         mailbox.put(b"123456")
     mailbox.put(b"67890")
     with pytest.raises(MailboxFull):
         mailbox.put(b"x")
-    assert mailbox.take() == b"1234567890"
+    assert mailbox.take() == WHOLE + b"67890"
 
 
 def test_tiny_frames_count_with_their_overhead() -> None:
-    mailbox = Mailbox(max_bytes=100 * OVERHEAD)
-    for _ in range(99):
+    mailbox = Mailbox(max_bytes=JOINED + 99 * OVERHEAD)
+    mailbox.put(WHOLE)
+    for _ in range(97):
         mailbox.put(b"x")
     with pytest.raises(MailboxFull):
         mailbox.put(b"x")
-    assert mailbox.take(3) == b"xxx"
+    assert mailbox.take(JOINED + 2) == WHOLE + b"xx"
     mailbox.put(b"y")
-    assert mailbox.take() == b"x" * 96 + b"y"
+    assert mailbox.take() == b"x" * 95 + b"y"
     assert mailbox.size == 0
 
 
@@ -133,9 +160,9 @@ class MailboxMachine(RuleBasedStateMachine):
     def put(self, size: int) -> None:
         self.number += 1
         frame = bytes([self.number % 256]) * size
-        if not self.all:
+        if not self.all or (not self.waiting and len(self.front) + size <= JOINED):
             self.mailbox.put(frame)
-            self.front = frame
+            self.front += frame
         elif self.size + size + OVERHEAD <= MACHINE_BYTES:
             self.mailbox.put(frame)
             self.waiting.append(frame)
