@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
@@ -64,6 +64,8 @@ class Server(abc.ABC):
     """A server that runs; `name` is its column in the tables."""
 
     name = "?"
+    #: Processes besides its first one, which it has started.
+    workers: Sequence[int] = ()
     #: What it sends must hold each message once; True if it also says when one is kept.
     acknowledges = False
     has_frames = True
@@ -78,7 +80,7 @@ class Server(abc.ABC):
     @property
     def cpu_exactly(self) -> float:
         """Seconds of processor time that it has used."""
-        return cpu_exactly(self.process.pid)
+        return sum(map(cpu_exactly, (self.process.pid, *self.workers)))
 
     @property
     def memory(self) -> float:
@@ -210,6 +212,7 @@ def gochat(
     store: str | None = None,
     tls: bool = False,
     monitored: bool = False,
+    workers: int = 1,
     **limits: object,
 ) -> Iterator[Gochat]:
     """Run gochat with its store on disk in `directory`, or at a URL; `monitored` with metrics."""
@@ -219,15 +222,18 @@ def gochat(
     for name, value in (LIMITS | limits).items():
         command += ["--set", f"limits.{name}={value}"]
     monitor = _free_port() if monitored else 0
-    command += ["--set", f"metrics.port={monitor}"]
+    command += ["--set", f"metrics.port={monitor}", "--workers", str(workers)]
     certificate, key = _certificate(directory) if tls else (None, None)
     if tls:
         command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
     log = directory / "server.log"  # a pipe that nobody reads would stop the server
     with log.open("wb") as output, subprocess.Popen(command, stderr=output) as process:
         try:
-            server = Gochat(process, _logged_port(log, process))
+            server = Gochat(process, int(_logged(log, process, '"listening"')["port"]))
             server.monitor = monitor
+            if workers > 1:
+                ready = [_logged(log, process, '"worker ready"', n) for n in range(workers)]
+                server.workers = [int(line["pid"]) for line in ready]
             if tls:
                 server.tls = ssl.create_default_context(cafile=certificate)
                 server.tls.check_hostname = False
@@ -244,14 +250,18 @@ def _free_port() -> int:
     return port
 
 
-def _logged_port(log: Path, process: subprocess.Popen[bytes]) -> int:
+def _logged(
+    log: Path, process: subprocess.Popen[bytes], event: str, before: int = 0
+) -> dict[str, Any]:
+    """Wait for a line of the log, with `before` of its kind before it."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            if '"listening"' in line:
-                return int(json.loads(line)["port"])
+        lines = [line for line in log.read_text().splitlines() if event in line]
+        if len(lines) > before:
+            found: dict[str, Any] = json.loads(lines[before])
+            return found
         time.sleep(0.02)
-    raise TimeoutError(f"the server does not listen: {log.read_text()}")
+    raise TimeoutError(f"the server does not get ready: {log.read_text()}")
 
 
 def _certificate(directory: Path) -> tuple[Path, Path]:

@@ -59,6 +59,11 @@ def run(
             on_redis = stack.enter_context(servers.gochat(directory / "on-redis", store=redis.url))
             on_redis.name = "gochat on Redis"
             running.append(on_redis)
+            shared = stack.enter_context(
+                servers.gochat(directory / "shared", store=f"{redis.url}?prefix=shared", workers=2)
+            )
+            shared.name = "gochat on Redis, 2 workers"
+            running.append(shared)
         if with_peers:
             running += [
                 stack.enter_context(start(directory / start.__name__)) for start in irc.installed()
