@@ -36,7 +36,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
-from gochat.server import activity
+from gochat.server import listed_entries
 
 pytestmark = pytest.mark.trio
 
@@ -181,7 +181,7 @@ async def test_only_those_concerned_are_notified(servers: list[RunningServer]) -
 async def test_a_day_away_is_listed_in_pages(
     servers: list[RunningServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activity, "MAX_READ", 30)
+    monkeypatch.setattr(listed_entries, "MAX_READ", 30)
     async with servers[0].peer("mei", "log") as mei, servers[-1].peer("bob") as bob:
         await mei.ask(CreateRoom(room=ROOM), Sent)
         await bob.ask(Join(room=ROOM), Sent)

@@ -30,7 +30,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
-from gochat.server import saved
+from gochat.server import listed_entries
 
 pytestmark = pytest.mark.trio
 
@@ -112,7 +112,7 @@ async def test_only_messages_that_can_be_read_are_saved_and_shown(
 async def test_page_of_many_that_are_gone_ends_early(
     servers: list[RunningServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved, "MAX_READ", 5)
+    monkeypatch.setattr(listed_entries, "MAX_READ", 5)
     async with servers[0].peer("mei", "log") as mei:
         seqs = [await say(mei, "@mei", f"{number}") for number in range(10)]
         for seq in seqs:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from msgspec import structs
-
 from gochat.chat.accounts import Identity
 from gochat.chat.activity import ActivityRef
 from gochat.chat.conversations import ConversationKey
@@ -27,16 +25,12 @@ from gochat.protocol.messages import (
     Ok,
 )
 from gochat.protocol.text import is_mentioned
-from gochat.server.budget import PER_ITEM
 from gochat.server.hub import OnlinePerson
-from gochat.server.listed_entries import listed_entry
-from gochat.server.pages import ENVELOPE, as_received, size
+from gochat.server.listed_entries import listed_entry, listed_page
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.storage.common.clock import wall_clock
 
-#: Entries that are read for a page, at most.
-MAX_READ: Final = 150
 #: Characters of what the person wrote that are given of it.
 MAX_ABOUT: Final = 200
 #: Bytes of an item besides its entry, at most: each of these characters can be escaped twice.
@@ -63,32 +57,13 @@ class ActivityRequests:
             if (before is None or ref < before) and session.grant.sees(ref.conversation)
         ]
         blocked = {known(name) for name in await self._store.blocked(who.key)}
-        room = self._services.config.limits.frame_bytes - ENVELOPE
-        items: list[ActivityItem] = []
-        read = 0
-        for ref in refs[:MAX_READ]:
-            item = await self._read(who, ref, blocked)
-            if item is not None:
-                (entry,) = as_received(
-                    (item.entry,), who.key, self._gone, is_minimal=not session.caps
-                )
-                room -= size(entry) + ITEM
-                if items and room < 0:
-                    break
-                items.append(structs.replace(item, entry=entry))
-            read += 1
-            if len(items) == request.limit:
-                break
-            await session.give_way()
-        more = max(0, read - request.limit) * PER_ITEM
-        self._services.budgets.spend(session.address, who.key, more)
+        items, last = await listed_page(
+            self._services, session, who, refs, request.limit,
+            lambda ref: self._read(who, ref, blocked), ITEM,
+        )  # fmt: skip
+        cursor = None if last is None else _encoded(last)
         session.reply(
-            ActivityList(
-                items=tuple(items),
-                seen=index.seen,
-                cursor=_encoded(refs[read - 1]) if read < len(refs) else None,
-                request_id=request.request_id,
-            )
+            ActivityList(items=items, seen=index.seen, cursor=cursor, request_id=request.request_id)
         )
 
     async def mark(

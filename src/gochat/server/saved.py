@@ -13,16 +13,12 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.refusals import bad_cursor, unknown_message
 from gochat.chat.saved import SavedRef
 from gochat.protocol.messages import Ok, Save, Saved, SavedChanged, SavedItem, SavedList
-from gochat.server.budget import PER_ITEM
 from gochat.server.hub import OnlinePerson
-from gochat.server.listed_entries import listed_entry
-from gochat.server.pages import ENVELOPE, as_received, size
+from gochat.server.listed_entries import listed_entry, listed_page
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.storage.common.clock import wall_clock
 
-#: Entries that are read for a page, at most.
-MAX_READ: Final = 150
 #: Bytes of an item besides its entry, at most.
 ITEM: Final = 100
 
@@ -60,33 +56,19 @@ class SavedRequests:
             for ref in await self._store.saved(who.key)
             if (before is None or ref < before) and session.grant.sees(ref.conversation)
         ]
-        gone = self._services.directory.gone
-        room = self._services.config.limits.frame_bytes - ENVELOPE
-        items: list[SavedItem] = []
-        read = 0
-        for ref in refs[:MAX_READ]:
+
+        async def read(ref: SavedRef) -> SavedItem | None:
             found = await listed_entry(self._store, who.key, ref.conversation, ref.seq)
             if found is None or found.deleted or found.ts != ref.written:
                 await self._store.set_saved(who.key, ref, on=False)
-            else:
-                (entry,) = as_received((found,), who.key, gone, is_minimal=not session.caps)
-                room -= size(entry) + ITEM
-                if items and room < 0:
-                    break
-                items.append(SavedItem(ts=ref.ts, entry=entry))
-            read += 1
-            if len(items) == request.limit:
-                break
-            await session.give_way()
-        more = max(0, read - request.limit) * PER_ITEM
-        self._services.budgets.spend(session.address, who.key, more)
-        session.reply(
-            SavedList(
-                items=tuple(items),
-                cursor=_encoded(refs[read - 1]) if read < len(refs) else None,
-                request_id=request.request_id,
-            )
+                return None
+            return SavedItem(ts=ref.ts, entry=found)
+
+        items, last = await listed_page(
+            self._services, session, who, refs, request.limit, read, ITEM
         )
+        cursor = None if last is None else _encoded(last)
+        session.reply(SavedList(items=items, cursor=cursor, request_id=request.request_id))
 
 
 def _encoded(ref: SavedRef) -> str:
