@@ -90,6 +90,8 @@ async def test_list_is_usable_on_small_terminals(
         await until(pilot, lambda: bool(panel.rows.keys))
         assert "Enter show it" in screen_text(pilot)
         assert "\x1b" not in screen_text(pilot)
+        box = panel.query_one("#picker").region
+        assert abs(box.x - (size[0] - box.right)) <= 1, "it is in the middle, as other lists"
         await pilot.press("end")
         await until(pilot, lambda: len(panel.rows.keys) == 62)
 

@@ -121,9 +121,9 @@ class Keeping:
             KeptPanel(
                 _("Pinned in {room}", room=one_line(self._listed)),
                 _(_NO_PINS),
-                lambda: self._pinned,
+                _("Enter show it   D unpin   Esc close"),
+                find=lambda: self._pinned,
                 remove=self._unpin,
-                keys=_("Enter show it   D unpin   Esc close"),
                 now=self._view.chat_app.wall_clock,
             )
         )
@@ -165,9 +165,9 @@ class Keeping:
             KeptPanel(
                 _("Saved messages"),
                 _(_NOTHING_SAVED),
-                find,
+                _("Enter show it   D remove   Esc close"),
+                find=find,
                 remove=self._unsave,
-                keys=_("Enter show it   D remove   Esc close"),
                 now=self._view.chat_app.wall_clock,
                 load_more=self._load_more,
             )

@@ -22,7 +22,7 @@ _AROUND: Final = 12
 #: The same on a low terminal, where nothing of the chat is left.
 _AROUND_LOW: Final = 7
 #: A terminal that is lower is low.
-_LOW: Final = 24
+LOW: Final = 24
 
 
 class Picker(Panel[str]):
@@ -80,7 +80,7 @@ class Picker(Panel[str]):
     def on_resize(self, event: events.Resize) -> None:
         """Leave room for what stands around the list."""
         if self.rows.styles.is_auto_height:
-            around = _AROUND_LOW if event.size.height < _LOW else _AROUND
+            around = _AROUND_LOW if event.size.height < LOW else _AROUND
             self.rows.styles.max_height = max(3, event.size.height - around)
 
     # -- what a kind of picker defines ------------------------------------------------------------
