@@ -157,6 +157,7 @@ async def test_the_settings_keep_another_language(
         await pilot.press("f5")
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
         await type_text(pilot, "language")
+        assert "Language, from the next start" in screen_text(pilot)
         await pilot.press("enter")
         await settle(pilot)
         assert state.load_settings(Settings).language == "en"

@@ -7,6 +7,8 @@ from pilots import OpenApp, screen_text, settle, until
 from textual.pilot import Pilot
 
 from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.profile.preferences import load
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.row_list import ListRow
 
@@ -74,6 +76,20 @@ async def test_pane_is_only_on_wide_terminals_and_can_be_hidden(
         await pilot.press("down", "enter")
         await until(pilot, lambda: chat(pilot).model.current == "@mei")
         await until(pilot, lambda: pane(pilot) == ["Here · 2", "● mei", "● ada you"])
+
+
+async def test_pane_that_was_hidden_stays_so_until_it_is_shown_again(
+    open_app: OpenApp, state: StateDirectory
+) -> None:
+    async def press(*, before: bool) -> None:
+        async with open_app(size=WIDE, preferences=load(state)) as pilot:
+            await until(pilot, lambda: bool(pane(pilot)) == before)
+            await pilot.press("ctrl+n")
+            await until(pilot, lambda: bool(pane(pilot)) != before)
+        assert load(state).settings.members != before
+
+    await press(before=True)
+    await press(before=False)
 
 
 async def test_pane_of_thousands_draws_only_what_is_visible_and_what_has_changed(

@@ -1,9 +1,9 @@
 """Restrictions at the server: somebody is muted, or banned, for a time or until it is lifted.
 
 Who is **muted** writes nothing in the lobby and in public rooms: no message, edit, reaction, topic,
-pin or reason, and no away notice. Private conversations and private rooms are nobody's to moderate,
-so a mute does not reach there: who is muted can ask a moderator why. Reading, and taking back what
-one wrote, go on. A mute is compared in the commit (:attr:`.Facts.is_open`,
+pin or reason, and has no away notice and no status. Private conversations and private rooms are
+nobody's to moderate, so a mute does not reach there: who is muted can ask a moderator why. Reading,
+and taking back what one wrote, go on. A mute is compared in the commit (:attr:`.Facts.is_open`,
 :attr:`.Facts.is_audible`).
 
 Who is **banned** has no session, and gets none: as with a disabled account, a ban is another

@@ -377,6 +377,10 @@ class GochatApp(ThriftyApp):
             return
         self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
 
+    def show_members(self, *, on: bool) -> None:
+        """List who is in the conversation beside a wide log, or no longer, and keep that."""
+        self._apply(msgspec.structs.replace(self.preferences.settings, members=on))
+
     def _apply(self, settings: Settings) -> None:
         """Apply `settings`, and keep them."""
         self.preferences = dataclasses.replace(self.preferences, settings=settings)

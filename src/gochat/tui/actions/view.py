@@ -31,6 +31,9 @@ class ChatApp(Protocol):
     def choose_theme(self, theme: str) -> None:
         """Change the theme, and keep it."""
 
+    def show_members(self, *, on: bool) -> None:
+        """List who is in the conversation beside a wide log, or no longer, and keep that."""
+
     def open_settings(self) -> None:
         """Show the settings."""
 

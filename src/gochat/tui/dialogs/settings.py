@@ -27,11 +27,12 @@ _NOT_SHOWN: Final = N_("not shown")
 #: The settings, what they are called, and what each value is called: messages, but for times.
 TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "theme": (N_("Theme"), {}),
-    "language": (N_("Language"), {}),
+    "language": (N_("Language, from the next start"), {}),
     "clock": (N_("Times in the log"), {"24h": "14:30", "12h": "2:30p", "off": _NOT_SHOWN}),
     "bell": (N_("Bell for mentions and private messages"), _SWITCH),
     "desktop": (N_("Desktop notifications"), _SWITCH),
     "presence": (N_("Lines for who comes and goes"), {True: N_("shown"), False: _NOT_SHOWN}),
+    "members": (N_("Who is here, beside the log"), {True: N_("shown"), False: _NOT_SHOWN}),
     "animations": (N_("Movement"), _SWITCH),
     "highlight": (N_("Words that count as mentions"), {}),
     "quiet": (N_("Hours without notifications"), {}),
@@ -179,8 +180,6 @@ class SettingsScreen(Picker):
             value = _next(values, getattr(self._settings, key), step)
             self._settings = msgspec.structs.replace(self._settings, **{key: value})
             self._apply(self._settings)
-            if key == "language":
-                self.notify(_("The app has this language from its next start."), markup=False)
         self.rows.refresh()
 
 

@@ -40,7 +40,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     `language` is the name of a catalogue, as ``zh_CN``; empty: that of the environment.
     `clock` is how the log shows times. `notify` is for mentions and private messages: a bell,
-    the desktop, both or neither. `presence` is whether the log has lines for who comes and goes.
+    the desktop, both or neither. `presence` is whether the log has lines for who comes and goes,
+    `members` whether a wide terminal lists who is in the conversation.
     `quiet` are hours of the day, as ``22:00-07:00``, at which nothing notifies the person.
     `highlight` are words by which a message counts as one that mentions the person.
     """
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     bell: bool = True
     desktop: bool = True
     presence: bool = True
+    members: bool = True
     animations: bool = True
     quiet: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
     highlight: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()

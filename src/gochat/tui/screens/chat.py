@@ -132,6 +132,8 @@ class ChatScreen(Screen[None]):
         self.model.highlights = Highlights(settings.highlight)
         self.model.quiet.set_hours(settings.quiet)
         self.log_view.set_clock(settings.clock)
+        self._shows_members = settings.members
+        self._place_members(self.size.width)
 
     def use_keys(self) -> None:
         """Have the keys that the person has chosen."""
@@ -615,10 +617,9 @@ class ChatScreen(Screen[None]):
         if self.size.width < VERY_WIDE:
             self.action_members()
             return
-        self._shows_members = not self._shows_members
         if self.focused is self.members.rows:
             self.composer.input.focus()
-        self._place_members(self.size.width)
+        self.chat_app.show_members(on=not self._shows_members)
 
     @on(MemberPane.PersonChosen)
     def _member_chosen(self, event: MemberPane.PersonChosen) -> None:
