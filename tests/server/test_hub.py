@@ -32,6 +32,7 @@ from gochat.protocol.messages import (
     Person,
     Presence,
     ServerMessage,
+    Status,
     Uninvited,
 )
 from gochat.server.delivery import Delivery
@@ -562,6 +563,29 @@ async def test_presence_is_published_at_most_once_per_interval(
     ]
     assert names_told == ["watcher", *(f"p{number}" for number in range(100))]
     assert flushed == len(told)
+
+
+async def test_statuses_of_a_crowd_cost_what_its_coming_costs(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    """One frame in an interval to those who ask for them, however often they change; and none to
+    the others."""
+    asking, other = chat.join("asking", "status"), chat.join("other")
+    crowd = [chat.join(f"p{number:03}").person.key for number in range(150)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
+        await trio.sleep(1)
+        asking.posts.clear()
+        other.posts.clear()
+        for number in range(20):
+            for key in crowd:
+                chat.hub.set_status(key, Status(text=f"{number}"))
+        await trio.sleep(1)
+        assert (len(asking.posts), len(other.posts)) == (1, 0)
+        (*_, last) = (event for event in asking.received if isinstance(event, Presence))
+        assert {person.status for person in last.online} == {Status(text="19")}
+        assert not chat.hub.roster._changed, "those who don't ask are not behind"
+        nursery.cancel_scope.cancel()
 
 
 async def test_slow_reader_gets_the_current_presence_later(

@@ -15,6 +15,7 @@ from live_server import LiveServer, live_server
 from patience import PATIENCE
 from peers import PASSWORD
 
+from gochat.client import Presence
 from gochat.tui.plain.app import PASSWORD as VARIABLE
 
 _COMMAND: Final = [sys.executable, "-m", "gochat", "tui", "--plain"]
@@ -86,6 +87,9 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     async def talk() -> None:
         said = (await mei.statuses(["ada"]))["ada"]
         assert (said.emoji, said.text, said.until is None) == ("🍵", "break", False)
+        async for event in mei:  # what mei sends then comes to ada after it
+            if isinstance(event, Presence) and any(one.status == said for one in event.online):
+                break
         await mei.join("#garden")
         await mei.send("#garden", "one\ntwo \x1b[31mred")
         sent = await mei.send("#garden", "thre")
@@ -100,6 +104,8 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     assert "  two ␛[31mred" in app.lines
     assert "#garden mei edited: three" in app.lines
     assert "mei: (mentions you) @ada, look" in app.until("look")
+    app.type("/who")
+    app.until("  ada 🍵 break until ")
     assert not any("hello from a pipe" in line for line in app.lines), "it was typed here"
     assert app.end() == (0, "")
     found = server.run(mei.search, "pipe").hits

@@ -18,7 +18,7 @@ from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.kept import pinned_row, saved_row
-from gochat.tui.model.presentation import because, describe
+from gochat.tui.model.presentation import because, describe, status_line
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 
@@ -318,11 +318,16 @@ class PlainCommands:
                 self._controller.spawn(self._members(self.conv))
             case "people" | "members":
                 title = ngettext("{n} online", "{n} online", len(self._model.people))
-                self._list(title, self._model.people.names())
+                self._list(title, map(self._with_status, self._model.people.names()))
             case "help":
                 self._list(_("Commands"), (f"{c.usage}  {c.about}" for c in commands.COMMANDS))
             case _:
                 self._say(_(_NOT_HERE))
+
+    def _with_status(self, name: str) -> str:
+        said = self._model.status_of(name)
+        now = self._model.wall_clock()
+        return name if said is None else f"{name}  {status_line(said, now)}"
 
     def _list(self, title: str, rows: Iterable[str]) -> None:
         self._say(_("{title}:", title=title))
