@@ -270,6 +270,30 @@ async def test_account_does_not_occupy_a_full_server() -> None:
             await peer.ask(Ping(), Pong)
 
 
+async def test_who_makes_room_is_looked_for_only_among_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many people are online: else a crowd could make each of its connections dear."""
+    looked_at: list[str | None] = []
+    was: property = vars(Session)["is_stranger"]
+
+    def is_stranger(session: Session) -> bool:
+        looked_at.append(session.name)
+        return bool(was.__get__(session))
+
+    monkeypatch.setattr(Session, "is_stranger", property(is_stranger))
+    async with running_server(config(anonymous_max=2)) as server, AsyncExitStack() as stack:
+        for number in range(5):
+            await stack.enter_async_context(server.peer(f"p{number}"))
+        leaver = await stack.enter_async_context(server.peer("eve"))
+        await leaver.ask(Logout(), LoggedOut)  # and is a stranger again
+        for network in (2, 3):  # the second one is one too many
+            peer = await tcp(stack, server.port, f"127.{network}.0.1")
+            await peer.ask(Ping(), Pong)
+        assert looked_at
+        assert set(looked_at) == {None}
+
+
 def chosen(members: Sequence[tuple[str, str]], address: str, *, strangers: int, most: int) -> str:
     """Return who among people at addresses is evicted: ``name number``, or nothing."""
     connections = ConnectionLimiter(Limits(), most)

@@ -147,7 +147,8 @@ async def encrypted_pair(
     one = server_side(ours, server)
     other = trio.SSLStream(theirs, client, server_hostname="chat.example")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(one.do_handshake)
+        arguments = (trio.Lock(),) if isinstance(one, TlsStream) else ()
+        nursery.start_soon(one.do_handshake, *arguments)
         nursery.start_soon(other.do_handshake)
     return one, other
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -48,6 +49,53 @@ async def encrypted(server: RunningServer, *, strict: bool = True) -> AsyncItera
         stream, trusting(), server_hostname="127.0.0.1", https_compatible=not strict
     ) as tls:
         yield Peer(tls)
+
+
+class Passes(trio.abc.Instrument):
+    """Counts the passes of the event loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def test_crowd_that_begins_tls_at_once_is_served_one_in_each_pass(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a handshake computes takes a millisecond: together they would hold up everybody."""
+    passes, computed = Passes(), list[int]()
+
+    class Counted(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            if self.server_side:
+                computed.append(passes.count)
+            super().do_handshake()
+
+    wrap = ssl.SSLContext.wrap_bio
+
+    def wrapped(context: ssl.SSLContext, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        context.sslobject_class = Counted
+        return wrap(context, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_bio", wrapped)
+    trio.lowlevel.add_instrument(passes)
+    crowd = 10
+    async with AsyncExitStack() as stack:
+        plain = [await trio.open_tcp_stream(server.host, server.port) for _ in range(crowd)]
+        streams = [
+            await stack.enter_async_context(
+                trio.SSLStream(one, trusting(), server_hostname="127.0.0.1", https_compatible=True)
+            )
+            for one in plain
+        ]
+        async with trio.open_nursery() as nursery:
+            for stream in streams:
+                nursery.start_soon(stream.do_handshake)
+    trio.lowlevel.remove_instrument(passes)
+    assert len(computed) >= crowd
+    assert len(set(computed)) == len(computed), "two of them in one pass"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

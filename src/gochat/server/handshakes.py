@@ -37,6 +37,9 @@ class Handshakes:
         self._services = services
         #: Those that may be closed to make room.
         self.waiting: set[Handshake] = set()
+        #: Of a crowd that begins TLS at once, one computes in each pass of the event loop: together
+        #: they would hold up everybody who chats for a quarter of a second.
+        self._turns = trio.Lock()
 
     async def perform(
         self, stream: trio.abc.Stream, address: str, port: int | None
@@ -48,7 +51,10 @@ class Handshakes:
         is_encrypted = isinstance(stream, (TlsStream, trio.SSLStream))
         what = "TLS handshake failed"
         try:
-            if isinstance(stream, (TlsStream, trio.SSLStream)):
+            if isinstance(stream, TlsStream):
+                with self._limited(address):
+                    await stream.do_handshake(self._turns)
+            elif isinstance(stream, trio.SSLStream):
                 with self._limited(address):
                     await stream.do_handshake()
             if not self._services.config.websocket:

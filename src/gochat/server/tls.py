@@ -51,23 +51,28 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
-    async def do_handshake(self) -> None:
-        """Perform the handshake. Raises BrokenResourceError: the peer has left, or uses no TLS."""
+    async def do_handshake(self, turns: trio.Lock) -> None:
+        """Perform the handshake. Raises BrokenResourceError: the peer has left, or uses no TLS.
+
+        What it computes takes a millisecond or more, so it waits for its turn: those that share
+        `turns` compute one after the other, each in another pass of the event loop.
+        """
         while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                await self._send_outgoing()
-                data = await read_some(self.descriptor)
-                if not data:
-                    raise trio.BrokenResourceError("it ended during the handshake") from None
-                self._take(data)
-            except ssl.SSLError as error:
-                await self._send_outgoing()  # the alert has the reason
-                raise trio.BrokenResourceError("no TLS handshake") from error
-            else:
-                await self._send_outgoing()
+            data = await read_some(self.descriptor)
+            if not data:
+                raise trio.BrokenResourceError("it ended during the handshake")
+            self._take(data)
+            error: ssl.SSLError | None = None
+            async with turns:  # and nothing that waits for the peer
+                try:
+                    self._tls.do_handshake()
+                except ssl.SSLError as raised:
+                    error = raised
+            await self._send_outgoing()  # of an error, too: the alert has the reason
+            if error is None:
                 return
+            if not isinstance(error, ssl.SSLWantReadError):
+                raise trio.BrokenResourceError("no TLS handshake") from error
 
     def encrypt(self, data: bytes) -> bytes:
         """Return the records that carry `data`. Raises ssl.SSLError: the connection is broken."""
