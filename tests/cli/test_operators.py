@@ -85,7 +85,7 @@ def test_good_configuration_is_shown_with_its_sources(
     flags = ["check-config", "--config", str(file), "--set", "limits.burst=20"]
     code, out, _ = gochat(capsys, *flags)
     assert code == 0
-    assert f'store = "(not shown)"  ({file}:1: store)' in out
+    assert f'store = "redis://a"  ({file}:1: store)' in out
     assert "limits.burst = 20  (--set limits.burst)" in out
     assert "listens on 127.0.0.1:1\nlistens on /run/a, behind the proxies unix\n" in out
     assert out.endswith("ok: a server would start with this configuration\n")

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: the configuration, a certificate or the program of `auth` can't be used.
     """
     from gochat.cli import USAGE
-    from gochat.config import KEYS, SECRET, load_config_and_sources
+    from gochat.config import KEYS, load_config_and_sources
     from gochat.errors import ConfigError
     from gochat.server.auth_command import require_program
     from gochat.server.certificate import Certificate
@@ -37,11 +37,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         print(json.dumps({"ok": False, "error": str(error)}))
         return USAGE
-    values = {
-        name: "(not shown)" if name in SECRET else KEYS[name].value(config)
-        for name in sources
-        if name in KEYS
-    }
+    values = {name: _public(name, KEYS[name].value(config)) for name in sources if name in KEYS}
     listeners = [
         {
             "listen": str(listener),
@@ -68,3 +64,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"the certificate expires on {expires}")
     print("ok: a server would start with this configuration")
     return 0
+
+
+def _public(name: str, value: object) -> object:
+    """Return what is shown of a key: of a store's URL not the user, password and options."""
+    from gochat.config import SECRET
+    from gochat.server.logs import without_credentials
+
+    return without_credentials(str(value)) if name in SECRET else value

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -181,7 +182,7 @@ def _lines(status: Status) -> Iterator[str]:
         yield row("disk", f"{numbers['store_disk_free_bytes'] / 2**30:,.1f} GiB free")
     if "certificate_expiry_timestamp_seconds" in numbers:
         left = (numbers["certificate_expiry_timestamp_seconds"] - time.time()) / 86400
-        yield row("certificate", f"expires in {left:,.0f} days")
+        yield row("certificate", f"expires in {floor(left):,} days")
     if "nodes" in numbers:
         lease = "" if numbers["node_lease"] else "; the others count this one as GONE"
         yield row("nodes", f"{numbers['nodes']:,.0f}{lease}")

@@ -34,7 +34,7 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
         python=platform.python_version(),
         pid=os.getpid(),
         workers=workers,
-        store=_without_credentials(config.store_url),
+        store=without_credentials(config.store_url),
         configured=dict(sources),
         limits={**structs.asdict(config.limits), "max_connections": max_connections(config.limits)},
         registration=config.registration.mode,
@@ -42,7 +42,7 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
     )
 
 
-def _without_credentials(url: str) -> str:
+def without_credentials(url: str) -> str:
     """Return a store's URL without user, password and options, which may be secret, too."""
     scheme, separator, location = url.partition("://")
     location = location.partition("?")[0]

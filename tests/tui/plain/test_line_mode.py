@@ -106,6 +106,8 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     assert "mei: (mentions you) @ada, look" in app.until("look")
     app.type("/who")
     app.until("  ada 🍵 break until ")
+    app.type("/blocked")
+    app.until("Blocked: none")
     assert not any("hello from a pipe" in line for line in app.lines), "it was typed here"
     assert app.end() == (0, "")
     found = server.run(mei.search, "pipe").hits

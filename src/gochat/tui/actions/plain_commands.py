@@ -330,9 +330,10 @@ class PlainCommands:
         return name if said is None else f"{name}  {status_line(said, now)}"
 
     def _list(self, title: str, rows: Iterable[str]) -> None:
-        self._say(_("{title}:", title=title))
-        for row in rows:
-            self._say(f"  {one_line(row)}")
+        shown = [one_line(row) for row in rows]
+        self._say(_("{title}:", title=title) if shown else _("{title}: none", title=title))
+        for row in shown:
+            self._say(f"  {row}")
 
     async def _activity(self) -> None:
         self._model.take_activity(await self._client.activity(limit=50))
