@@ -12,11 +12,12 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from gochat.client import MessagesReported, Sent
+from gochat.errors import ConnectionLost
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import MuteForm, ResolveForm, RoomForm
-from gochat.tui.dialogs.pickers import MemberPicker
+from gochat.tui.dialogs.pickers import ListMenu, MemberPicker
 from gochat.tui.dialogs.report_form import ReportForm
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.past_bar import PastBar
@@ -288,6 +289,7 @@ async def test_admin_bans_an_address_and_lifts_it(
     async with open_app() as pilot:
         await typed(pilot, "/address-bans")
         await until(pilot, lambda: "No address is banned" in screen_text(pilot))
+        await pilot.press("escape")
         await typed(pilot, "/address-ban 203.0.0.0/16 7d spam")
         await until(pilot, lambda: "Ban 203.0.0.0/16 for 7 days?" in screen_text(pilot))
         assert "these 65,536 addresses" in screen_text(pilot)
@@ -537,6 +539,62 @@ async def test_a_form_that_the_answer_brings_does_not_take_what_is_being_typed(
         assert isinstance(pilot.app.screen, ChatScreen)
         await type_text(pilot, "everybody")
         await until(pilot, lambda: chat(pilot).composer.input.text == "hello everybody")
+
+
+#: Lists that the server is asked for: the request, and the command.
+LISTS = [
+    ("blocked", "/blocked"),
+    ("bans", "/bans"),
+    ("reports", "/reports"),
+    ("restrictions", "/restrictions"),
+    ("address_bans", "/address-bans"),
+]
+
+
+@pytest.mark.parametrize(("request_name", "command"), LISTS)
+async def test_a_list_that_is_asked_for_is_open_before_the_answer(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    monkeypatch: pytest.MonkeyPatch,
+    request_name: str,
+    command: str,
+) -> None:
+    """It takes what is typed from the first letter on, not from the one at which it is answered."""
+    answer, ask = asyncio.Event(), getattr(client, request_name)
+
+    async def ask_slowly(*args: Any) -> Any:
+        await answer.wait()
+        return await ask(*args)
+
+    client.role = "admin"
+    client.add_room("#garden", operators=["ada"], joined=True)
+    monkeypatch.setattr(client, request_name, ask_slowly)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#garden")
+        await typed(pilot, command)
+        await until(pilot, lambda: isinstance(pilot.app.screen, ListMenu))
+        assert "Loading…" in screen_text(pilot)
+        await type_text(pilot, "mei")
+        answer.set()
+        await until(pilot, lambda: "Loading…" not in screen_text(pilot))
+        menu = pilot.app.screen
+        assert isinstance(menu, ListMenu)
+        assert menu.query_text == "mei"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        assert not chat(pilot).composer.input.text
+
+
+async def test_a_list_that_the_server_refuses_closes_and_says_why(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#garden", operators=["ada"], joined=True)
+    client.refusals["bans"] = ConnectionLost("nobody answers")
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#garden")
+        await typed(pilot, "/bans")
+        await until(pilot, lambda: "obody answers" in screen_text(pilot))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
 
 
 # -- the past --------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from datetime import timedelta
 from gochat.client import AddressBan, Restriction, RoomBan
 from gochat.tui.actions.reporting import Reporting
 from gochat.tui.dialogs.confirm import Confirm
-from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.language import _, ngettext, pgettext
 from gochat.tui.model.presentation import because, span
 from gochat.tui.text.dates import date_and_time
@@ -55,16 +54,15 @@ class AddressBanning(Reporting):
     def show_address_bans(self) -> None:
         """List the addresses and networks that are banned; choosing one lifts the ban."""
         if self._administers():
-            self._ask(self._address_bans())
+            self._open_list(
+                _("Banned addresses: Enter lifts a ban"),
+                _("No address is banned."),
+                self._address_bans(),
+                self.unban_address,
+            )
 
-    async def _address_bans(self) -> None:
-        bans = {one.network: about_address_ban(one) for one in await self._client.address_bans()}
-        if not bans:
-            self.notify(_("No address is banned."))
-            return
-        menu = ActionMenu(_("Banned addresses: Enter lifts a ban"), bans)
-        if (network := await self._view.app.push_screen_wait(menu)) is not None:
-            self.unban_address(network)
+    async def _address_bans(self) -> dict[str, str]:
+        return {one.network: about_address_ban(one) for one in await self._client.address_bans()}
 
     def _administers(self) -> bool:
         if self._model.role == "admin":

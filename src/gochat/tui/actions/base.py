@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from textual.widget import AwaitMount
+
+from gochat.client import GochatError
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.picker import Picker
+from gochat.tui.dialogs.pickers import ListMenu
 from gochat.tui.language import _
 from gochat.tui.model.presentation import status_line
 from gochat.tui.text.sanitise import one_line
@@ -45,14 +49,37 @@ class Actions:
         """Run a task that opens a dialog and waits for its answer."""
         self._controller.spawn(work)
 
-    def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
+    def _open(self, panel: Picker, then: Callable[[str], None]) -> AwaitMount:
         """Open a picker at once, since the next key is meant for it; `then` gets the choice."""
 
         def chosen(key: str | None) -> None:
             if key is not None:
                 then(key)
 
-        self._view.app.push_screen(panel, chosen)
+        return self._view.app.push_screen(panel, chosen)
+
+    def _open_list(
+        self, title: str, empty: str, work: Coroutine[Any, Any, dict[str, str]],
+        then: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Open a list at once, and show in it what `work` returns, or that it is `empty`.
+
+        Not when the answer is there: by then the person may be typing something else, and would
+        choose with it what nobody should.
+        """
+        menu = ListMenu(title, empty)
+        opened = self._open(menu, then)
+
+        async def load() -> None:
+            try:
+                found = await work
+            except GochatError:
+                await opened  # without a connection, the answer is there sooner
+                menu.answer(None)
+                raise
+            menu.show_actions(found)
+
+        self._controller.spawn(load())
 
     def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
         """Request what an open picker shows."""

@@ -75,16 +75,16 @@ class RoomModeration(AddressBanning):
     def show_bans(self) -> None:
         """List who is banned from the shown room; choosing one lifts the ban."""
         if self._is_room():
-            self._ask(self._bans(self.conv))
+            room, shown = self.conv, one_line(self.conv)
+            self._open_list(
+                _("Banned from {room}: Enter lifts a ban", room=shown),
+                _("Nobody is banned from {room}.", room=shown),
+                self._bans(room),
+                lambda person: self._do(self._client.unban(room, person)),
+            )
 
-    async def _bans(self, room: str) -> None:
-        bans = {ban.name: about_ban(ban) for ban in await self._client.bans(room)}
-        if not bans:
-            self.notify(_("Nobody is banned from {room}.", room=one_line(room)))
-            return
-        menu = ActionMenu(_("Banned from {room}: Enter lifts a ban", room=one_line(room)), bans)
-        if (person := await self._view.app.push_screen_wait(menu)) is not None:
-            await self._client.unban(room, person)
+    async def _bans(self, room: str) -> dict[str, str]:
+        return {ban.name: about_ban(ban) for ban in await self._client.bans(room)}
 
     # -- modes ------------------------------------------------------------------------------------
 
@@ -181,18 +181,17 @@ class RoomModeration(AddressBanning):
     def show_restrictions(self) -> None:
         """List who is banned from the server or muted; choosing one lifts that."""
         if self._moderates():
-            self._ask(self._restrictions())
+            found: dict[str, Restriction] = {}
+            self._open_list(
+                _("Banned or muted at the server: Enter lifts it"),
+                _("Nobody is banned from the server or muted."),
+                self._restrictions(found),
+                lambda chosen: self.unrestrict(found[chosen].name, found[chosen].kind),
+            )
 
-    async def _restrictions(self) -> None:
-        found = await self._client.restrictions()
-        if not found:
-            self.notify(_("Nobody is banned from the server or muted."))
-            return
-        rows = {f"{one.kind} {one.name}": about_restriction(one) for one in found}
-        menu = ActionMenu(_("Banned or muted at the server: Enter lifts it"), rows)
-        if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
-            one = next(one for one in found if chosen == f"{one.kind} {one.name}")
-            self.unrestrict(one.name, one.kind)
+    async def _restrictions(self, found: dict[str, Restriction]) -> dict[str, str]:
+        found |= {f"{one.kind} {one.name}": one for one in await self._client.restrictions()}
+        return {key: about_restriction(one) for key, one in found.items()}
 
     # -- blocks -----------------------------------------------------------------------------------
 
@@ -211,16 +210,15 @@ class RoomModeration(AddressBanning):
 
     def show_blocked(self) -> None:
         """List whom the person blocks; choosing one ends that."""
-        self._ask(self._show_blocked())
+        self._open_list(
+            _("Blocked people: Enter unblocks"),
+            _("You have not blocked anybody."),
+            self._blocked(),
+            lambda person: self.block(person, on=False),
+        )
 
-    async def _show_blocked(self) -> None:
-        blocked = {name: one_line(name) for name in await self._client.blocked()}
-        if not blocked:
-            self.notify(_("You have not blocked anybody."))
-            return
-        menu = ActionMenu(_("Blocked people: Enter unblocks"), blocked)
-        if (person := await self._view.app.push_screen_wait(menu)) is not None:
-            self.block(person, on=False)
+    async def _blocked(self) -> dict[str, str]:
+        return {name: one_line(name) for name in await self._client.blocked()}
 
     async def _with_person(self, member: Member, *, in_room: bool) -> None:
         """Ask what to do with a person, who is a member of the shown room or just online."""

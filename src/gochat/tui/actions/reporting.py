@@ -81,19 +81,19 @@ class Reporting(Actions):
     def show_reports(self) -> None:
         """List the reports that wait; choosing one shows it."""
         if self._moderates():
-            self._ask(self._reports())
+            found: dict[str, Report] = {}
+            self._open_list(
+                _("Reports: Enter opens one"),
+                _("No report waits for you."),
+                self._reports(found),
+                lambda chosen: self.open_report(found[chosen]),
+            )
 
-    async def _reports(self) -> None:
+    async def _reports(self, found: dict[str, Report]) -> dict[str, str]:
         reports = await self._client.reports()
         self._model.take_reports(reports)
-        found = {str(one.id): one for one in reports}
-        if not found:
-            self.notify(_("No report waits for you."))
-            return
-        rows = {key: about_report(one) for key, one in found.items()}
-        menu = ActionMenu(_("Reports: Enter opens one"), rows)
-        if (chosen := await self._view.app.push_screen_wait(menu)) is not None:
-            await self._open_report(found[chosen])
+        found |= {str(one.id): one for one in reports}
+        return {key: about_report(one) for key, one in found.items()}
 
     def open_report(self, report: Report) -> None:
         """Show a report with its messages, to be resolved with a note, or left."""

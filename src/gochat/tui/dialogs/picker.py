@@ -58,7 +58,7 @@ class Picker(Panel[str]):
             query, placeholder=_(self.placeholder), id="picker-query", compact=True,
             select_on_focus=False,
         )  # fmt: skip
-        self._nothing = Static(_(self.nothing), id="picker-nothing", markup=False)
+        self._nothing = Static("", id="picker-nothing", markup=False)
         self._title = Static("", id="picker-title", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -101,6 +101,10 @@ class Picker(Panel[str]):
         """Return how one looks."""
         return ListRow(Content(key))
 
+    def nothing_text(self) -> str:
+        """Return what stands in place of the list where nothing is found."""
+        return _(self.nothing) if self.query_text.strip() else ""
+
     def moved(self, key: str) -> None:
         """The cursor is on `key`: show what choosing it would do."""
 
@@ -122,7 +126,9 @@ class Picker(Panel[str]):
         """Find again."""
         rows = self.rows
         rows.show(list(self.find(self.query_text)))
-        self._nothing.display = not rows.keys and bool(self.query_text.strip())
+        nothing = "" if rows.keys else self.nothing_text()
+        self._nothing.update(nothing)
+        self._nothing.display = bool(nothing)
         if to_top or rows.cursor is None:
             rows.clear_cursor()
             rows.action_end(-1)

@@ -143,6 +143,29 @@ class ActionMenu(Picker):
         return ListRow(Content(f" {self._actions[key]}"))
 
 
+class ListMenu(ActionMenu):
+    """What the server is asked for, to choose from; open before the answer is there.
+
+    `empty` is shown if there is nothing.
+    """
+
+    def __init__(self, title: str, empty: str) -> None:
+        super().__init__(title, {})
+        self._empty, self._is_known = empty, False
+
+    def show_actions(self, actions: dict[str, str]) -> None:
+        """Show what there is: the answer."""
+        self._actions, self._is_known = actions, True
+        if self.is_attached:
+            self.refresh_rows()
+
+    def nothing_text(self) -> str:
+        """That it is being loaded, or that there is nothing."""
+        if not self._is_known:
+            return _("Loading…")
+        return super().nothing_text() if self._actions else self._empty
+
+
 class EmojiPicker(Picker):
     """Emoji to react with. Returns one."""
 
