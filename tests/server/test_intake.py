@@ -111,6 +111,56 @@ async def test_plain_message_needs_no_task_of_its_session_and_no_other_thread(
         assert row == 5
 
 
+class _Passes(trio.abc.Instrument):
+    """In which pass of the event loop who is woken, and messages are taken."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.woken: list[int] = []
+        self.taken: list[int] = []
+        wake, take = intake.Source.wake, intake.Source.take
+
+        def counted_wake(source: intake.Source, arrived: Any = None) -> None:
+            if source._task is not None:
+                self.woken.append(self.count)
+            wake(source, arrived)
+
+        def counted_take(source: intake.Source, data: bytes) -> Submission | None:
+            self.taken.append(self.count)
+            return take(source, data)
+
+        monkeypatch.setattr(intake.Source, "wake", counted_wake)
+        monkeypatch.setattr(intake.Source, "take", counted_take)
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def test_crowd_is_woken_a_few_at_a_time_and_overtaken_by_a_message(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the crowd costs its session's task, which would all run before anything else."""
+    monkeypatch.setattr(intake, "SLICE", PATIENCE)  # however busy the machine is
+    crowd = 5 * intake.MOST_WOKEN
+    async with server.peer("mei", "log") as mei, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(server.connect()) for _ in range(crowd)]
+        for peer in peers:
+            await peer.ask(Ping(), Pong)
+        await mei.ask(Send(to="#lobby", text="the first one of a new log"), Sent)
+        passes = _Passes(monkeypatch)
+        trio.lowlevel.add_instrument(passes)
+        message = Send(to="#lobby", text="in the middle of it")
+        write_at_once(*((peer, Ping(request_id="crowd")) for peer in peers), (mei, message))
+        for peer in peers:
+            await peer.expect(Pong, lambda pong: pong.request_id == "crowd")
+        await mei.expect(Sent)
+        trio.lowlevel.remove_instrument(passes)
+        woken, taken = list(passes.woken), list(passes.taken)
+    assert len(woken) >= crowd
+    assert max(map(woken.count, woken)) <= intake.MOST_WOKEN
+    assert taken[0] < woken[-1]
+
+
 def _script() -> list[Request]:
     """Requests of which each has a reply; messages and others in all orders."""
     texts = iter(range(1000))
