@@ -78,13 +78,23 @@ def free_port() -> Callable[[], int]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis for all tests of this process that don't stop it. What is in it is anybody's."""
+def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for all tests of this process that don't stop it."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     _calm(server)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> RedisServer:
+    """A Redis, empty, for a test that doesn't stop it.
+
+    What goes through all keys would go through those of a thousand other tests, too.
+    """
+    _empty(_redis)
+    return _redis
 
 
 @pytest.fixture

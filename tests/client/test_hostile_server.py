@@ -162,7 +162,8 @@ class Events:
 class Person:
     """A client without a network, and what its app shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, zones: Sequence[str] = ZONES) -> None:
+        self.zones = zones
         clock = FakeClock()
         self.model = ChatModel("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
         self.sync_state = SyncState(Outbox(clock), clock)
@@ -223,7 +224,7 @@ class Person:
         for view in model.conversations.values():
             presentation.typing_line(model.typists(view.conv))
             for entry in view.timeline:
-                for zone in ZONES:
+                for zone in self.zones:
                     os.environ["TZ"] = zone
                     time.tzset()
                     log_item(entry, "mei")
@@ -250,8 +251,8 @@ def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> 
             continue
         payloads.append(payload)
         Person().take(payload)
-    # And all of them in a row, including contradictions.
-    person, sizes = Person(), []
+    # And all of them in a row, including contradictions. Each time was shown in all zones by now.
+    person, sizes = Person(ZONES[:1]), []
     for _ in range(2):
         for payload in payloads:
             person.take(payload)

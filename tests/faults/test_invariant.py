@@ -53,7 +53,7 @@ REDIS_FAULTS = (
 
 async def test_two_nodes_on_one_redis_are_one_chat_whatever_breaks(tmp_path: Path) -> None:
     scenario = Scenario(
-        seed=seed(), store="redis", people=6, bare_people=2, node_people=1, pace=0.15,
+        seed=seed(), store="redis", people=6, bare_people=2, node_people=1, pace=0.25,
         faults=REDIS_FAULTS, server_fault_every=0.5,
     )  # fmt: skip
     print(f"SEED={scenario.seed}")
@@ -66,7 +66,7 @@ async def test_two_nodes_on_one_redis_are_one_chat_whatever_breaks(tmp_path: Pat
 
 async def test_two_nodes_on_a_cluster_are_one_chat_whatever_breaks(tmp_path: Path) -> None:
     scenario = Scenario(
-        seed=seed(), store="cluster", people=5, bare_people=2, node_people=1, pace=0.15,
+        seed=seed(), store="cluster", people=5, bare_people=2, node_people=1, pace=0.25,
         faults=("kill redis", "kill", "freeze redis", "bomb"), server_fault_every=0.5,
     )  # fmt: skip
     print(f"SEED={scenario.seed}")
@@ -83,7 +83,7 @@ async def test_promotion_of_a_lagging_replica_loses_nothing_for_good(
 ) -> None:
     scenario = Scenario(
         seed=seed(), store="sentinel", waits=waits, people=5, bare_people=2, node_people=1,
-        pace=0.15, faults=("promote behind",), server_fault_every=0.5,
+        pace=0.25, faults=("promote behind",), server_fault_every=0.5,
     )  # fmt: skip
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)

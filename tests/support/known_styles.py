@@ -5,7 +5,7 @@ Many apps have the same style sheets, and their widgets the same places in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -37,14 +37,22 @@ class _Known:
         of_widget = {_OPPOSITE.get(name, name) for name in looked_at - _OF_THE_APP}
         self._of_widget = sorted(of_widget)
         self.styles: dict[_Path, tuple[RulesMap, dict[str, bool]]] = {}
+        #: What was last looked at of nodes, while many are given their styles at once.
+        self.looked_at: dict[DOMNode, tuple[object, ...]] | None = None
 
     def path(self, node: DOMNode) -> _Path:
         app, *nodes = node.css_path_nodes
-        path: list[tuple[object, ...]] = [(type(app), *_state(app, self._of_app))]
+        path = [(type(app), *_state(app, self._of_app))]
+        if self.looked_at is None:
+            return (*path, *map(self._look_at, nodes))
         for each in nodes:
-            state = _state(each, self._of_widget)
-            path.append((type(each), each._id, each.classes, *state))
+            if each not in self.looked_at:
+                self.looked_at[each] = self._look_at(each)
+            path.append(self.looked_at[each])
         return tuple(path)
+
+    def _look_at(self, node: DOMNode) -> tuple[object, ...]:
+        return (type(node), node._id, node.classes, *_state(node, self._of_widget))
 
 
 def _state(node: DOMNode, names: list[str]) -> list[bool]:
@@ -54,11 +62,15 @@ def _state(node: DOMNode, names: list[str]) -> list[bool]:
 
 @contextmanager
 def styles_computed_once() -> Iterator[None]:
-    """Parse each style sheet once, and find what applies to a widget in the same place once."""
+    """Parse each style sheet once, find what applies to a widget in the same place once, and leave
+    alone what a widget has already.
+    """
     parsed: dict[tuple[object, ...], list[RuleSet]] = {}
     known: dict[tuple[RuleSet, ...], _Known] = {}
     of_sheets: WeakKeyDictionary[Stylesheet, tuple[list[RuleSet], _Known]] = WeakKeyDictionary()
+    given: WeakKeyDictionary[DOMNode, RulesMap] = WeakKeyDictionary()
     parse, apply = Stylesheet._parse_rules, Stylesheet.apply
+    update_nodes = Stylesheet.update_nodes
 
     def parse_once(self: Stylesheet, css: str, *where: Any, **how: Any) -> list[RuleSet]:
         key = (*self._variables.items(), css, *where, *how.items())
@@ -86,15 +98,50 @@ def styles_computed_once() -> Iterator[None]:
             rules, notes = found.styles[path]
             for name, is_so in notes.items():
                 setattr(node, name, is_so)
-            self.replace_rules(node, rules, animate=animate)
+            if given.get(node) == rules:
+                node.notify_style_update()  # what is around it may look different
+            else:
+                given[node] = rules
+                self.replace_rules(node, rules, animate=animate)
             self._process_component_classes(node)
             return
+        given.pop(node, None)
         computed: dict[tuple[Any, ...], RulesMap] = {}
         apply(self, node, animate=animate, cache=computed)
         for rules in computed.values():  # one, or none if it can't be kept
             found.styles[path] = rules, {name: getattr(node, name) for name in _NOTES}
+            given[node] = rules
+
+    def process_component_classes(self: Stylesheet, node: DOMNode) -> None:
+        """Do as Textual, but keep the virtual nodes of the parts of a widget."""
+        before = node._component_styles.copy()
+        node._component_styles.clear()
+        is_new = False
+        for component in sorted(node._get_component_classes()):
+            part = before[component].node if component in before else None
+            had = None
+            if part is None:
+                part = DOMNode(classes=component)
+                part._attach(node)
+            else:
+                had = dict(part.styles.base.get_rules())
+            self.apply(part, animate=False)
+            is_new |= had != part.styles.base.get_rules()
+            node._component_styles[component] = part.styles
+        if is_new:
+            node.refresh()
+
+    def update_known(self: Stylesheet, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+        found = of_sheet(self)
+        found.looked_at = {}
+        try:
+            update_nodes(self, nodes, animate)
+        finally:
+            found.looked_at = None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
         patch.setattr(Stylesheet, "apply", apply_known)
+        patch.setattr(Stylesheet, "_process_component_classes", process_component_classes)
+        patch.setattr(Stylesheet, "update_nodes", update_known)
         yield

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Final
 
 from storing import Chat
 
@@ -32,6 +33,7 @@ async def texts(path: Path) -> list[str]:
         return [entry.text for entry in await chat.entries("Mei", "#lobby")]
 
 
+_RUN_CODE: Final = Path(__file__).with_name("run_code.py")
 _SERVE = """
 import sys, trio
 from gochat.chat.store import Token
@@ -52,9 +54,9 @@ trio.run(main)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a separate Python process."""
+    """Start a separate Python process; the tests' fork server does that."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, str(_RUN_CODE), code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

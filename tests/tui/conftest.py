@@ -20,10 +20,13 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.theme import Theme
 
 from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
+from gochat.tui.profile import themed_app
+from gochat.tui.profile.legibility import legible
 from gochat.tui.profile.preferences import Preferences
 from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
@@ -50,6 +53,22 @@ def _keys_wait_until_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def _styles_are_computed_once() -> Iterator[None]:
     """There are many apps with the same styles, which Textual computes for each of them."""
     with styles_computed_once():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _themes_are_made_once() -> Iterator[None]:
+    """Each app makes the colours of its themes readable, which are the same in all."""
+    made: dict[str, Theme] = {}
+
+    def legible_once(theme: Theme) -> Theme:
+        key = repr(theme)
+        if key not in made:
+            made[key] = legible(theme)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(themed_app, "legible", legible_once)
         yield
 
 
