@@ -56,6 +56,25 @@ async def test_message_is_pinned_marked_counted_and_unpinned(
         assert [len(requested(client, what)) for what in ("pin", "unpin")] == [1, 1]
 
 
+async def test_pin_does_not_quote_somebody_any_more_who_is_blocked(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room(ROOM, "plants", operators=(ME,), members=("mei",))
+    client.record(ROOM, "mei", "water them")
+    async with open_app() as pilot:
+        chat(pilot).open_conversation(ROOM)
+        await until(pilot, lambda: "water them" in screen_text(pilot))
+        await pilot.press("up", "p")
+        await until(pilot, lambda: "you pinned: water them" in screen_text(pilot))
+        await pilot.press("escape")
+        await type_text(pilot, "/block mei")
+        await pilot.press("enter")
+        await until(pilot, lambda: "you pinned a message" in screen_text(pilot))
+        await type_text(pilot, "/unblock mei")
+        await pilot.press("enter")
+        await until(pilot, lambda: "you pinned: water them" in screen_text(pilot))
+
+
 async def test_member_is_told_who_pins_before_the_server_is_asked(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

@@ -165,6 +165,20 @@ async def test_the_palette_begins_a_command_that_needs_more(
         assert chat(pilot).composer.input.text == "/invite "
 
 
+async def test_a_command_of_the_palette_leaves_what_was_typed(open_app: OpenApp) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "half a draft")
+        await pilot.press("ctrl+p")
+        await opened(pilot, CommandPalette)
+        await typed(pilot, "invite somebody")
+        await in_chat(pilot)
+        field = chat(pilot).composer.input
+        assert field.text == "/invite half a draft"
+        assert field.cursor_location == (0, len("/invite "))
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: field.text == "half a draft")
+
+
 async def test_light_is_first_the_light_theme_of_the_app(open_app: OpenApp) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")

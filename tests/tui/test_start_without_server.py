@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from pilots import OpenApp, screen_text, typed, until
+from patience import PATIENCE
+from pilots import OpenApp, feed, screen_text, settle, type_text, typed, until
+from textual.widgets import Input
 
 from gochat.client import AuthenticationError
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
@@ -11,6 +15,7 @@ from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.forms import LogInAgain
 from gochat.tui.profile.state import SavedSession, StateDirectory
 from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.screens.connect import ConnectScreen
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +85,68 @@ async def test_a_session_that_has_ended_meanwhile_is_asked_for_over_the_chat(
         )
         await pilot.press("f9")
         await until(pilot, lambda: isinstance(pilot.app.screen, LogInAgain))
+
+
+async def test_what_is_typed_before_the_chat_is_open_goes_to_it(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    state: StateDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the draft that was kept; and not to the form, which nobody needs."""
+    state.remember(SavedSession(server=SERVER, name="ada", token="t", expires=2**47))
+    state.keep_drafts(SERVER, "ada", {"#lobby": "half"})
+    answer, resume = asyncio.Event(), client.resume
+
+    async def resume_slowly(token: str, *, name: str | None = None) -> None:
+        await answer.wait()
+        await resume(token, name=name)
+
+    monkeypatch.setattr(client, "resume", resume_slowly)
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: "Connecting to" in screen_text(pilot))
+        feed(pilot, " a sentence\rand \x1b[200~more\x1b[201~")
+        await settle(pilot)
+        form = pilot.app.screen
+        assert isinstance(form, ConnectScreen)
+        assert not form.query_one("#password", Input).value
+        answer.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        await until(pilot, lambda: screen.composer.input.text == "and more")
+        assert ("send", "#lobby", "half a sentence", None) in client.requests
+
+
+async def test_waiting_for_the_chat_can_be_ended_and_drops_what_was_typed_for_it(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    state: StateDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state.remember(SavedSession(server=SERVER, name="ada", token="t", expires=2**47))
+    monkeypatch.setattr(client, "resume", lambda *_args, **_how: asyncio.Event().wait())
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: "Connecting to" in screen_text(pilot))
+        await pilot.press(*"hello", "escape")
+        await until(pilot, lambda: "Connecting to" not in screen_text(pilot))
+        await pilot.press("x")
+        field = pilot.app.focused
+        assert isinstance(field, Input)
+        await until(pilot, lambda: field.value.endswith("x"))
+        assert "hello" not in field.value
+
+
+async def test_the_question_for_the_password_waits_for_a_pause_in_typing(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being typed would be taken for the password."""
+    monkeypatch.setattr("gochat.tui.app._PAUSE", PATIENCE)
+    async with open_app() as pilot:
+        await type_text(pilot, "half a ")
+        client.end("an operator revoked it")
+        await until(pilot, lambda: "offline" in screen_text(pilot))
+        await type_text(pilot, "sentence")
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        await until(pilot, lambda: screen.composer.input.text == "half a sentence")

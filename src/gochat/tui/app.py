@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
 from typing import Any, ClassVar, Final
 
+import anyio
 import msgspec
 from textual import events, on, work
 from textual.binding import BindingType
@@ -47,10 +48,14 @@ from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
 FRAME: Final = 1 / 30
+#: Actions whose keys do something while the app logs in; others wait for the chat.
+_PASSING: Final = ("quit", "suspend", "help")
 #: Seconds for which drawing waits for keys to have their effect.
 _MOST_HELD: Final = 0.25
 #: Seconds after the last key for which the cursor blinks.
 _BLINKING: Final = 10.0
+#: Seconds after the last key for which a question that comes by itself waits.
+_PAUSE: Final = 1.0
 #: Seconds after which a draft is saved, for when the power fails.
 _DRAFTS_INTERVAL: Final = 5.0
 
@@ -155,9 +160,9 @@ class GochatApp(ThriftyApp):
         self.set_interval(1.0, self._collector.look)
         self.set_interval(1.0, self._calm_cursor)
         if self._credentials is not None:
-            self.log_in(form, self._credentials, None)
+            self._log_in(form, self._credentials, None)
         elif session is not None and session.token:
-            self.log_in(form, Credentials(server, session.name, ""), session.token)
+            self._log_in(form, Credentials(server, session.name, ""), session.token)
 
     def _calm_cursor(self) -> None:
         """Let the cursor stand still while nothing is typed: on a slow line, blinking costs."""
@@ -227,32 +232,53 @@ class GochatApp(ThriftyApp):
     def _submitted(self, event: ConnectScreen.Submitted) -> None:
         form = self.screen
         if isinstance(form, ConnectScreen):
-            self.log_in(form, event.credentials, None)
+            self._log_in(form, event.credentials, None)
 
     @on(ConnectScreen.Cancelled)
     def _cancelled(self) -> None:
+        self._type_ahead.forget()
         self.workers.cancel_group(self, "session")
 
-    @work(exclusive=True, group="session")
-    async def log_in(self, form: ConnectScreen, wanted: Credentials, token: str | None) -> None:
-        """Log in with what the form holds, and follow the session until it ends."""
-        form.show_progress(_("Connecting to {server}…", server=addresses.shorten(wanted.server)))
-        async with AsyncExitStack() as stack:
-            try:
-                session = await log_in(stack, self._open_client, self, wanted, token)
-            except GochatError as error:
-                form.show_error(error)
-                return
-            await self._chat(session)
+    def _log_in(self, form: ConnectScreen, wanted: Credentials, token: str | None) -> None:
+        """Log in with what the form holds, and follow the session until it ends.
 
-    async def _chat(self, session: ChatSession) -> None:
+        What is typed from now on is meant for the chat, but for what leaves or goes back.
+        """
+        passing = {"escape"}.union(*(self.keymap.keys[name] for name in _PASSING))
+        hold = ExitStack()
+        hold.enter_context(self._type_ahead.held(passing))
+        self._follow(form, wanted, token, hold)
+
+    @work(exclusive=True, group="session")
+    async def _follow(
+        self, form: ConnectScreen, wanted: Credentials, token: str | None, hold: ExitStack
+    ) -> None:
+        with hold:
+            form.show_progress(
+                _("Connecting to {server}…", server=addresses.shorten(wanted.server))
+            )
+            async with AsyncExitStack() as stack:
+                try:
+                    session = await log_in(stack, self._open_client, self, wanted, token)
+                except GochatError as error:
+                    self._type_ahead.forget()
+                    form.show_error(error)
+                    return
+                await self._chat(session, hold.close)
+
+    async def _chat(self, session: ChatSession, begun: Callable[[], None]) -> None:
         self._session = session
-        screen = ChatScreen(session.controller)
+        screen = ChatScreen(session.controller, begun)
         screen.apply_settings(self.preferences.settings)
         try:
             await session.follow(lambda: self.switch_screen(screen))
         finally:
             self.keep_drafts()
+
+    async def typing_paused(self) -> None:
+        """Return when nothing was typed for a moment."""
+        while (left := self._touched_at + _PAUSE - time.monotonic()) > 0:  # noqa: ASYNC110 -- keys move it
+            await anyio.sleep(left)
 
     async def ask_password(self, text: str) -> str | None:
         """Show `text` and ask for the password; return None if the person gives none."""
@@ -476,7 +502,7 @@ class GochatApp(ThriftyApp):
             command = commands.find(name)
             assert command is not None
             if command.arguments:
-                screen.composer.input.write(f"/{name} ")
+                screen.composer.input.begin_command(name)
                 screen.composer.input.focus()
             else:
                 screen.actions.carry_out(f"/{name}")

@@ -104,7 +104,7 @@ async def _run_until_signalled(app: GochatApp) -> None:
     # read keys and write may never end.
     if sys.platform != "win32":
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(number, _leave, app, number)
     await app.run_async()

@@ -200,7 +200,7 @@ def drafts(state: StateDirectory) -> dict[str, str]:
     return state.drafts(SERVER, "ada")
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_keeps_the_draft_and_restores_the_terminal(
     state: StateDirectory, number: signal.Signals
 ) -> None:

@@ -98,3 +98,12 @@ def test_reason_is_shown(fields: dict[str, Any], text: str, group: str | None) -
     notice = item(**fields)
     assert isinstance(notice, LogNotice)
     assert (notice.text, notice.group) == (text, group)
+
+
+def test_pin_does_not_quote_whom_the_reader_blocks() -> None:
+    entry = TimelineEntry(key="2", kind="pin", sender="bob", text="", ts=0, reply=("mei", "spam"))
+    quoted, silent = log_item(entry, "ada"), log_item(entry, "ada", blocked={"mei"})
+    assert isinstance(quoted, LogNotice)
+    assert isinstance(silent, LogNotice)
+    assert quoted.text == "bob pinned: spam"
+    assert silent.text == "bob pinned a message"

@@ -321,7 +321,7 @@ class Controller:
 
     async def _load_blocked(self) -> None:
         with suppress(GochatError):  # not reported: the server keeps to it all the same
-            self.model.blocked = set(await self.client.blocked())
+            self.model.take_blocked(await self.client.blocked())
 
     def load_reports(self) -> None:
         """Request the reports that wait for the person, if they are a moderator of the server."""

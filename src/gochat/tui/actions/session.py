@@ -91,6 +91,9 @@ class SessionApp(Protocol):
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Show a warning for so many seconds."""
 
+    async def typing_paused(self) -> None:
+        """Return when nothing was typed for a moment."""
+
     async def ask_password(self, text: str) -> str | None:
         """Show `text` and ask for the password; return None if the person gives none."""
 
@@ -333,7 +336,7 @@ class ChatSession:
             self.model.set_role(self._client.role)
             self.remember()
         elif event.state is ConnectionState.OFFLINE:
-            self._ask_to_log_in(event.reason)
+            self._ask_to_log_in(event.reason, is_asked_for=False)
 
     def _show_login(self, login: NewLogin) -> None:
         """Warn of a login from a new address; for a minute, since it may be an intruder."""
@@ -362,13 +365,14 @@ class ChatSession:
             seconds=20,
         )
 
-    def _ask_to_log_in(self, reason: str = "") -> None:
+    def _ask_to_log_in(self, reason: str = "", *, is_asked_for: bool = True) -> None:
         # Each failed attempt ends offline, too: one question at a time.
         if not self._is_leaving and not self._is_asking:
             self._is_asking = True
-            self._app.start(self._log_in_again(reason), "log in again")
+            work = self._log_in_again(reason, is_asked_for=is_asked_for)
+            self._app.start(work, "log in again")
 
-    async def _log_in_again(self, reason: str) -> None:
+    async def _log_in_again(self, reason: str, *, is_asked_for: bool) -> None:
         client, me = self._client, self.model.me
         text = (
             _("Your session has ended: {reason}.", reason=one_line(reason_text(reason)))
@@ -376,6 +380,8 @@ class ChatSession:
             else _("Your session has ended.")
         )
         try:
+            if not is_asked_for:  # or the message that is being typed would be the password
+                await self._app.typing_paused()
             while client.state is ConnectionState.OFFLINE:
                 who = _("You are {person}.", person=one_line(me))
                 password = await self._app.ask_password(f"{text}\n{who}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -51,7 +51,7 @@ class TypeAhead:
     ) -> None:
         self._app, self._handle, self._on_idle = app, handle, on_idle
         self._waiting: deque[UserInput] = deque()
-        self._holds = 0
+        self._holds: list[frozenset[str]] = []  # the keys that pass through each
         self._settling: _Settling | None = None
         self._field: Widget | None = None  # all that is under way is text for it
 
@@ -62,18 +62,34 @@ class TypeAhead:
 
     async def take(self, event: UserInput) -> None:
         """Handle `event`, now or when everything before it is done."""
+        if self._holds and self._passes(event):
+            await self._handle(event)
+            return
         self._waiting.append(event)
         await self._go_on()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold back what is typed. Can be called in any task."""
-        self._holds += 1
+    def held(self, passing: Iterable[str] = ()) -> Iterator[None]:
+        """Hold back what is typed. Can be called in any task.
+
+        With keys in `passing`, these are handled all the same, and what the mouse does.
+        """
+        hold = frozenset(passing)
+        self._holds.append(hold)
         try:
             yield
         finally:
-            self._holds -= 1
+            self._holds.remove(hold)
             self._app.call_later(self._go_on)
+
+    def _passes(self, event: UserInput) -> bool:
+        if isinstance(event, events.Key):
+            return all(event.key in passing for passing in self._holds)
+        return not isinstance(event, events.Paste) and all(self._holds)
+
+    def forget(self) -> None:
+        """Drop what is held back: it was typed for something that does not come."""
+        self._waiting.clear()
 
     async def _go_on(self) -> None:
         while self._waiting and not self._holds:

@@ -119,6 +119,15 @@ class ChatModel(Conversations):
         self.quiet.asked_until = until
         self._changes.connection = True
 
+    def take_blocked(self, names: Iterable[str]) -> None:
+        """Note whom the person blocks: what they wrote is not quoted where it is pinned."""
+        blocked, before = set(names), self.blocked
+        if blocked != before:
+            self.blocked = blocked
+            self._touched |= {
+                conv for conv, view in self.conversations.items() if view.timeline.redraw_pins()
+            }
+
     def lapse_typing(self) -> None:
         """Forget who has stopped typing; to be called about every second."""
         now = self._clock()
@@ -144,9 +153,9 @@ class ChatModel(Conversations):
                 self.invitations.pop(event.room, None)
                 self._changes.conversations = True
             case PersonBlocked():
-                self.blocked.add(event.name)
+                self.take_blocked(self.blocked | {event.name})
             case PersonUnblocked():
-                self.blocked.discard(event.name)
+                self.take_blocked(self.blocked - {event.name})
             case SavedChanged():
                 self.saved.apply(event)
                 self._changes.conversations = True

@@ -316,6 +316,12 @@ class Timeline:
             entry.pinned = isinstance(change, MessagePinned)
             self._changes.append(Replaced(entry.key, entry))
 
+    def redraw_pins(self) -> bool:
+        """Draw the entries that quote what was pinned anew; return whether there are any."""
+        found = [entry for entry in self.entries if entry.kind in ("pin", "unpin")]
+        self._changes += [Replaced(entry.key, entry) for entry in found]
+        return bool(found)
+
     # -- what is on its way -----------------------------------------------------------------------
 
     def put(

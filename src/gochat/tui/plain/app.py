@@ -106,6 +106,9 @@ class PlainApp:
         """Write a warning."""
         _complain(_("warning: {text}", text=one_line(because(title, text) if title else text)))
 
+    async def typing_paused(self) -> None:
+        """Return at once: the question for the password stands between the lines."""
+
     async def ask_password(self, text: str) -> str | None:
         """Ask for the password where somebody can answer."""
         self._write(one_line(text))

@@ -123,7 +123,7 @@ class Transcript:
 
     def _message(self, conv: str, entry: TimelineEntry) -> Iterator[str]:
         time = f"{moment(entry.ts):%H:%M}"
-        item = log_item(entry, self._model.me, self._model.highlights)
+        item = log_item(entry, self._model.me, self._model.highlights, self._model.blocked)
         lead = f"{one_line(conv)} {time} "
         if isinstance(item, LogNotice):
             yield f"{lead}* {one_line(item.text)}"

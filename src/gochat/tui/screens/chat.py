@@ -79,8 +79,9 @@ class ChatScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
     AUTO_FOCUS = "#input"
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, begun: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._begun = begun  # called once it can be written in
         self.controller = controller
         self.model = controller.model
         self._is_folded: bool | None = None  # None: by the width
@@ -101,7 +102,8 @@ class ChatScreen(Screen[None]):
         self._status = StatusBar(self.model, id="status")
         self._composer_actions = ComposerActions(self, self.actions, controller, self._popup)
         self._feed = LogFeed(
-            self.log_view, lambda entry: log_item(entry, self.model.me, self.model.highlights)
+            self.log_view,
+            lambda entry: log_item(entry, self.model.me, self.model.highlights, self.model.blocked),
         )
         #: Tells that changes of the model have been drawn.
         self.changes_drawn: Signal[Changes] = Signal(self, "changes_drawn")
@@ -149,6 +151,7 @@ class ChatScreen(Screen[None]):
         self.actions.keeping.load_saved()
         self._set_hints()
         self._show_current()
+        self._begun()
 
     # -- its parts --------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ _ONE_CELL_EACH: Final = re.compile(r"[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0373
 _NOT_FIRST: Final = frozenset(
     "、。，．：；？！」』）］｝〉》】〕〗〙〛’”…‥・ー々ゝゞヽヾぁぃぅぇぉっゃゅょァィゥェォッャュョ%％℃"
 )
-#: Must not end a row: opening signs.
-_NOT_LAST: Final = frozenset("「『（［｛〈《【〔〖〘〚‘“￥＄")
+#: Must not end a row: opening signs, and those that belong to the name after them.
+_NOT_LAST: Final = frozenset("「『（［｛〈《【〔〖〘〚‘“￥＄＠＃")
 
 
 class Cluster(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,16 +18,16 @@ _NONE: Final = Highlights()
 
 
 def log_item(
-    entry: TimelineEntry, me: str, highlights: Highlights = _NONE
+    entry: TimelineEntry, me: str, highlights: Highlights = _NONE, blocked: Collection[str] = ()
 ) -> LogMessage | LogNotice:
     """Return an entry of the timeline as the log shows it to `me`, whose `highlights` count as
-    mentions.
+    mentions, and who blocks those in `blocked`.
 
     Names and texts are as they were received: the log makes them safe.
     """
     at = moment(entry.ts)
     if entry.kind != "text":
-        return _notice(entry, me, at)
+        return _notice(entry, me, at, blocked)
     reply = None
     if entry.reply is not None:
         sender, text = entry.reply
@@ -54,7 +55,7 @@ def log_item(
     )
 
 
-def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
+def _notice(entry: TimelineEntry, me: str, at: datetime, blocked: Collection[str]) -> LogNotice:
     who = _("you") if entry.sender == me else entry.sender
     subject = pgettext("somebody does it to you", "you") if entry.text == me else entry.text
     group: str | None = None
@@ -68,7 +69,7 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             if entry.reason:
                 group = None  # its reason is shown, so it stands alone
         case "pin" | "unpin":
-            text = _pinning(entry, who)
+            text = _pinning(entry, who, blocked)
         case "create":
             text = (
                 _("{who} created this private room", who=who)
@@ -131,8 +132,8 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
 
 
-def _pinning(entry: TimelineEntry, who: str) -> str:
-    quoted = "" if entry.reply is None else entry.reply[1]
+def _pinning(entry: TimelineEntry, who: str, blocked: Collection[str]) -> str:
+    quoted = "" if entry.reply is None or entry.reply[0] in blocked else entry.reply[1]
     excerpt = " ".join(quoted[:_EXCERPT].split())
     if entry.kind == "pin":
         if excerpt:

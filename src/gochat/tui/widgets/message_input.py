@@ -109,6 +109,17 @@ class MessageInput(VimField):
         self.move_cursor(self.document.end)
         self.text_replaced()
 
+    def begin_command(self, name: str) -> None:
+        """Put the command `name` before what is typed, instead of it where that is a command, too.
+
+        Ctrl+Z takes it away again.
+        """
+        command = f"/{name} "
+        text = "" if self.text.startswith("/") else self.text
+        self.before_insert()
+        self.replace(f"{command}{text}", (0, 0), self.document.end)
+        self.move_cursor((0, len(command)))
+
     def remember(self, text: str) -> None:
         """Keep what was sent for Up and Down."""
         sent = self._sent.setdefault(self._conversation, [])
