@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from patience import PATIENCE
 
 from gochat import __version__, cli
+from gochat.cli import serve
 from gochat.errors import (
     ChatError,
     ConfigError,
@@ -145,3 +147,16 @@ def test_module_and_command_are_the_same() -> None:
         [sys.executable, "-m", "gochat", "--version"], capture_output=True, text=True, check=True
     )
     assert result.stdout == f"gochat {__version__}\n"
+
+
+def test_server_looks_for_cycles_in_small_portions_and_seldom_at_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything stops meanwhile, for about a millisecond for each thousand objects."""
+    thresholds: list[tuple[int, ...]] = []
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "set_threshold", lambda *given: thresholds.append(given))
+    serve._calm_the_collector()
+    [(young, middle, full)] = thresholds
+    assert young * middle <= 10_000
+    assert young * middle * full >= 1_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -48,7 +48,12 @@ class Peer:
         self.closed: list[tuple[ByeReason, float]] = []
         self.retry_after: float | None = None
         self.pings: list[float] = []
+        self.has_ended = False
         self._posted: list[bytes] = []
+
+    @property
+    def is_ending(self) -> bool:
+        return bool(self.closed)
 
     def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
         assert text
@@ -286,3 +291,37 @@ async def test_short_deadlines_are_checked_more_often(
     await trio.sleep(0.6)
     assert reason_and_time(frames)[1] < 0.51
     assert reason_and_time(login)[1] < 0.31
+
+
+class Passes(trio.abc.Instrument):
+    """Counts the passes of the event loop."""
+
+    count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def test_crowd_that_came_at_once_is_closed_a_few_at_a_time(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has its end to attend to, and nobody else's turn comes before that."""
+    passes, closed = Passes(), list[int]()
+    close = Peer.close
+
+    def noted(peer: Peer, *args: Any, **options: Any) -> None:
+        closed.append(passes.count)
+        close(peer, *args, **options)
+
+    monkeypatch.setattr(Peer, "close", noted)
+    crowd = [Peer(logged_in=False) for _ in range(5 * deadlines.MOST_CLOSED)]
+    crowd[0].has_ended = True
+    trio.lowlevel.add_instrument(passes)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deadlines.watch, cast("list[Session]", crowd), lambda: LIMITS)
+        await trio.sleep(LIMITS.anonymous_timeout + 2 * deadlines.LOOK_EVERY)
+        nursery.cancel_scope.cancel()
+    trio.lowlevel.remove_instrument(passes)
+    assert [bool(peer.closed) for peer in crowd] == [False, *[True] * (len(crowd) - 1)]
+    first = closed[: len(crowd) - 1]
+    assert max(map(first.count, first)) <= deadlines.MOST_CLOSED

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 
@@ -22,6 +22,10 @@ from gochat.server.session import RETRY_AFTER, Session
 
 #: Seconds between two checks.
 LOOK_EVERY = 1.0
+#: Sessions that are closed in one step, and that are looked at. A crowd that has connected at the
+#: same moment is closed at the same moment, too, and each has its end to attend to.
+MOST_CLOSED: Final = 16
+MOST_LOOKED_AT: Final = 1000
 #: Heartbeats are spread over this part of their interval, so that they don't come in waves.
 JITTER = 0.2
 
@@ -49,8 +53,17 @@ async def watch(sessions: Collection[Session], present: Callable[[], Limits]) ->
         was_late = now - due > interval and not was_late
         if was_late:
             continue
+        looked_at = closed = 0
         for session in tuple(sessions):
+            if session.has_ended:
+                continue
+            was_ending = session.is_ending
             check(session, limits, now)
+            looked_at += 1
+            closed += session.is_ending and not was_ending
+            if closed == MOST_CLOSED or looked_at == MOST_LOOKED_AT:
+                looked_at = closed = 0
+                await trio.lowlevel.checkpoint()
 
 
 def check(session: Session, limits: Limits, now: float) -> None:
