@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from pilots import OpenApp, feed, screen_text, settle, type_text, typed, until
 from textual import events
 from textual.app import ComposeResult
 from textual.pilot import Pilot
@@ -62,6 +62,17 @@ async def test_what_is_typed_before_the_form_has_the_focus_goes_to_it(
     monkeypatch.setattr(ConnectScreen, "compose", compose_while_somebody_types)
     async with open_app(credentials=None) as pilot:
         await until(pilot, lambda: pilot.app.screen.query_one("#name", Input).value == "ada")
+
+
+async def test_enter_before_the_app_has_the_terminal_is_enter(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """The terminal makes a line feed of it, until the app has it to itself."""
+    client.accounts["ada"] = "a good password"
+    async with open_app(credentials=None) as pilot:
+        feed(pilot, "ada\na good password\n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+    assert ("log_in", "ada", "a good password") in client.requests
 
 
 async def test_name_and_password_and_enter_log_in(

@@ -541,6 +541,31 @@ async def test_a_form_that_the_answer_brings_does_not_take_what_is_being_typed(
         await until(pilot, lambda: chat(pilot).composer.input.text == "hello everybody")
 
 
+@pytest.mark.parametrize("command", ["join", "create"])
+async def test_an_answer_does_not_move_what_is_being_typed_to_another_room(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    answer = asyncio.Event()
+    method = {"join": "join", "create": "create_room"}[command]
+    ask = getattr(client, method)
+
+    async def ask_slowly(*args: Any, **how: Any) -> Any:
+        await answer.wait()
+        return await ask(*args, **how)
+
+    if command == "join":
+        client.add_room("#garden", operators=["mei"])
+    monkeypatch.setattr(client, method, ask_slowly)
+    async with open_app() as pilot:
+        await typed(pilot, f"/{command} garden")
+        await type_text(pilot, "hello ")
+        answer.set()
+        await until(pilot, lambda: "You are in #garden now" in screen_text(pilot))
+        await typed(pilot, "lobby")
+        await until(pilot, lambda: "hello lobby" in texts(pilot))
+        assert ("send", "#lobby", "hello lobby", None) in client.requests
+
+
 #: Lists that the server is asked for: the request, and the command.
 LISTS = [
     ("blocked", "/blocked"),

@@ -34,6 +34,7 @@ class RoomActions(RoomModeration):
             self._ask(self._join(room))
 
     async def _join(self, room: str) -> None:
+        written = self._view.composer.input.text
         try:
             await self._client.join(room)
         except NotFound:
@@ -48,7 +49,15 @@ class RoomActions(RoomModeration):
             else:
                 await self._new_room(room, _("{room} is not a room that you can join.", room=shown))
         else:
+            self._arrive(room, written)
+
+    def _arrive(self, room: str, written: str) -> None:
+        """Show a room as the server has answered, unless something else than what was `written` is
+        being typed by then: the next letters, and Enter, are for where it was begun."""
+        if self._view.composer.input.text in ("", written):
             self._view.open_conversation(room)
+        else:
+            self.notify(_("You are in {room} now; it is in the list.", room=one_line(room)))
 
     def answer_invitation(self, room: str) -> None:
         """Ask whether to join a room to which the person is invited, or to decline."""
@@ -98,9 +107,10 @@ class RoomActions(RoomModeration):
 
     def create(self, room: str, topic: str, *, private: bool) -> None:
         """Create a room, and show it."""
+        written = self._view.composer.input.text
         self._do(
             self._client.create_room(room, topic=topic, private=private),
-            lambda: self._view.open_conversation(room),
+            lambda: self._arrive(room, written),
         )
 
     def show_topic(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.cells import cell_len
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Offset
 from textual.widgets import Input
 from textual.widgets.input import Selection
@@ -13,7 +16,12 @@ from gochat.tui.text.wrap import snap
 
 
 class TextField(Input):
-    """An :class:`~textual.widgets.Input` that takes only what could have been typed."""
+    """An :class:`~textual.widgets.Input` that takes only what could have been typed.
+
+    Ctrl+J is Enter: so a terminal passes on what is typed before the app has taken it over.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j", "submit", show=False)]
 
     def _on_focus(self, event: events.Focus) -> None:
         self.cursor_blink = self.app.animation_level != "none"
