@@ -161,6 +161,59 @@ async def test_crowd_is_woken_a_few_at_a_time_and_overtaken_by_a_message(
     assert taken[0] < woken[-1]
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Send(to="#lobby", text="have you seen @nobody, @bob?"),
+        Send(to="#lobby", text="yes", reply_to=1),
+        Send(to="@ann", text="the first message to her"),
+    ],
+    ids=["unknown name", "reply", "first private message"],
+)
+async def test_message_for_which_rows_are_looked_up_needs_no_task_of_its_session(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, request_: Send
+) -> None:
+    async with server.peer("ann"), server.peer("bob"), server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="one"), Sent)
+        with submitted(monkeypatch) as counts:
+            async with session_steps() as steps:
+                await mei.ask(request_, Sent)
+        assert (steps.count, counts) == (0, [1])
+
+
+async def test_messages_that_arrive_while_their_session_is_busy_are_taken_like_others(
+    server: RunningServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="one"), Sent)
+        with submitted(monkeypatch) as counts:
+            with locked(path):
+                await mei.send(Edit(to="#lobby", seq=1, text="once", request_id="e"))
+                await have_arrived()
+                await mei.send(Send(to="#lobby", text="two", request_id="s"))
+                await have_arrived()
+            await mei.expect(Sent, lambda sent: sent.request_id == "s")
+        assert counts == [1]
+        assert [m.text for m in mei.received if isinstance(m, Message)] == ["one", "once", "two"]
+
+
+async def test_end_that_arrives_with_the_last_message_is_seen(
+    server: RunningServer, path: Path
+) -> None:
+    """Also where both arrive while the session is busy, so that no event announces the end."""
+    async with server.peer("bob", "log") as bob:
+        async with server.peer("mei", "log") as mei:
+            await mei.ask(Send(to="#lobby", text="one"), Sent)
+            with locked(path):
+                await mei.send(Edit(to="#lobby", seq=1, text="once"))
+                await have_arrived()
+                await mei.send(Send(to="#lobby", text="last words"))
+                await mei.stream.aclose()
+                await have_arrived()
+            await bob.text(lambda message: message.text == "last words")
+        await bob.sees(offline="mei")
+
+
 def _script() -> list[Request]:
     """Requests of which each has a reply; messages and others in all orders."""
     texts = iter(range(1000))

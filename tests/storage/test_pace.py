@@ -5,11 +5,13 @@ from __future__ import annotations
 from gochat.storage.sqlite.pace import (
     ALL_IS_WELL,
     FEWEST,
+    FEWEST_READS,
     LIMIT,
     LIMIT_APART,
     MOST,
+    MOST_READS,
     READ_LIMIT,
-    READS_APART,
+    READS_WELL,
     Pace,
     ReadPace,
 )
@@ -94,10 +96,33 @@ def test_slow_commit_in_the_thread_begins_the_count_anew() -> None:
     assert _commits_until_here(pace) == FEWEST
 
 
+def _reads_until_here(pace: ReadPace) -> int:
+    return next(number for number in range(2 * MOST_READS) if pace.is_here)
+
+
 def test_slow_read_sends_the_next_ones_to_threads() -> None:
     pace = ReadPace()
     assert pace.is_here
     pace.took(READ_LIMIT / 2)
     assert pace.is_here
     pace.took(READ_LIMIT * 2)
-    assert [pace.is_here for _ in range(READS_APART + 1)] == [False] * READS_APART + [True]
+    assert _reads_until_here(pace) == FEWEST_READS
+
+
+def test_reads_that_stay_slow_are_tried_more_and_more_rarely() -> None:
+    pace = ReadPace()
+    waits = []
+    for _ in range(12):
+        pace.took(READ_LIMIT * 2)
+        waits.append(_reads_until_here(pace))
+    assert waits[:3] == [FEWEST_READS, 2 * FEWEST_READS, 4 * FEWEST_READS]
+    assert waits[-1] == MOST_READS
+
+
+def test_an_interruption_among_many_fast_reads_costs_few() -> None:
+    pace = ReadPace()
+    for _ in range(5):
+        pace.took(READ_LIMIT * 2)
+        assert _reads_until_here(pace) == FEWEST_READS
+        for _ in range(READS_WELL):
+            pace.took(0.0)

@@ -1,4 +1,4 @@
-"""Run a rule's coroutine without waiting, where everything that it looks up is known already."""
+"""Run a rule's coroutine without waiting, where all that it looks up can be answered at once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ T = TypeVar("T")
 
 
 class WouldWait(Exception):
-    """The store would have to be asked."""
+    """The store would have to be waited for."""
 
 
-class _Unasked:
-    """A store that is never asked."""
+class Unasked:
+    """A store that is never asked. Override what one can answer without waiting."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise WouldWait(name)
 
 
-#: Give it to what is to run at once.
-UNASKED: Store = cast("Store", _Unasked())
+#: What a store can answer without waiting, if that is nothing.
+UNASKED: Store = cast("Store", Unasked())
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that waits for nothing but the store, and that was given :data:`UNASKED`.
+    """Run a coroutine that waits for nothing but the store, and was given :attr:`.Store.at_once`.
 
     Raises:
-        WouldWait: it needs the store.
+        WouldWait: it needs what the store can't answer at once.
     """
     try:
         work.send(None)

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final, TypeVar
 
-from gochat.chat.at_once import UNASKED
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Store
@@ -34,11 +33,11 @@ class Directory:
         self.gone: set[NameKey] = set()
 
     @property
-    def known(self) -> Directory:
-        """The same names, for code that runs at once (:mod:`.at_once`): looks up no others."""
-        known = Directory(UNASKED, self._max_remembered)
-        known._people, known._rooms, known.gone = self._people, self._rooms, self.gone
-        return known
+    def at_once(self) -> Directory:
+        """The same names, for code that runs at once (:mod:`.at_once`)."""
+        same = Directory(self._store.at_once, self._max_remembered)
+        same._people, same._rooms, same.gone = self._people, self._rooms, self.gone
+        return same
 
     async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """Return those of `keys` that are accounts, in their order, with their displayed names."""

@@ -75,6 +75,14 @@ class Store(Protocol):
         ...
 
     @property
+    def at_once(self) -> Store:
+        """The same store, for :func:`.at_once.at_once`: what it asks is answered without waiting.
+
+        Each method raises WouldWait where that is not possible, or not now.
+        """
+        ...
+
+    @property
     def admission(self) -> AdmissionStore:
         """What is kept of who may register."""
         ...

@@ -7,7 +7,6 @@ import trio
 
 from gochat.chat.accounts import Accounts
 from gochat.chat.admission import Admission
-from gochat.chat.at_once import UNASKED
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
@@ -77,7 +76,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         address_bans=AddressBans(store, hub.publish),
         rechecks=Rechecks(store, hub, revocations, auth_command),
         drafts=Drafts(store, directory, limits.text_chars),
-        drafts_at_once=Drafts(UNASKED, directory.known, limits.text_chars),
+        drafts_at_once=Drafts(store.at_once, directory.at_once, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
         moderation=Moderation(store, directory),
         retries=Retries(store, directory),

@@ -15,6 +15,10 @@ little, too; or, since a slow disk settles the more at once the better, after :d
 A crowd that logs in, or leaves, at the same moment is many tasks, which would all run before
 anything else. So a few of them are woken in each step, after messages were taken.
 
+A session whose task has read messages by itself, because they were there when it was done with
+something else, has them line up in the same way: so one request that is not plain does not make all
+that follow it dearer.
+
 The order of a session's requests stays that in which they arrived: the intake reads only while the
 session's task waits for its peer with nothing on its hands, and not while messages of that session
 are lined up or being committed.
@@ -132,8 +136,12 @@ class Source:
             except BlockingIOError:
                 self._is_readable = False
                 continue
-            if data is not None:
-                return data
+            if data is None:
+                continue
+            if takes_messages and not self._intake.is_full and self._may_line_up(data):
+                self._intake.line_up(self, data)
+                break
+            return data
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._task = None
@@ -213,19 +221,21 @@ class Source:
             return None
         # After a short read of a stream the next byte makes an event, but an end that has been
         # announced already does not.
-        is_all = flags == select.EPOLLIN and self._last_size < READ_SIZE
-        self._is_readable = not is_all
+        self._is_readable = flags != select.EPOLLIN or self._last_size == READ_SIZE
         if data is None:
-            if not is_all:
+            if self._is_readable:
                 self._wake_in_turn(None)
             return None
-        if self._decoder is not None and self._decoder.is_over:
-            is_all = False
-        if self._takes_messages and is_all and self._reader.may_take(data):
-            self._is_held = True
+        if self._takes_messages and not self._is_readable and self._may_line_up(data):
             return data
         self._wake_in_turn(data)
         return None
+
+    def _may_line_up(self, data: bytes) -> bool:
+        """Return whether `data` is to line up; then nothing is read until it is settled."""
+        is_over = self._decoder is not None and self._decoder.is_over
+        self._is_held = self._last_size < READ_SIZE and not is_over and self._reader.may_take(data)
+        return self._is_held
 
     def take(self, data: bytes) -> Submission | None:
         """Return what to append for `data`, which was lined up; None if that is not all."""
@@ -288,12 +298,12 @@ class Intake:
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                     while self._read():
-                        if self._line_bytes < MOST_BYTES:
-                            await trio.lowlevel.checkpoint()
-                        else:
+                        if self.is_full:
                             self._wake(len(self._to_wake))
                             self._may_read = trio.Event()
                             await self._may_read.wait()
+                        else:
+                            await trio.lowlevel.checkpoint()
         finally:
             self._epoll.close()
 
@@ -303,12 +313,11 @@ class Intake:
         if not self._events:
             self._events.extend(self._epoll.poll(0, _EVENTS))
         ends = time.perf_counter() + SLICE
-        while self._events and self._line_bytes < MOST_BYTES:
+        while self._events and not self.is_full:
             fd, flags = self._events.popleft()
             source = self._sources.get(fd)
             if source is not None and (data := source.arrived(flags)) is not None:
-                self._line.append((source, data))
-                self._line_bytes += len(data)
+                self._append(source, data)
             if time.perf_counter() > ends:
                 break
         if self._line:
@@ -318,6 +327,20 @@ class Intake:
                 self._may_take.set()
         self._wake(MOST_WOKEN)
         return bool(self._events or self._to_wake)
+
+    @property
+    def is_full(self) -> bool:
+        """True if so much is lined up that no more is read."""
+        return self._line_bytes >= MOST_BYTES
+
+    def line_up(self, source: Source, data: bytes) -> None:
+        """Have messages taken that were not read here, in a step of the intake's own."""
+        self._append(source, data)
+        self._may_take.set()
+
+    def _append(self, source: Source, data: bytes) -> None:
+        self._line.append((source, data))
+        self._line_bytes += len(data)
 
     async def _take_on(self) -> NoReturn:
         """Take what is lined up and was not taken where it was read."""
@@ -350,7 +373,7 @@ class Intake:
                 number += len(submission.drafts)
                 done = partial(self._settled, submission)
                 submissions.append(submission._replace(done=done))
-        if self._line_bytes < MOST_BYTES:
+        if not self.is_full:
             self._may_read.set()
         if submissions:
             self._unsettled += sum(len(submission.drafts) for submission in submissions)

@@ -27,6 +27,7 @@ import trio
 
 from gochat.chat.account import Account
 from gochat.chat.activity import ActivityIndex
+from gochat.chat.at_once import UNASKED
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
@@ -111,6 +112,7 @@ class RedisStore:
         nursery: trio.Nursery,
     ) -> None:
         self.node_bus: Final = node_bus
+        self.at_once: Final = UNASKED
         self.health: Final = health
         self._keys = keys
         self._writer = writer

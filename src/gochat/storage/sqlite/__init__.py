@@ -17,17 +17,17 @@ connection, which they share in turns.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import trio
 
 from gochat.chat.account import Account
 from gochat.chat.activity import ActivityIndex
+from gochat.chat.at_once import UNASKED, WouldWait
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
@@ -68,6 +68,7 @@ from gochat.storage.sqlite import (
 )
 from gochat.storage.sqlite.administration import SqliteAdministration
 from gochat.storage.sqlite.admission import SqliteAdmission
+from gochat.storage.sqlite.at_once import AtOnce
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import last_position
@@ -77,7 +78,7 @@ from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.indexer import Indexer, last_change
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.network_bans import SqliteNetworkBans
-from gochat.storage.sqlite.pace import Pace, ReadPace
+from gochat.storage.sqlite.pace import Pace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.reports import SqliteReports
 from gochat.storage.sqlite.retention import SqliteRetention
@@ -102,7 +103,7 @@ class SqliteStore:
         log: Log,
         followers: Followers,
         reader: Reader,
-        at_once: Reader | None,
+        here: AtOnce | None,
         finder: Finder,
         integrity: Integrity,
         clock: Callable[[], int],
@@ -114,8 +115,8 @@ class SqliteStore:
         self._log = log
         self._followers = followers
         self._reader = reader
-        self._at_once = at_once  # for the loop's thread
-        self._read_pace = ReadPace()
+        self._here = here
+        self.at_once: Final = UNASKED if here is None else cast("Store", here)
         self._finder = finder
         self._integrity = integrity
         self._clock = clock
@@ -349,21 +350,11 @@ class SqliteStore:
 
     async def _look_up(self, question: Callable[[Reader], T]) -> T:
         """Answer a question about a few rows: in this thread, unless that is slow now."""
-        if self._at_once is None or not self._read_pace.is_here:
-            return await self._read(partial(question, self._reader))
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._integrity.require()
-        began = time.perf_counter()
-        try:
-            with self._watched():
-                return question(self._at_once)
-        except StoreCorrupt:
-            raise
-        except StoreUnavailable:  # it is locked, for example: a thread can wait
-            self._read_pace.failed()
-            return await self._read(partial(question, self._reader))
-        finally:
-            self._read_pace.took(time.perf_counter() - began)
+        if self._here is not None:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            with suppress(WouldWait):
+                return self._here.ask(question)
+        return await self._read(partial(question, self._reader))
 
     async def _read(
         self, question: Callable[[], T], limiter: trio.CapacityLimiter | None = None
@@ -471,12 +462,16 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
         async with open_writer(parts.log, followers.deliver, integrity, health, pace) as writer:
             try:
                 parts.log.start(_soon(lambda: writer.submit([Write(parts.log.drop_outdated)])))
+                here = None
+                if parts.at_once is not None:
+                    reader = Reader(parts.at_once, parts.epoch)
+                    here = AtOnce(reader, integrity, health, clock)
                 yield SqliteStore(
                     writer,
                     parts.log,
                     followers,
                     Reader(parts.reading, parts.epoch),
-                    None if parts.at_once is None else Reader(parts.at_once, parts.epoch),
+                    here,
                     Finder(parts.searching, parts.index, parts.epoch),
                     integrity,
                     clock,

@@ -87,10 +87,15 @@ class Pace:
         self._is_checkpointing = False
 
 
-#: Seconds that reading a few rows may take in the loop's thread, and how many reads are made in
-#: other threads after one that took longer.
+#: Seconds that reading a few rows may take in the loop's thread.
 READ_LIMIT: Final = 0.005
-READS_APART: Final = 200
+#: Reads that are made in other threads after one that took longer: twice as many after each that
+#: did so again, up to the most; as few as at first after so many that were fast. A busy machine
+#: interrupts a read now and then, and in a thread each takes much longer, for it waits for the
+#: interpreter.
+FEWEST_READS: Final = 4
+MOST_READS: Final = 512
+READS_WELL: Final = 100
 
 
 class ReadPace:
@@ -98,6 +103,8 @@ class ReadPace:
 
     def __init__(self) -> None:
         self._apart = 0
+        self._next_apart = FEWEST_READS
+        self._well = 0  # fast reads here, one after the other
 
     @property
     def is_here(self) -> bool:
@@ -111,7 +118,12 @@ class ReadPace:
         """Record a read in the loop's thread."""
         if seconds > READ_LIMIT:
             self.failed()
+            return
+        self._well += 1
+        if self._well == READS_WELL:
+            self._next_apart = FEWEST_READS
 
     def failed(self) -> None:
         """Record that a read in the loop's thread was slow, or not possible."""
-        self._apart = READS_APART
+        self._apart, self._well = self._next_apart, 0
+        self._next_apart = min(2 * self._next_apart, MOST_READS)
