@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from patience import PATIENCE
 from pilots import OpenApp, feed, screen_text, settle, type_text, typed, until
+from textual import events
+from textual.app import ComposeResult
 from textual.widgets import Input
 
 from gochat.client import AuthenticationError
@@ -150,3 +152,29 @@ async def test_the_question_for_the_password_waits_for_a_pause_in_typing(
         screen = pilot.app.screen
         assert isinstance(screen, ChatScreen)
         await until(pilot, lambda: screen.composer.input.text == "half a sentence")
+
+
+async def test_enter_before_the_app_has_the_terminal_sends(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    state: StateDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The terminal makes a line feed of it, until the app has it to itself."""
+    state.remember(SavedSession(server=SERVER, name="ada", token="t", expires=2**47))
+    compose = ConnectScreen.compose
+
+    def compose_while_somebody_types(screen: ConnectScreen) -> ComposeResult:
+        for key in ("h", "i", "ctrl+j", "x"):
+            event = events.Key(key, key if len(key) == 1 else "\n")
+            event.set_sender(screen.app)
+            screen.app.post_message(event)
+        return compose(screen)
+
+    monkeypatch.setattr(ConnectScreen, "compose", compose_while_somebody_types)
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        await until(pilot, lambda: screen.composer.input.text == "x")
+        assert ("send", "#lobby", "hi", None) in client.requests

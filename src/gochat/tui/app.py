@@ -104,6 +104,7 @@ class GochatApp(ThriftyApp):
         self._collector = IdleCollector()
         self._type_ahead = TypeAhead(self, super().on_event, self._draw_changes)
         self._is_drawing_held = False
+        self._is_starting = True
         # Before it runs, or all the styles would be applied a second time.
         self._theme_problems = self.use_theme(self.preferences)
 
@@ -151,6 +152,7 @@ class GochatApp(ThriftyApp):
         # What was typed before the form has the focus goes to it, too, from the first letter on.
         with ExitStack() as stack:
             stack.enter_context(self.hold_keys())
+            stack.callback(self._begun)
             await self.push_screen(form)
             self.call_later(stack.pop_all().close)
         self.state.report = self.report
@@ -163,6 +165,9 @@ class GochatApp(ThriftyApp):
             self._log_in(form, self._credentials, None)
         elif session is not None and session.token:
             self._log_in(form, Credentials(server, session.name, ""), session.token)
+
+    def _begun(self) -> None:
+        self._is_starting = False
 
     def _calm_cursor(self) -> None:
         """Let the cursor stand still while nothing is typed: on a slow line, blinking costs."""
@@ -193,7 +198,12 @@ class GochatApp(ThriftyApp):
             await super().on_event(event)
 
     def _apart(self, event: UserInput) -> Sequence[UserInput]:
-        """Return the keys that `event` stands for: with modes, Alt is Esc before a key."""
+        """Return the keys that `event` stands for: with modes, Alt is Esc before a key; and what
+        was typed before the app had the terminal to itself has line feeds for Enter."""
+        if self._is_starting and isinstance(event, events.Key) and event.key == "ctrl+j":
+            enter = events.Key("enter", "\r")
+            enter.set_sender(self)
+            return (enter,)
         if not isinstance(event, events.Key) or (key := self.keymap.escaped(event.key)) is None:
             return (event,)
         apart = (events.Key("escape", "\x1b"), events.Key(key, key if len(key) == 1 else None))
