@@ -13,6 +13,7 @@ import pytest
 from known_styles import styles_computed_once
 from patience import PATIENCE
 from pilots import OpenApp, settle, until, wait_until_idle
+from quick_dispatch import handlers_found_once
 from textual._compositor import Compositor
 from textual._context import visible_screen_stack
 from textual.app import App
@@ -53,6 +54,13 @@ def _keys_wait_until_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def _styles_are_computed_once() -> Iterator[None]:
     """There are many apps with the same styles, which Textual computes for each of them."""
     with styles_computed_once():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _handlers_are_found_once() -> Iterator[None]:
+    """There are many apps with the same widgets."""
+    with handlers_found_once():
         yield
 
 
