@@ -279,6 +279,12 @@ OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]
         "any": lambda request, size: structs.replace(request, seqs=tuple(range(1, size + 1))),
         "the same": lambda request, size: structs.replace(request, seqs=(1,) * size),
     },
+    (Statuses, "names"): {
+        "any": lambda request, size: structs.replace(
+            request, names=tuple(f"{NAME}{number}" for number in range(size))
+        ),
+        "the same": lambda request, size: structs.replace(request, names=(NAME,) * size),
+    },
     (Sync, "have"): {name: _positions("have", conv) for name, conv in _ADDRESSES.items()},
 }
 

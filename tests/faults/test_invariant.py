@@ -99,7 +99,7 @@ async def test_nothing_is_lost_wherever_the_server_is_killed(
     points = CRASH_POINTS[store]
     bombs = tuple(f"{point}:{min(often, 20)}" for point, often in points.items())
     scenario = Scenario(
-        seed=seed(), store=store, people=3, bare_people=2, node_people=1, pace=0.03, bombs=bombs,
+        seed=seed(), store=store, people=3, bare_people=2, node_people=1, pace=0.06, bombs=bombs,
         breaks_network=False, duration=300,
     )  # fmt: skip
     print(f"SEED={scenario.seed}")
