@@ -474,3 +474,19 @@ def test_a_conversation_that_nobody_looks_at_does_not_grow_without_end(model: Ch
 def test_drafts_come_and_go_by_conversation(model: ChatModel) -> None:
     model.take_drafts({"#design": "half a sent", "#gone": "x", "@new": "hi"})
     assert model.drafts() == {"#design": "half a sent", "@new": "hi"}
+
+
+def test_a_room_that_went_on_without_the_person_is_shown_up_to_now_again(
+    model: ChatModel,
+) -> None:
+    """It is not the past: what comes next is shown, and what came meanwhile is loaded above."""
+    model.apply(message(1, sender="ada", to="#garden", kind="join", text=""))
+    model.show("#garden")  # so that it stays
+    model.apply(message(2, to="#garden"))
+    model.apply(message(3, sender="ada", to="#garden", kind="leave", text=""))
+    model.apply(message(7, sender="ada", to="#garden", kind="join", text=""))
+    model.apply(message(8, to="#garden"))
+    timeline = model.conversations["#garden"].timeline
+    assert not timeline.newer
+    assert [entry.seq for entry in timeline.entries] == [7, 8]
+    assert timeline.older

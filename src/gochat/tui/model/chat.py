@@ -196,6 +196,8 @@ class ChatModel(Conversations):
         self._changes.activity_stale |= self.activity.is_changed_by(entry)
         kept.apply(view, entry)
         members.apply(view, entry)
+        if not view.joined and membership.begins(entry):
+            self._begin_anew(view, entry.seq)
         line = view.timeline.add(entry)
         self._touched.add(conv)
         self._member_of(view, entry)
@@ -246,6 +248,13 @@ class ChatModel(Conversations):
         if view.joined and not was_joined:
             self._changes.stale = True  # what the room is about came before
         membership.apply(view, entry, self.me)
+
+    def _begin_anew(self, view: ConversationView, seq: int) -> None:
+        """Forget the log of a room that the person comes back to, if it went on without them: what
+        came meanwhile is loaded before `seq`, as the past is."""
+        timeline = view.timeline
+        if timeline.last is not None and seq > timeline.last + 1:
+            timeline.reset((), as_of=0, older=True)
 
     def _gone(self, view: ConversationView) -> None:
         view.joined = view.operator = False
