@@ -86,7 +86,7 @@ def test_hostile_text_stays_inert(form: str) -> None:
         ),
         (
             {"kind": "hand_over"},
-            "mei became an operator, appointed by who runs the server",
+            "mei became an operator, appointed by the admins of the server",
             None,
         ),
         ({"kind": "unban", "text": "bob"}, "mei lifted the ban of bob", None),

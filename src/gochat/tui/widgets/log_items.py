@@ -100,7 +100,7 @@ def _notice(entry: TimelineEntry, me: str, at: datetime, blocked: Collection[str
                 else _("{who} brought this room back from the archive", who=who)
             )
         case "hand_over":
-            text = _("{who} became an operator, appointed by who runs the server", who=who)
+            text = _("{who} became an operator, appointed by the admins of the server", who=who)
         case "decline":
             text = _("{who} declined the invitation", who=who)
         case "topic":
