@@ -13,6 +13,7 @@ from gochat.client import open_client
 from gochat.tui import language
 from gochat.tui.app import GochatApp
 from gochat.tui.host import gc_pauses, tmux
+from gochat.tui.host.pastes import keep_pastes_whole
 from gochat.tui.host.terminal import (
     end_with_terminal,
     kept_title,
@@ -40,6 +41,7 @@ def run_app(
     """
     teach_legacy_keys()
     replace_invalid_input()
+    keep_pastes_whole()
     if demo:
         from gochat.tui.demo.conversation import demo_app
 
