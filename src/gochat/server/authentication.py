@@ -220,7 +220,7 @@ class Authentication:
         session.opened = trio.current_time()  # from here on it has to log in again
         session.anonymous_bytes = session.anonymous_frames = 0
         self._services.connections.logged_out()
-        self._services.connections.strangers.add(session)
+        self._services.anonymous.add(session)
         self._services.hub.leave(login, login.person)
         self._services.revocations.left(login)
 
@@ -270,7 +270,7 @@ class Authentication:
         is_first = who.key not in self._services.hub.roster
         login.person = person = self._services.hub.join(login, who.key, who.name)
         self._services.connections.logged_in()
-        self._services.connections.strangers.discard(session)
+        self._services.anonymous.discard(session)
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
             await self._services.tokens.require_current(token.id, is_login=is_login)

@@ -83,6 +83,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         budgets=Budgets(limits, trio.current_time),
         quotas=Quotas(limits, trio.current_time),
         connections=ConnectionLimiter(limits, max_connections(limits)),
+        anonymous=set(),
         logins=LoginLimiter(limits),
         login_lines=LoginLines(limits.login_interval, limits.login_line),
         markers=Markers(store, hub),

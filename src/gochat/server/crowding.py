@@ -47,6 +47,14 @@ class Stranger(Protocol):
         """Close it at once."""
 
 
+class Anonymous(Stranger, Protocol):
+    """A connection on which nobody is logged in."""
+
+    @property
+    def is_stranger(self) -> bool:
+        """False while the server is working for it."""
+
+
 class Handshake:
     """A connection during its TLS handshake."""
 

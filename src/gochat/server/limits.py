@@ -13,15 +13,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 from math import ceil
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from gochat.chat.names import NameKey
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.token_bucket import TokenBucket
-
-if TYPE_CHECKING:
-    from gochat.server.session import Session
 
 K = TypeVar("K")
 
@@ -212,11 +209,7 @@ class WriteLimiter:
 
 
 class ConnectionLimiter:
-    """Counts connections: in total, per address and network, and those not logged in.
-
-    Sessions put themselves into `strangers` while nobody is logged in on them: however many people
-    are online, only these are looked at when one of them has to make room.
-    """
+    """Counts connections: in total, per address and network, and those not logged in."""
 
     def __init__(self, limits: Limits, max_connections: int) -> None:
         self._limits = limits
@@ -226,7 +219,6 @@ class ConnectionLimiter:
         self._by_network: Counter[str] = Counter()
         self.total = 0
         self.anonymous = 0
-        self.strangers: set[Session] = set()
 
     def configure(self, limits: Limits, max_connections: int) -> None:
         """Change the limits for new connections."""

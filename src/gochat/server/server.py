@@ -154,8 +154,7 @@ class Server:
         now = trio.current_time()
         if self._looks.of(network(address), now).take(now):
             return False
-        anonymous = self.services.connections.strangers
-        strangers = (session for session in anonymous if session.is_stranger)
+        strangers = (session for session in self.services.anonymous if session.is_stranger)
         if crowding.make_room((*strangers, *self._handshakes.waiting), address):
             return True
         connections = self.services.connections
@@ -195,7 +194,7 @@ class Server:
             session.read_through(self.intake, self._plain_sends.take)
         self.opened[kind_of(session)] += 1
         self.sessions.add(session)
-        self.services.connections.strangers.add(session)
+        self.services.anonymous.add(session)
         # After that: of a ban that is set now, one of the two sees the other.
         if (ban := self.services.address_bans.find(address)) is not None:
             turn_away(session, ban)
@@ -203,7 +202,7 @@ class Server:
             await SessionLoop(session, malformed_frames=limits.malformed_frames).run()
         finally:
             self.sessions.discard(session)
-            self.services.connections.strangers.discard(session)
+            self.services.anonymous.discard(session)
             if not self.sessions:
                 self._ended.set()
 

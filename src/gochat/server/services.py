@@ -19,6 +19,7 @@ from gochat.histogram import Histogram
 from gochat.server.address_bans import AddressBans
 from gochat.server.auth_command import AuthCommand
 from gochat.server.budget import Budgets
+from gochat.server.crowding import Anonymous
 from gochat.server.daily_quotas import Quotas
 from gochat.server.deleted_accounts import DeletedAccounts
 from gochat.server.delivery import Delivery
@@ -63,6 +64,9 @@ class Services:
     budgets: Budgets
     quotas: Quotas
     connections: ConnectionLimiter
+    #: The sessions on which nobody is logged in: however many people are online, only these are
+    #: looked at when one of them has to make room.
+    anonymous: set[Anonymous]
     logins: LoginLimiter
     login_lines: LoginLines
     markers: Markers
