@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from children import child
 from patience import PATIENCE
 
 if sys.platform != "linux":
@@ -19,6 +21,17 @@ from fork_server import ForkingPopen, ForkServer, ForkServerDied
 GOCHAT = [sys.executable, "-m", "gochat"]
 #: The same, executed: what has an option for the interpreter is not forked.
 EXECUTED = [sys.executable, "-P", "-m", "gochat"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forking() -> Iterator[None]:
+    """Fork here also while the coverage is measured, when the other tests don't."""
+    server = ForkServer({**os.environ})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForkingPopen, "fork_server", server, raising=False)
+        patch.setattr(subprocess, "Popen", ForkingPopen)
+        yield
+    server.close()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +56,11 @@ def test_a_fork_has_its_own_process_folder_files_and_limits(tmp_path: Path) -> N
         socket.socket(),  # nothing of the tests is open in a fork
         subprocess.Popen(
             [*GOCHAT, "serve", "--config=gochat.toml"],
-            cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
         ) as process,
     ):  # fmt: skip
+        child(process)
         assert process.stderr is not None
         assert any('"listening"' in line for line in process.stderr)
         assert isinstance(process, ForkingPopen)
@@ -55,8 +70,10 @@ def test_a_fork_has_its_own_process_folder_files_and_limits(tmp_path: Path) -> N
         assert (place / "status").read_text().split("PPid:")[1].split()[0] == str(forker.pid)
         assert os.getsid(process.pid) == process.pid
         assert (tmp_path / "here.db").exists()
-        links = {path.readlink().as_posix() for path in (place / "fd").iterdir()}
-        ours = {path.readlink().as_posix() for path in Path("/proc/self/fd").iterdir()}
+        links, ours = (
+            {str(path.readlink()) for path in folder.iterdir() if path.is_symlink()}
+            for folder in (place / "fd", Path("/proc/self/fd"))  # ours lists itself, too
+        )
         assert {link for link in links & ours if "socket" in link} == set()
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
