@@ -95,3 +95,4 @@ def test_a_dead_fork_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     server._process.wait()
     with pytest.raises(ForkServerDied):
         subprocess.Popen([*GOCHAT, "--version"])
+    server.close()
