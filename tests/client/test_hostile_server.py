@@ -65,6 +65,8 @@ def good(type_: mi.Type) -> Any:
             return {"a/b": "bob"}
         case mi.LiteralType(values=values):
             return values[-1]
+        case mi.Metadata(extra_json_schema={"examples": known}):
+            return known[0]
         case mi.StrType():
             return "bob"
         case mi.BoolType():
@@ -97,6 +99,8 @@ def extreme(type_: mi.Type) -> Iterator[Any]:
                 yield [good(item), value, good(item)]
         case mi.LiteralType(values=values):
             yield from (*values, "of another version")
+        case mi.Metadata(extra_json_schema={"examples": known}):
+            yield from (*known, "of another version", 1)
         case mi.IntType():
             yield from WHOLE
         case mi.FloatType():

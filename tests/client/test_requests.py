@@ -325,7 +325,7 @@ async def test_malformed_reply_is_an_error() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.history, "#lobby") as outcome:
             request = await peer.expect(wire.History)
-            entry = said(1, kind="hologram")  # from a newer server
+            entry = said(1, form="hologram")
             page = wire.HistoryPage(conv="#lobby", epoch="e1", head=1, entries=(entry,))
             await peer.reply(request, page)
         with pytest.raises(InvalidReply, match="invalid answer from the server"):

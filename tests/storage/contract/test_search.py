@@ -182,7 +182,11 @@ async def test_messages_sent_between_two_pages_move_nothing(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "needle new")
     second, cursor = await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=3)
     assert [hit.text for hit in (*first, *second)] == [f"needle {n}" for n in reversed(range(6))]
-    assert cursor is None
+    if cursor is not None:  # an index may find out only then that there are no more
+        assert await chat.store.search(person("Bob"), ("needle",), cursor=cursor, limit=3) == (
+            [],
+            None,
+        )
 
 
 async def test_invalid_cursor_is_refused(chat: Chat) -> None:

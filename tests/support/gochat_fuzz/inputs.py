@@ -99,6 +99,8 @@ def _value(info: mi.Type, chance: Random) -> Any:
             return chance.choice(_TEXTS)[: most if chance.random() < 0.9 else None]
         case mi.LiteralType(values=values):
             return chance.choice(values)
+        case mi.Metadata(extra_json_schema={"examples": known}):
+            return chance.choice((*known, "of another version"))
         case mi.DictType():
             return {
                 chance.choice(_TEXTS): chance.choice(_TEXTS) for _ in range(chance.randrange(3))
