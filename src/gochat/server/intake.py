@@ -55,8 +55,7 @@ SLICE: Final = 0.005
 MOST_UNSETTLED: Final = 128
 #: Seconds after which more messages are taken, although the store has not settled those before.
 STORE_SLICE: Final = 0.02
-#: What passing on to the session's task, such as the first message of a conversation, counts: it
-#: takes so much longer.
+#: What passing on to the session's task counts: it takes so much longer.
 _APART: Final = 8
 #: Sessions that are woken in one step: what each does takes some tenths of a millisecond.
 MOST_WOKEN: Final = 32
