@@ -236,6 +236,11 @@ class GochatApp(ThriftyApp):
         if isinstance(self.screen, ChatScreen):
             self.screen.look()
 
+    def on_unmount(self) -> None:
+        """Drop what was to be asked of the server, and has not begun: nothing runs any more."""
+        if self._session is not None:
+            self._session.controller.abandon()
+
     # -- the session ------------------------------------------------------------------------------
 
     @on(ConnectScreen.Submitted)

@@ -63,6 +63,8 @@ class Controller:
         self._spawn_task = spawn
         self._changed = changed
         self._busy: set[str] = set()
+        #: Of tasks that have not begun: the work, and what carries it out.
+        self._not_begun: dict[Coroutine[Any, Any, None], Coroutine[Any, Any, None]] = {}
         self._running = 0
         self._marking: dict[str, int] = {}
         #: Where the person goes in a conversation, while that part of the log is being loaded.
@@ -96,9 +98,17 @@ class Controller:
         if key:
             self._busy.add(key)
         self._running += 1
-        self._spawn_task(self._carry_out(work, key), key)
+        self._not_begun[work] = carried = self._carry_out(work, key)
+        self._spawn_task(carried, key)
+
+    def abandon(self) -> None:
+        """Drop the tasks that have not begun. Call this when none will begin any more."""
+        while self._not_begun:
+            for coroutine in self._not_begun.popitem():
+                coroutine.close()
 
     async def _carry_out(self, work: Coroutine[Any, Any, None], key: str) -> None:
+        del self._not_begun[work]
         try:
             await work
         except GochatError as error:
