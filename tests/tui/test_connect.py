@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -91,6 +92,34 @@ async def test_name_and_password_and_enter_log_in(
         "ada",
         "demo-token-1",
     )
+
+
+async def test_app_that_ends_at_once_leaves_nothing_that_was_to_be_asked(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what it is told to do after its tasks were cancelled."""
+    asked: list[str] = []
+
+    async def ask(what: str) -> None:
+        asked.append(what)
+
+    async with open_app() as pilot:
+        app = pilot.app
+        assert isinstance(app, GochatApp)
+        assert app._session is not None
+        controller = app._session.controller
+        cancel_all = app.workers.cancel_all
+
+        def cancelled() -> None:
+            controller.spawn(ask("before"))
+            cancel_all()
+            controller.spawn(ask("after"))
+
+        monkeypatch.setattr(app.workers, "cancel_all", cancelled)
+        app.exit()
+    gc.collect()  # what is not awaited warns, which is an error here
+    assert asked in ([], ["after"])
+    assert app.return_code == 0
 
 
 async def test_the_password_is_kept_nowhere(

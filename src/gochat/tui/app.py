@@ -18,6 +18,7 @@ from textual.geometry import Offset
 from textual.screen import ModalScreen
 from textual.timer import Timer, TimerCallback
 from textual.widgets import Input, TextArea
+from textual.worker import WorkType
 
 from gochat.errors import GochatError
 from gochat.tui import language
@@ -95,6 +96,7 @@ class GochatApp(ThriftyApp):
         self._server = server
         self._credentials = credentials
         self._session: ChatSession | None = None
+        self._not_begun: set[Coroutine[Any, Any, None]] = set()  # tasks
         self._flush_due = False
         self._flushed_at = 0.0
         self._touched_at = time.monotonic()
@@ -237,7 +239,9 @@ class GochatApp(ThriftyApp):
             self.screen.look()
 
     def on_unmount(self) -> None:
-        """Drop what was to be asked of the server, and has not begun: nothing runs any more."""
+        """Drop the tasks that have not begun: none does any more."""
+        while self._not_begun:
+            self._not_begun.pop().close()
         if self._session is not None:
             self._session.controller.abandon()
 
@@ -390,7 +394,15 @@ class GochatApp(ThriftyApp):
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` as a task of the app; an unexpected exception ends the app."""
-        self.run_worker(work, name=name, group="requests", exit_on_error=True)
+        self._not_begun.add(work)
+
+        async def begin() -> None:
+            if work in self._not_begun:  # the app has not ended
+                self._not_begun.discard(work)
+                await work
+
+        task: WorkType[None] = begin
+        self.run_worker(task, name=name, group="requests", exit_on_error=True)
 
     def report(self, text: str) -> None:
         """Show what has failed."""

@@ -63,8 +63,7 @@ class Controller:
         self._spawn_task = spawn
         self._changed = changed
         self._busy: set[str] = set()
-        #: Of tasks that have not begun: the work, and what carries it out.
-        self._not_begun: dict[Coroutine[Any, Any, None], Coroutine[Any, Any, None]] = {}
+        self._not_begun: set[Coroutine[Any, Any, None]] = set()  # the work of tasks
         self._running = 0
         self._marking: dict[str, int] = {}
         #: Where the person goes in a conversation, while that part of the log is being loaded.
@@ -98,17 +97,16 @@ class Controller:
         if key:
             self._busy.add(key)
         self._running += 1
-        self._not_begun[work] = carried = self._carry_out(work, key)
-        self._spawn_task(carried, key)
+        self._not_begun.add(work)
+        self._spawn_task(self._carry_out(work, key), key)
 
     def abandon(self) -> None:
-        """Drop the tasks that have not begun. Call this when none will begin any more."""
+        """Drop the work of tasks that have not begun, and won't."""
         while self._not_begun:
-            for coroutine in self._not_begun.popitem():
-                coroutine.close()
+            self._not_begun.pop().close()
 
     async def _carry_out(self, work: Coroutine[Any, Any, None], key: str) -> None:
-        del self._not_begun[work]
+        self._not_begun.discard(work)
         try:
             await work
         except GochatError as error:
