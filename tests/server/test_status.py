@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from patience import eventually
@@ -208,7 +209,7 @@ async def test_status_that_the_store_has_wins_over_what_nodes_say_last(
     async with running_server(config(store=url)) as server, server.peer("mei", "status") as mei:
         store_it = status_requests.StatusRequests._store
 
-        async def overtaken(self: status_requests.StatusRequests, who, said) -> None:  # type: ignore[no-untyped-def]
+        async def overtaken(self: status_requests.StatusRequests, who: Any, said: Any) -> None:
             await store_it(self, who, said)
             account = await self._services.store.account(who.key)
             assert account is not None

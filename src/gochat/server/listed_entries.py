@@ -23,19 +23,19 @@ from gochat.server.session import Session
 #: Entries that are read for a page, at most.
 MAX_READ: Final = 150
 
-I = TypeVar("I", ActivityItem, SavedItem)  # noqa: E741
-R = TypeVar("R", ActivityRef, SavedRef)
+Item = TypeVar("Item", ActivityItem, SavedItem)
+Ref = TypeVar("Ref", ActivityRef, SavedRef)
 
 
 async def listed_page(
     services: Services,
     session: Session,
     who: Identity,
-    refs: Sequence[R],
+    refs: Sequence[Ref],
     limit: int,
-    read: Callable[[R], Awaitable[I | None]],
+    read: Callable[[Ref], Awaitable[Item | None]],
     beside: int,
-) -> tuple[tuple[I, ...], R | None]:
+) -> tuple[tuple[Item, ...], Ref | None]:
     """Return the first `limit` items that `read` returns for `refs`, or fewer; and the last of
     `refs` that was read, if there are more.
 
@@ -43,7 +43,7 @@ async def listed_page(
     are left out ends early, and what is read beyond `limit` is charged.
     """
     room = services.config.limits.frame_bytes - ENVELOPE
-    items: list[I] = []
+    items: list[Item] = []
     done = 0
     for ref in refs[:MAX_READ]:
         item = await read(ref)

@@ -91,7 +91,7 @@ class Pace:
 READ_LIMIT: Final = 0.005
 #: Reads that are made in other threads after one that took longer: twice as many after each that
 #: did so again, up to the most; as few as at first after so many that were fast. A busy machine
-#: interrupts a read now and then, and in a thread each takes much longer, for it waits for the
+#: interrupts a read now and then, and in a thread each takes much longer, because it waits for the
 #: interpreter.
 FEWEST_READS: Final = 4
 MOST_READS: Final = 512

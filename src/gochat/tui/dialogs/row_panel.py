@@ -32,7 +32,7 @@ class Row(Protocol):
     @property
     def key(self) -> str: ...  # noqa: D102 – what it is, for the list
     @property
-    def ts(self) -> int: ...  # noqa: D102
+    def ts(self) -> int: ...  # noqa: D102 – likewise
 
 
 R = TypeVar("R", bound=Row)
