@@ -55,15 +55,26 @@ class Terminal:
     def sees(self, text: str) -> None:
         """Wait until `text` is drawn after what was seen, or in part: then it is shown."""
         end = time.monotonic() + PATIENCE
-        while text.encode() not in (drawn := _SEQUENCE.sub(b"", self.written[self._seen :])):
+        while True:
+            if has_ended := self.process.poll() is not None:
+                self._drain()  # the last it wrote, perhaps right before its end
+            drawn = _SEQUENCE.sub(b"", self.written[self._seen :])
             self._screen.feed(self.written[self._fed :])
             self._fed = len(self.written)
-            if text in self._screen.text:
+            if text.encode() in drawn or text in self._screen.text:
                 break
-            assert self.process.poll() is None, f"the app has ended: {drawn.decode()}"
+            assert not has_ended, f"the app has ended: {drawn.decode(errors='replace')}"
             assert time.monotonic() < end, f"no {text!r} in {drawn.decode(errors='replace')!r}"
             self.read()
         self._seen = len(self.written)
+
+    def _drain(self) -> None:
+        """Read all that was written, without waiting for more."""
+        while select.select([self.leader], [], [], 0)[0]:
+            before = len(self.written)
+            self.read()
+            if len(self.written) == before:
+                break
 
     def types(self, text: str) -> None:
         """Paste a text and wait until it is drawn."""
@@ -76,11 +87,7 @@ class Terminal:
         while self.process.poll() is None and time.monotonic() < end:
             self.read()
         assert self.process.returncode is not None
-        while select.select([self.leader], [], [], 0)[0]:
-            before = len(self.written)
-            self.read()
-            if len(self.written) == before:
-                break
+        self._drain()
         return self.process.returncode
 
     def hang_up(self) -> None:
