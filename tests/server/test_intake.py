@@ -454,7 +454,7 @@ async def test_ping_waits_for_a_step_not_for_all_who_write_at_the_same_time(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
-    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
+    monkeypatch.setattr(intake, "MOST_BESIDE", 2)
     async with many(server, 40) as peers, server.peer("mei", "log") as mei:
         await mei.ask(Ping(), Pong)
         with submitted(monkeypatch) as counts:
@@ -467,11 +467,29 @@ async def test_ping_waits_for_a_step_not_for_all_who_write_at_the_same_time(
         assert max(counts) <= 2
 
 
+async def test_fewer_messages_are_taken_in_a_step_while_others_make_requests(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST", 8)
+    monkeypatch.setattr(intake, "MOST_BESIDE", 3)
+    monkeypatch.setattr(intake, "SLICE", PATIENCE)  # however busy the machine is
+    for beside, most in ((0.0, 8), (PATIENCE, 3)):
+        monkeypatch.setattr(intake, "BESIDE", beside)
+        async with many(server, 40) as peers, server.peer("mei", "log") as mei:
+            await mei.ask(Ping(), Pong)
+            with submitted(monkeypatch) as counts:
+                write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
+                for peer in peers:
+                    await own(peer, "now")
+            assert sum(counts) == len(peers)
+            assert max(counts) == most
+
+
 async def test_slow_store_is_given_more_messages_although_it_has_some(
     server: RunningServer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
-    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
+    monkeypatch.setattr(intake, "MOST_BESIDE", 2)
     async with many(server, 12) as peers:
         with submitted(monkeypatch) as counts, locked(path):
             write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
@@ -486,7 +504,7 @@ async def test_much_that_is_lined_up_is_read_to_its_end(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 2)
-    monkeypatch.setattr(intake, "MOST_UNSETTLED", 2)
+    monkeypatch.setattr(intake, "MOST_BESIDE", 2)
     monkeypatch.setattr(intake, "MOST_BYTES", 1000)
     async with many(server, 12) as peers:
         write_at_once(
@@ -502,6 +520,7 @@ async def test_person_who_leaves_while_their_message_is_lined_up_stops_nobody(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST", 1)
+    monkeypatch.setattr(intake, "MOST_BESIDE", 1)
     async with many(server, 8) as peers:
         write_at_once(*((peer, Send(to="#lobby", text="now")) for peer in peers))
         for peer in peers[1::2]:
