@@ -1,4 +1,8 @@
-"""The process that forks for :mod:`fork_server`: a script, with its end of a socket as argument."""
+"""The process that forks for :mod:`fork_server`: a script.
+
+Its arguments are the name of its door, and two descriptors: its end of a socket, with whose other
+end it lives, and the socket at which it listens for requests.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +17,28 @@ import pkgutil
 import random
 import resource
 import runpy
+import secrets
 import select
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+from fork_door import MOST_DESCRIPTORS, NO_FORK, Door, Request, of_the_start
+from fork_server import let_popen_fork
 
 #: What is loaded before the first fork, and before the first one of the app.
 _SERVER: Final = ("gochat.config", "gochat.storage", "gochat.server", "gochat.cli")
 _APP: Final = ("gochat.client", "gochat.tui")
 _OF_THE_APP: Final = {"tui", "chat", "terminal_app.py", "hostile_app.py"}
-
-
-class Request(NamedTuple):
-    """A process to be."""
-
-    argv: list[str]
-    folder: str
-    environment: dict[str, str]
-    new_session: bool
-    umask: int
-    open_files: tuple[int, int]
 
 
 @dataclass
@@ -49,15 +48,19 @@ class Child:
     pid: int
     #: Where its wait status is told. Once that is closed at the other end, nobody asks for it.
     line: socket.socket
+    is_tied: bool
     has_ended: bool = False
     is_forgotten: bool = False
 
 
 class Forker:
-    """Forks for each request that comes in on `control`."""
+    """Forks for each request that comes in at the `door`, as long as `control` is open."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, name: str, control: socket.socket, door: socket.socket) -> None:
+        self._name = name
         self._control = control
+        self._door = door
+        self._start = of_the_start(os.environ)
         self._children: list[Child] = []
         self._has_app = False
         self._generators: list[random.Random] = []
@@ -75,37 +78,57 @@ class Forker:
         del sys.modules["rich"]
         while True:
             waiting = [one.line for one in self._children if not one.is_forgotten]
-            readable, _, _ = select.select([self._control, self._wake, *waiting], [], [])
+            readable, _, _ = select.select(
+                [self._control, self._door, self._wake, *waiting], [], []
+            )
             if self._wake in readable:
                 self._wake.recv(4096)
             for one in self._children:
-                one.is_forgotten |= one.line in readable
+                if one.line in readable:
+                    one.is_forgotten = True
+                    if one.is_tied and not one.has_ended:
+                        os.kill(one.pid, signal.SIGKILL)
             self._look_after_children(os.WNOHANG)
             if self._control in readable:
-                header, descriptors, _, _ = socket.recv_fds(self._control, 4, 4)
-                if not header:
-                    self._end()
-                    return None
-                request = self._read_request(header)
+                self._end()
+                return None
+            if self._door in readable and (request := self._answer()):
+                return request
+
+    def _answer(self) -> Request | None:
+        """Fork for who asks at the door; return, in the fork, what it is to be."""
+        asking, _ = self._door.accept()
+        with asking:
+            request, descriptors = self._read_request(asking)
+            pid = NO_FORK
+            if request is not None and of_the_start(request.environment) == self._start:
+                *given, line = descriptors
                 pid = os.fork()
                 if pid == 0:
-                    self._become(request, descriptors[:3])
+                    asking.close()
+                    self._become(request, given)
                     return request
-                for descriptor in descriptors[:3]:
-                    os.close(descriptor)
-                self._children.append(Child(pid, socket.socket(fileno=descriptors[3])))
-                self._control.sendall(struct.pack("!I", pid))
+                descriptors = given
+                self._children.append(Child(pid, socket.socket(fileno=line), request.is_tied))
+            for descriptor in descriptors:
+                os.close(descriptor)
+            with suppress(OSError):
+                asking.sendall(struct.pack("!I", pid))
+        return None
 
-    def _read_request(self, header: bytes) -> Request:
-        text = bytearray()
-        (length,) = struct.unpack("!I", header)
-        while len(text) < length:
-            text += self._control.recv(length - len(text))
+    def _read_request(self, asking: socket.socket) -> tuple[Request | None, list[int]]:
+        """Return what is asked for, unless who asks has ended meanwhile; and the descriptors."""
+        header, descriptors, _, _ = socket.recv_fds(asking, 4, MOST_DESCRIPTORS)
+        length = struct.unpack("!I", header)[0] if header else 0
+        with asking.makefile("rb") as rest:
+            text = rest.read(length)
+        if not header or len(text) < length:
+            return None, descriptors
         request = Request(**json.loads(text))
         if not self._has_app and _OF_THE_APP & {Path(word).name for word in request.argv[1:4]}:
             self._has_app = True
             self._load(_APP)
-        return request
+        return request, descriptors
 
     def _load(self, packages: Iterable[str]) -> None:
         """Import packages with all that is in them."""
@@ -137,31 +160,39 @@ class Forker:
             os.kill(one.pid, signal.SIGKILL)
         self._look_after_children(0)
 
-    def _become(self, request: Request, streams: Sequence[int]) -> None:
+    def _become(self, request: Request, given: Sequence[int]) -> None:
         """Leave nothing of the fork server in a fork but what is loaded."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for one in (self._control, self._wake, self._woken, *(one.line for one in self._children)):
+        children = (one.line for one in self._children)
+        for one in (self._control, self._door, self._wake, self._woken, *children):
             one.close()
         if request.new_session:
             os.setsid()
-        # Above the standard ones first: one that is still to be copied must not be overwritten.
-        above = [fcntl.fcntl(stream, fcntl.F_DUPFD, 3) for stream in streams]
-        for number, descriptor in enumerate(above):
+        # Above all others first: one that is still to be copied must not be overwritten.
+        numbers = [0, 1, 2, *request.kept]
+        above = [fcntl.fcntl(one, fcntl.F_DUPFD, max(numbers) + 1) for one in given]
+        for number, descriptor in zip(numbers, above, strict=True):
             os.dup2(descriptor, number)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for one_kept, next_kept in pairwise([*sorted(numbers), os.sysconf("SC_OPEN_MAX")]):
+            os.closerange(one_kept + 1, next_kept)
         os.umask(request.umask)
         resource.setrlimit(resource.RLIMIT_NOFILE, request.open_files)
         os.chdir(request.folder)
         os.environ.clear()
         os.environ.update(request.environment)
+        time.tzset()
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             stream = _open_stream(number, sys.stdout.encoding)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
+        let_popen_fork(lambda: Door(self._name))
         for generator in self._generators:  # Python does that for the one of `random` only
             generator.seed()
+        drafts = sys.modules["gochat.chat.drafts"]
+        # What a process draws when it loads: two servers on one store would make the same `cid`s.
+        drafts._PROCESS = secrets.token_urlsafe(9)  # type: ignore[attr-defined] # it is private
 
 
 def _open_stream(number: int, encoding: str) -> io.TextIOWrapper:
@@ -183,6 +214,7 @@ def _run(request: Request) -> int:
         if request.argv[1] == "-m":
             sys.argv[:] = request.argv[2:]
             sys.path[0] = request.folder
+            sys.modules.pop(request.argv[2], None)  # if it is no package, runpy warns otherwise
             runpy.run_module(request.argv[2], run_name="__main__", alter_sys=True)
         else:
             sys.argv[:] = request.argv[1:]
@@ -201,7 +233,8 @@ def _run(request: Request) -> int:
 
 def main() -> None:
     """Fork, and run in each fork what it is to be."""
-    request = Forker(socket.socket(fileno=int(sys.argv[1]))).run()
+    name, *descriptors = sys.argv[1:]
+    request = Forker(name, *(socket.socket(fileno=int(one)) for one in descriptors)).run()
     if request is None:
         return
     code = _run(request)

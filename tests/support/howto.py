@@ -39,6 +39,15 @@ _TAKEN: Final = {"sh", "toml", "ini"}
 PATIENCE: Final = 120.0
 
 
+def _gochat() -> str:
+    """Return how a shell starts gochat: hundreds of them take long to load it."""
+    if sys.platform != "linux":
+        return f"{sys.executable} -m gochat"
+    from fork_server import shell_command
+
+    return shell_command()
+
+
 class Block(NamedTuple):
     """A fenced block of a page."""
 
@@ -61,7 +70,7 @@ class Guide:
             if language in languages
         ]
         for command in ("bin", "opt/gochat/bin"):
-            self._install(self.root / command / "gochat", f'exec {sys.executable} -m gochat "$@"')
+            self._install(self.root / command / "gochat", f'exec {_gochat()} "$@"')
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")},
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
