@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -98,6 +100,38 @@ def test_bug_keeps_its_traceback(error: Exception, outcome: list[BaseException])
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 2
     assert "usage: gochat" in capsys.readouterr().err
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _parsers(inner)
+
+
+def test_wrong_flag_shows_the_usage_of_the_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each subcommand of each command, whether or not its arguments are there."""
+    for command in cli.COMMANDS:
+        for parser in _parsers(cli._build_parser([command])):
+            words = parser.prog.split()[1:]
+            if not words:
+                continue
+            needed = [
+                action.option_strings[0] if action.option_strings else "1"
+                for action in parser._actions
+                if action.required and not isinstance(action, argparse._SubParsersAction)
+            ]
+            assert cli.main([*words, *needed, "--no-such-flag"]) == 2
+            assert f"usage: {parser.prog} [" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--store", "--loud"])
+def test_wrong_flag_is_named(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["admin", "account", "show", "mei", flag, "x"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: gochat admin account show [")
+    assert f"gochat admin account show: error: unrecognized arguments: {flag} x" in shown
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,8 +116,27 @@ def _signals_unwind() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses what it does not know itself, and so do the parsers of its subcommands.
+
+    By default a subcommand's parser leaves that to the parser above it, which then shows a usage
+    that has nothing of what was wrong.
+    """
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; none are left over."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
 def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="gochat",
         description="The chat that people run themselves and use from the terminal.",
         allow_abbrev=False,
