@@ -90,6 +90,15 @@ class Administration(Protocol):
         """Return the addresses that a person has logged in from, each with the last time."""
         ...
 
+    async def seen_from(self, people: Sequence[NameKey], now: int) -> dict[NameKey, dict[str, int]]:
+        """Return from which addresses each of at most 500 people was seen, with the last time.
+
+        That is where their valid sessions were used last, and where they have logged in by
+        password, as far as that is remembered (:data:`~gochat.chat.store.LOGIN_MEMORY`). Times are
+        in milliseconds since the Unix epoch, as is `now`. Who was seen nowhere is left out.
+        """
+        ...
+
     async def restricted(self, *, after: NameKey, limit: int) -> tuple[list[Account], bool]:
         """Return a page of the accounts that have a ban or a mute, by key, and whether there are
         more. These may have ended."""

@@ -131,6 +131,43 @@ async def test_accounts_are_listed_in_pages_and_filtered(place: Place) -> None:
     assert await names(password="set") == ["Ben", "bob", "eve"]
 
 
+async def test_accounts_are_found_by_the_address_from_which_they_log_in(tmp_path: Path) -> None:
+    proxied = structs.replace(config(), proxy_from=("127.0.0.0/8",))
+    async with administered(tmp_path, configuration=proxied) as (server, admin):
+
+        async def found(address: str) -> list[tuple[str, list[str]]]:
+            page = await admin.ask("account list", address=address)
+            assert all(one["seen"] > 0 for one in page["accounts"])
+            return [(one["name"], one["addresses"]) for one in page["accounts"]]
+
+        async def come(peer: Peer, address: str) -> None:
+            kind, to = ("TCP6", "::1") if ":" in address else ("TCP4", "127.0.0.1")
+            await peer.stream.send_all(f"PROXY {kind} {address} {to} 40000 8889\r\n".encode())
+
+        await admin.ask("account create", name="ann", password=PASSWORD)  # was never here
+        async with server.connect() as peer:
+            await come(peer, "203.0.113.7")
+            await peer.log_in("Mei")
+        async with server.connect() as peer:
+            await come(peer, "2001:db8:0:40::1:7")
+            await peer.log_in("Bob")
+            token = peer.token
+        async with server.connect() as peer:
+            await come(peer, "198.51.100.9")
+            await peer.ask(Resume(token=token), LoggedIn)
+        assert await found("203.0.113.7") == [("Mei", ["203.0.113.7"])]
+        assert await found("203.0.113.0/24") == [("Mei", ["203.0.113.7"])]
+        assert await found("::ffff:203.0.113.7") == [("Mei", ["203.0.113.7"])]
+        assert await found("203.0.113.8") == []
+        assert await found("198.51.100.0/24") == [("Bob", ["198.51.100.9"])]
+        assert await found("2001:db8:0:40::2") == [("Bob", ["2001:db8:0:40::"])], "one customer"
+        assert await found("2001:db8::/32") == [("Bob", ["2001:db8:0:40::"])]
+        assert await found("2001:db8:0:41::/64") == []
+        await admin.ask("account ban", name="mei")
+        assert await found("203.0.113.7") == [], "what was kept of it went with the sessions"
+        assert await admin.refused("account list", address="garden") == "bad_request"
+
+
 async def test_banned_account_is_out_everywhere_until_it_is_lifted(place: Place) -> None:
     async with place.server.peer("Mei") as here, place.other.peer("Mei") as there:
         changed = await place.admin.ask("account ban", "spam", name="MEI", seconds=60)

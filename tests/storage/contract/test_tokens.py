@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
 from gochat.chat.restriction import Restriction
-from gochat.chat.store import LOGIN_ADDRESSES
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY
 from gochat.chat.token import MAX_DEVICES, MAX_PROGRAMS
 
 pytestmark = pytest.mark.trio
@@ -230,6 +231,38 @@ async def test_only_the_last_addresses_of_a_person_are_stored(chat: Chat, clock:
     known = [await chat.store.last_login(person("mei"), address) for address in addresses]
     assert known[:4] == [None] * 4
     assert None not in known[4:]
+
+
+async def test_addresses_are_forgotten_in_time(chat: Chat, clock: Clock) -> None:
+    """Also while their owner goes on logging in, from elsewhere."""
+    for number, address in enumerate(("10.0.0.1", "10.0.0.2")):
+        clock.now += LOGIN_MEMORY
+        await chat.store.add_token(make_token("mei", number, expires=2 * clock()), address)
+    assert await chat.store.administration.addresses(MEI) == [("10.0.0.2", clock())]
+
+
+async def test_people_are_found_by_where_they_were_seen(chat: Chat, clock: Clock) -> None:
+    """Where their valid sessions were used last, and where they have logged in by password."""
+    store, bob = chat.store, person("bob")
+    began = clock()
+
+    async def seen() -> dict[NameKey, dict[str, int]]:
+        people = [MEI, bob, person("nobody")]
+        return await store.administration.seen_from(people, clock())
+
+    assert await seen() == {}
+    token = make_token("mei", 1, expires=began + 10_000)
+    await store.add_token(replace(token, address="10.0.0.1", seen=began), "10.0.0.1")
+    program = make_token("bob", 2, expires=began + 10_000)
+    await store.add_token(replace(program, address="10.0.0.9", seen=began), None)
+    assert await seen() == {MEI: {"10.0.0.1": began}, bob: {"10.0.0.9": began}}
+    clock.now += 1000
+    assert await store.renew_token(token.id, began + 20_000, "2001:db8::")
+    assert (await seen())[MEI] == {"10.0.0.1": began, "2001:db8::": began + 1000}
+    clock.now += 10_000
+    assert bob not in await seen(), "the session has expired"
+    clock.now += LOGIN_MEMORY
+    assert await seen() == {}, "so has what is remembered of the login"
 
 
 async def test_token_that_a_ban_has_voided_still_says_whose_it_was(chat: Chat) -> None:

@@ -12,6 +12,7 @@ from gochat.chat import names, one_time_codes
 from gochat.chat.account import Account
 from gochat.chat.conversations import is_private
 from gochat.chat.names import NameKey
+from gochat.chat.network_bans import Network, address_of, parse
 from gochat.chat.restriction import held
 from gochat.chat.server_roles import ServerRole
 from gochat.errors import ChatError, ErrorCode
@@ -52,6 +53,26 @@ class Standing(Struct, frozen=True, kw_only=True):
             state=account.state,
             password=_password(account),
             created=account.created,
+        )
+
+
+class Located(Standing, frozen=True, kw_only=True):
+    """An account in a list of those that were seen in a network.
+
+    `addresses` are those there, the last one first; `seen` is when it was there last.
+    """
+
+    addresses: tuple[str, ...]
+    seen: int
+
+    @classmethod
+    def at(cls, account: Account, places: Mapping[str, int]) -> Located:
+        """Return what a list shows of an account that was seen at these addresses."""
+        by_time = sorted(places, key=lambda address: (-places[address], address))
+        return cls(
+            **asdict(Standing.of(account)),
+            addresses=tuple(by_time),
+            seen=places[by_time[0]],
         )
 
 
@@ -134,19 +155,47 @@ def _includes(page: AccountPage, account: Account) -> bool:
 
 async def list_all(call: Call, page: AccountPage) -> ShownAccounts:
     """List accounts."""
-    found: list[Account] = []
+    network = _kept_as(parse(page.address, "address")) if page.address else None
+    found: list[Standing] = []
+    administration = call.services.store.administration
     after, has_more, looked_at = NameKey(page.after and names.known(page.after)), True, 0
     while has_more and len(found) < page.limit and looked_at < MAX_LOOKED_AT:
-        some, has_more = await call.services.store.administration.accounts(after=after, limit=PIECE)
+        some, has_more = await administration.accounts(after=after, limit=PIECE)
+        wanted = [account.key for account in some if _includes(page, account)]
+        seen = await administration.seen_from(wanted, wall_clock()) if network and wanted else {}
         for place, account in enumerate(some, start=1):
             after = account.key
             looked_at += 1
-            if _includes(page, account):
-                found.append(account)
+            shown = _shown(page, account, network, seen.get(account.key, {}))
+            if shown is not None:
+                found.append(shown)
                 if len(found) == page.limit:
                     has_more = has_more or place < len(some)
                     break
-    return ShownAccounts(accounts=tuple(map(Standing.of, found)), next=after if has_more else "")
+    return ShownAccounts(accounts=tuple(found), next=after if has_more else "")
+
+
+def _kept_as(network: Network) -> Network:
+    """Return the network in which the addresses of `network` are, as they are kept: of an IPv6
+    address that is its /64 (:func:`~gochat.server.limits.subscriber`)."""
+    is_part = network.version == 6 and network.prefixlen > 64
+    return network.supernet(new_prefix=64) if is_part else network
+
+
+def _shown(
+    page: AccountPage, account: Account, network: Network | None, seen: Mapping[str, int]
+) -> Standing | None:
+    """Return what a list shows of an account that was `seen` at these addresses, if it is in it."""
+    if not _includes(page, account):
+        return None
+    if network is None:
+        return Standing.of(account)
+    places = {
+        text: at
+        for text, at in seen.items()
+        if (address := address_of(text)) is not None and address in network
+    }
+    return Located.at(account, places) if places else None
 
 
 async def show(call: Call, of: OfAccount) -> ShownAccount:

@@ -47,6 +47,14 @@ class AccountPage(Arguments, frozen=True, kw_only=True):
             "or without either"
         ),
     ] = None
+    address: Annotated[
+        str,
+        Meta(
+            max_length=MAX_NETWORK,
+            description="only those that were seen at this address, or in this network as "
+            "203.0.113.0/24 or 2001:db8::/32",
+        ),
+    ] = ""
     bots: Annotated[bool, Meta(description="only bots")] = False
     matching: Annotated[
         str, Meta(max_length=200, description="only with this text in the name")

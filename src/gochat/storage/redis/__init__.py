@@ -134,7 +134,7 @@ class RedisStore:
         self._clock = clock or wall_clock
         self._nursery = nursery
         self.administration = RedisAdministration(
-            AdministrationOperations(keys, people), people, writer, lambda: self._reader
+            AdministrationOperations(keys, people, tokens), people, writer, lambda: self._reader
         )
         self.admission = RedisAdmission(keys, writer)
         self.network_bans = RedisNetworkBans(keys, writer, lambda: self._reader)

@@ -13,6 +13,7 @@ from gochat.chat.administration import AUDIT_KEPT, AuditEntry
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey, known
 from gochat.chat.server_roles import ServerRole
+from gochat.chat.store import LOGIN_MEMORY
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.audit import decode_audit, pack
@@ -21,14 +22,16 @@ from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.sets import set_members
+from gochat.storage.redis.tokens import TokenOperations
 
 
 class AdministrationOperations:
     """Create the operations."""
 
-    def __init__(self, keys: Keys, people: PeopleOperations) -> None:
+    def __init__(self, keys: Keys, people: PeopleOperations, tokens: TokenOperations) -> None:
         self._keys = keys
         self._people = people
+        self._tokens = tokens
 
     def accounts(
         self, after: NameKey, limit: int, *, listed: str = "people"
@@ -105,14 +108,36 @@ class AdministrationOperations:
         return []
 
     def addresses(self, person: NameKey) -> Operation[list[tuple[str, int]]]:
-        key = self._keys.person(person, key_kinds.ADDRESSES)
-        partition = self._keys.partition(person)
-        (flat,) = yield [RedisCommand(partition, ("ZRANGE", key, 0, -1, "WITHSCORES"))]
+        (flat,) = yield [self._addresses(person)]
         found = [
             (address.decode(), int(float(at)))
             for address, at in zip(flat[::2], flat[1::2], strict=True)
         ]
         return sorted(found, key=lambda one: (-one[1], one[0]))
+
+    def _addresses(self, person: NameKey) -> RedisCommand:
+        key = self._keys.person(person, key_kinds.ADDRESSES)
+        return RedisCommand(self._keys.partition(person), ("ZRANGE", key, 0, -1, "WITHSCORES"))
+
+    def seen_from(
+        self, people: Sequence[NameKey], now: int
+    ) -> Operation[dict[NameKey, dict[str, int]]]:
+        """Find from where people were seen."""
+        logins = yield [self._addresses(person) for person in people]
+        sessions = yield from self._tokens.of_many(people, now)
+        found: dict[NameKey, dict[str, int]] = {}
+        for person, flat in zip(people, logins, strict=True):
+            places = {
+                address.decode(): int(float(at))
+                for address, at in zip(flat[::2], flat[1::2], strict=True)
+                if float(at) > now - LOGIN_MEMORY
+            }
+            for token in sessions[person]:
+                if token.address:
+                    places[token.address] = max(token.seen, places.get(token.address, 0))
+            if places:
+                found[person] = places
+        return found
 
     def record(self, entry: AuditEntry) -> Operation[int]:
         (id_,) = yield [call(0, scripts.AUDIT, (self._keys.audit,), pack(entry), AUDIT_KEPT)]
@@ -180,6 +205,9 @@ class RedisAdministration:
 
     async def addresses(self, person: NameKey) -> list[tuple[str, int]]:
         return await self._reader().carry_out(self._operations.addresses(person))
+
+    async def seen_from(self, people: Sequence[NameKey], now: int) -> dict[NameKey, dict[str, int]]:
+        return await self._reader().carry_out(self._operations.seen_from(people, now))
 
     async def record(self, entry: AuditEntry) -> int:
         return await self._writer.carry_out(self._operations.record(entry))

@@ -7,7 +7,7 @@ remain when the token is gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -101,9 +101,10 @@ class TokenOperations:
 
     def _note_login(self, account: NameKey, address: str, now: int) -> Operation[None]:
         partition, key = self._of(account, key_kinds.ADDRESSES)
-        _, _, oldest = yield [
+        *_, oldest = yield [
             RedisCommand(partition, ("ZADD", key, now, address)),
             RedisCommand(partition, ("PEXPIRE", key, LOGIN_MEMORY)),
+            RedisCommand(partition, ("ZREMRANGEBYSCORE", key, "-inf", now - LOGIN_MEMORY)),
             RedisCommand(partition, ("ZRANGE", key, 0, -LOGIN_ADDRESSES - 1)),
         ]
         if oldest:
@@ -122,15 +123,22 @@ class TokenOperations:
 
     def tokens(self, account: NameKey, now: int) -> Operation[list[Token]]:
         """Find all valid tokens of an account."""
-        partition, key = self._of(account, key_kinds.TOKENS)
-        all_of_them, generation = yield [
-            RedisCommand(partition, ("HGETALL", key)),
-            self._generation(account),
-        ]
-        pairs = zip(all_of_them[::2], all_of_them[1::2], strict=True)
-        found = (decode_token(bytes.fromhex(i.decode()), account, packed) for i, packed in pairs)
-        valid = (t for t in found if t.expires > now and _is_current(t, generation))
-        return sorted(valid, key=lambda token: (token.created, token.id))
+        found = yield from self.of_many((account,), now)
+        return found[account]
+
+    def of_many(
+        self, accounts: Sequence[NameKey], now: int
+    ) -> Operation[dict[NameKey, list[Token]]]:
+        """Find all valid tokens of accounts."""
+        commands: list[RedisCommand] = []
+        for account in accounts:
+            partition, key = self._of(account, key_kinds.TOKENS)
+            commands += [RedisCommand(partition, ("HGETALL", key)), self._generation(account)]
+        replies = yield commands
+        return {
+            account: _valid(account, kept, generation, now)
+            for account, kept, generation in zip(accounts, replies[::2], replies[1::2], strict=True)
+        }
 
     def renew_token(self, token_id: bytes, expires: int, address: str, now: int) -> Operation[bool]:
         """Extend the validity of a token."""
@@ -210,6 +218,16 @@ class TokenOperations:
 
     def _of(self, account: NameKey, kind: str) -> tuple[int, str]:
         return self._keys.partition(account), self._keys.person(account, kind)
+
+
+def _valid(
+    account: NameKey, kept: Sequence[bytes], generation: bytes | None, now: int
+) -> list[Token]:
+    """Return the valid ones of an account's tokens, from ids and tokens in turns."""
+    pairs = zip(kept[::2], kept[1::2], strict=True)
+    found = (decode_token(bytes.fromhex(i.decode()), account, packed) for i, packed in pairs)
+    valid = (t for t in found if t.expires > now and _is_current(t, generation))
+    return sorted(valid, key=lambda token: (token.created, token.id))
 
 
 def _is_current(token: Token, generation: bytes | None) -> bool:

@@ -14,7 +14,7 @@ from gochat.chat.administration import AuditEntry
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.server_roles import ServerRole
-from gochat.storage.sqlite import accounts, audit, skeletons
+from gochat.storage.sqlite import accounts, audit, skeletons, tokens
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.writer import Writer
@@ -81,6 +81,9 @@ class SqliteAdministration:
                 (person,),
             ).fetchall()
         )
+
+    async def seen_from(self, people: Sequence[NameKey], now: int) -> dict[NameKey, dict[str, int]]:
+        return await self._ask(lambda db: tokens.seen_from(db, people, now))
 
     async def record(self, entry: AuditEntry) -> int:
         return await self._writer.write(partial(audit.record, self._log, entry))

@@ -78,6 +78,26 @@ def last_login(db: sqlite3.Connection, account: NameKey, address: str) -> int | 
     return None if row is None else int(row[0])
 
 
+def seen_from(
+    db: sqlite3.Connection, people: Sequence[NameKey], now: int
+) -> dict[NameKey, dict[str, int]]:
+    """See :meth:`gochat.chat.administration.Administration.seen_from`."""
+    marks = ", ".join("?" * len(people))
+    logins = f"SELECT account, address, at FROM login WHERE account IN ({marks}) AND at > ?"
+    sessions = (
+        "SELECT t.account, t.address, t.seen FROM token t"
+        " JOIN account a ON a.key = t.account AND a.generation = t.generation"
+        f" WHERE t.account IN ({marks}) AND t.address <> '' AND t.expires > ?"
+    )
+    found: dict[NameKey, dict[str, int]] = {}
+    # Two statements: of parameters a statement takes 999, in an old SQLite.
+    for query, since in ((logins, now - LOGIN_MEMORY), (sessions, now)):
+        for person, address, at in db.execute(query, (*people, since)):
+            places = found.setdefault(person, {})
+            places[address] = max(at, places.get(address, 0))
+    return found
+
+
 # -- writes ----------------------------------------------------------------------------------------
 
 
