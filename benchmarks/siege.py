@@ -25,7 +25,16 @@ from benchmarks.servers import PASSWORD, Gochat
 from gochat.config.limits import Limits
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
-from gochat.protocol.messages import Error, LoggedIn, Login, Register, Registered, ServerMessage
+from gochat.protocol.messages import (
+    Bye,
+    ByeReason,
+    Error,
+    LoggedIn,
+    Login,
+    Register,
+    Registered,
+    ServerMessage,
+)
 from gochat.protocol.states import State
 
 #: The limits that a siege is about: as they are by default.
@@ -62,8 +71,9 @@ class Outcome:
 
     `guesses` counts the codes of the replies to those who guessed. `logged_in` is how many logged
     in, `again` how often they had to come again, and `login_seconds` when the last one was in. In
-    `strangers` are the codes that they were sent, ``let in`` being nothing; in `refusals`, by how
-    much the server's metrics of refusals have grown.
+    `strangers` are the codes that they were sent, ``let in`` being nothing, and ``made room`` the
+    goodbye to who was let in and had to go for others at once; in `refusals`, by how much the
+    server's metrics of refusals have grown, and in `ended` those of connections that ended.
     """
 
     guesses: Counter[str] = field(default_factory=Counter)
@@ -72,6 +82,13 @@ class Outcome:
     login_seconds: float = 0.0
     strangers: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def strangers_refused(self) -> int:
+        """How many strangers were not let in at all."""
+        stayed = self.strangers["let in"] + self.strangers["made room"]
+        return self.strangers.total() - stayed
 
 
 def run(
@@ -120,9 +137,10 @@ def run(
                         "came again": outcome.again,
                         "the last after s": outcome.login_seconds,
                         "strangers not refused at once": outcome.strangers["let in"],
-                        "strangers refused at once": outcome.strangers.total()
-                        - outcome.strangers["let in"],
+                        "strangers gone at once": outcome.strangers["made room"],
+                        "strangers refused at once": outcome.strangers_refused,
                         "refusals in the metrics": outcome.refusals.total(),
+                        "made room in the metrics": outcome.ended['reason="server_full"'],
                     }
                 )
     report.table(f"Chat of {people} at {rate:g} messages/s under siege", rows)
@@ -131,7 +149,7 @@ def run(
 
 async def _beside(server: Gochat, crowd: Crowd, way: Way, siege: Siege) -> tuple[Talked, Outcome]:
     """Play a round beside a siege, which begins with it and ends after it."""
-    outcome, before = Outcome(), _refusals(server)
+    outcome, before = Outcome(), _metrics(server)
     begun = time.perf_counter()
     async with trio.open_nursery() as lasting:
         async with trio.open_nursery() as finite:
@@ -151,7 +169,8 @@ async def _beside(server: Gochat, crowd: Crowd, way: Way, siege: Siege) -> tuple
                     await trio.sleep(0.01)
         lasting.cancel_scope.cancel()
     await trio.sleep(METRICS_AGE)
-    outcome.refusals = _refusals(server) - before
+    after = _metrics(server)
+    outcome.refusals, outcome.ended = after[0] - before[0], after[1] - before[1]
     return crowd.end(way), outcome
 
 
@@ -235,7 +254,9 @@ async def _stay(
         with trio.move_on_after(0.5):
             try:
                 reply = await _Replies(stream).next()
+                is_bye = isinstance(reply, Bye) and reply.reason == ByeReason.SERVER_FULL
                 code = reply.code if isinstance(reply, Error) else "answered"
+                code = "made room" if is_bye else code
             except trio.BrokenResourceError:
                 code = "closed"
         outcome.strangers[code] += 1
@@ -284,9 +305,13 @@ def _address(kind: int, number: int) -> str:
     return f"127.{10 * kind + number // 62_500}.{number % 250}.{number // 250 % 250 + 1}"
 
 
-def _refusals(server: Gochat) -> Counter[str]:
-    """Return the server's metrics of what it has refused."""
+def _metrics(server: Gochat) -> tuple[Counter[str], Counter[str]]:
+    """Return the server's metrics of what it has refused, and of connections that have ended."""
     with urllib.request.urlopen(f"http://127.0.0.1:{server.monitor}/metrics") as reply:
         text = reply.read().decode()
-    found = re.findall(r"^gochat_refusals_total\{(.*)\} (\S+)$", text, re.M)
-    return Counter({labels: int(float(count)) for labels, count in found})
+
+    def of(name: str) -> Counter[str]:
+        found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.M)
+        return Counter({labels: int(float(count)) for labels, count in found})
+
+    return of("gochat_refusals_total"), of("gochat_connections_ended_total")

@@ -53,8 +53,12 @@ class Listener:
         return outcome
 
 
-async def accept(listener: Listener, connected: Callable[[trio.SocketStream], None]) -> None:
-    await accept_for_ever(cast("trio.SocketListener", listener), connected)
+async def accept(
+    listener: Listener,
+    connected: Callable[[trio.SocketStream], None],
+    refused: Callable[[trio.SocketStream], None] | None = None,
+) -> None:
+    await accept_for_ever(cast("trio.SocketListener", listener), connected, refused)
 
 
 def refusals(logs: list[EventDict]) -> int:
@@ -86,10 +90,12 @@ async def test_connection_without_descriptors_is_refused_at_once(
     refused, served = Stream(), Stream()
     listener = Listener(error, refused, served)
     connected: list[object] = []
+    counted: list[object] = []
     with trio.move_on_after(1):
-        await accept(listener, connected.append)
+        await accept(listener, connected.append, counted.append)
     assert refused.is_closed
     assert connected == [served]
+    assert counted == [refused]
     assert refusals(logs) == 1
 
 

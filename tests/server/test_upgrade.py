@@ -259,6 +259,7 @@ async def test_connection_that_makes_room_is_told_so_if_it_may_be_no_browser(dat
             nursery.cancel_scope.cancel()
     [line] = [line for line in lines if line.get("address") == "192.0.2.1"]
     assert line["event"] == ("WebSocket handshake failed" if data else "connection refused")
+    assert line.get("code") == (None if data else "server_full"), "so the metrics have it, too"
 
 
 # -- origins --------------------------------------------------------------------------------------

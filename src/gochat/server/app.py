@@ -130,7 +130,10 @@ async def serve(
         async with trio.open_nursery() as accepting:
             for entrance in entrances:
                 accepting.start_soon(
-                    accept_for_ever, entrance.listener, partial(connected, entrance)
+                    accept_for_ever,
+                    entrance.listener,
+                    partial(connected, entrance),
+                    server.turned_away,
                 )
                 entrance.log(config)
             if certificate is not None:

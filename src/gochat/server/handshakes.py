@@ -79,8 +79,11 @@ class Handshakes:
             self._log(what, str(error), address, port, **error.fields)
             await _respond(stream, error.response)
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
-            self._log(what, str(error.__cause__ or error) or "it took too long", address, port)
-            if what == "connection refused":
+            is_full = what == "connection refused"
+            reason = str(error.__cause__ or error) or "it took too long"
+            kind = {"code": ErrorCode.SERVER_FULL.value} if is_full else {}
+            self._log(what, reason, address, port, **kind)
+            if is_full:
                 await refuse(stream, ErrorCode.SERVER_FULL, encrypted=is_encrypted)
         return None
 
@@ -108,7 +111,7 @@ class Handshakes:
             )
 
     def _log(self, event: str, reason: str, address: str, port: int | None, **fields: str) -> None:
-        more = self._services.journal.admit(event)
+        more = self._services.journal.admit(event, fields.get("code", ""))
         if more is not None:
             log.info(event, address=address, port=port, reason=reason, **fields, **more)
 

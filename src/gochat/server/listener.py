@@ -113,11 +113,13 @@ def is_unix(sock: trio.socket.SocketType) -> bool:
 async def accept_for_ever(
     listener: trio.SocketListener,
     connected: Callable[[trio.SocketStream], None],
+    refused: Callable[[trio.SocketStream], None] | None = None,
 ) -> NoReturn:
     """Accept connections and call `connected` with each, which takes over the stream.
 
-    If the kernel can't accept a connection, because descriptors or memory are short, continue as
-    soon as possible. Raises :exc:`OSError` for errors that waiting doesn't fix.
+    `refused` is called with those that are closed at once, for want of descriptors. If the kernel
+    can't accept a connection, because descriptors or memory are short, continue as soon as
+    possible. Raises :exc:`OSError` for errors that waiting doesn't fix.
     """
     with _Reserve() as reserve:
         while True:
@@ -125,7 +127,7 @@ async def accept_for_ever(
                 stream = await listener.accept()
             except OSError as error:
                 if error.errno in _OUT_OF_DESCRIPTORS:
-                    await reserve.refuse(listener)
+                    await reserve.refuse(listener, refused)
                 elif error.errno in _OUT_OF_MEMORY:
                     await trio.sleep(PAUSE)
                 else:
@@ -153,7 +155,11 @@ class _Reserve:
             os.close(self._fd)
             self._fd = None
 
-    async def refuse(self, listener: trio.SocketListener) -> None:
+    async def refuse(
+        self,
+        listener: trio.SocketListener,
+        refused: Callable[[trio.SocketStream], None] | None,
+    ) -> None:
         """Accept a connection and close it; return soon, whether that succeeded or not."""
         if trio.current_time() - self._warned >= WARN_EVERY:
             self._warned = trio.current_time()
@@ -161,7 +167,10 @@ class _Reserve:
         self._give_up()
         try:
             with trio.move_on_after(PAUSE), contextlib.suppress(OSError):
-                await trio.aclose_forcefully(await listener.accept())
+                stream = await listener.accept()
+                if refused is not None:
+                    refused(stream)
+                await trio.aclose_forcefully(stream)
         finally:
             try:
                 self._fd = os.open(os.devnull, os.O_RDONLY)

@@ -140,6 +140,10 @@ class Server:
             encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
             await self.serve_stream(encrypted, address, port)
 
+    def turned_away(self, stream: trio.SocketStream) -> None:
+        """Log a connection that the listener closes, for want of file descriptors."""
+        self._log_refusal(ErrorCode.SERVER_FULL, *peer_of(stream))
+
     def _log_refusal(self, code: ErrorCode, address: str, port: int | None) -> None:
         more = self.services.journal.admit("connection refused", code)
         if more is not None:
