@@ -54,7 +54,7 @@ def arguments(command: commands.Command) -> str:
     """Return what a command can be given."""
     given = {
         "person": "mei", "room": "#garden", "network": "203.0.113.0/24", "level": "mentions",
-        "history": "hidden",
+        "history": "hidden", "number": "1",
         "theme": "nobody", "command": "join", "text": "2h",
     }  # fmt: skip
     return " ".join(given[argument.kind] for argument in command.arguments)

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from gochat.client import MessagesReported, Sent
-from gochat.errors import ConnectionLost
+from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
@@ -251,6 +251,27 @@ async def test_moderator_may_what_operators_may_but_not_choose_them(
         await until(pilot, lambda: requested(client, "kick") == [("#design", "mei")])
 
 
+@pytest.mark.parametrize(
+    ("room", "says"),
+    [
+        ("#design", "/hand-over #design mei"),
+        ("#den", "Only the operators of #den can choose operators."),
+    ],
+)
+async def test_op_shows_an_admin_what_does_it_where_they_are_no_operator(
+    open_app: OpenApp, client: ScriptedClient, room: str, says: str
+) -> None:
+    client.role = "admin"
+    client.add_room("#design", members=["mei"], joined=True)
+    client.add_room("#den", members=["mei"], joined=True, private=True)
+    async with open_app() as pilot:
+        chat(pilot).open_conversation(room)
+        await typed(pilot, "/op mei")
+        await until(pilot, lambda: says in screen_text(pilot))
+        assert ("hand-over" in screen_text(pilot)) == (room == "#design")
+        assert not requested(client, "set_operator")
+
+
 async def test_moderator_deletes_in_the_lobby_what_others_wrote(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
@@ -405,6 +426,45 @@ async def test_moderator_mutes_from_a_report_in_the_activity(
         await pilot.press("enter")
         await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
         await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
+
+
+async def test_report_stays_open_when_muting_from_it_is_refused(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await pilot.press("alt+m", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        await pilot.press(*"warned", "tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MuteForm))
+        client.refusals["restrict"] = ChatError(ErrorCode.NOT_PERMITTED, "an equal")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: "An equal" in screen_text(pilot))
+        assert isinstance(pilot.app.screen, ResolveForm)
+        await pilot.press("enter")
+        await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
+
+
+async def test_report_is_resolved_by_its_number(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "spam")
+        await typed(pilot, "/reports")
+        await until(pilot, lambda: "1: mei in #lobby, reported by bob: spam" in screen_text(pilot))
+        await pilot.press("escape")
+        await typed(pilot, "/resolve 1 warned")
+        await until(pilot, lambda: "Report 1 is resolved." in screen_text(pilot))
+        assert requested(client, "resolve_report") == [(1, "warned")]
+        await typed(pilot, "/resolve 1")
+        await until(pilot, lambda: "There is no open report" in screen_text(pilot))
 
 
 async def test_report_that_somebody_else_has_resolved_is_gone(

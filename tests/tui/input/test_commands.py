@@ -78,6 +78,12 @@ class Recorder:
         ("/report", [("report_selected", "")]),
         ("/report very rude", [("report_selected", "very rude")]),
         ("/reports", [("show_reports",)]),
+        ("/resolve 3", [("resolve_report", 3, "")]),
+        ("/resolve #3 warned him", [("resolve_report", 3, "warned him")]),
+        (
+            "/resolve mei",
+            [("notify", "Write /resolve and the number of a report, as /reports shows it.")],
+        ),
         ("/pin", [("pin_selected", True)]),
         ("/unpin", [("pin_selected", False)]),
         ("/pins", [("open_panel", "pins")]),

@@ -114,6 +114,38 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     assert [(m.sender, m.conversation) for m in found] == [("ada", "#lobby")]
 
 
+def test_moderator_handles_what_a_member_reports_in_lines(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    """In line mode a report takes the last message that somebody else has written there."""
+    server.register("mod")
+    server.promote("mod", "admin")
+    mei = server.bot("mei")
+    member, staff = (LineMode(server, tmp_path / name, name) for name in ("ada", "mod"))
+    member.until("Writing to #lobby.")
+    staff.until("Writing to #lobby.")
+
+    async def talk() -> None:
+        await mei.create_room("#den")
+        await mei.send("#den", "hello")
+        await mei.send("#den", "something rude")
+
+    server.run(talk)
+    member.type("/join #den", "/report every day", "stop it")
+    member.until("The moderators get a copy of this message")
+    staff.type("/join #den", "/op ada", "/reports")
+    line = staff.until("1: mei in #den, reported by ada: every day")
+    assert line.endswith(" mei: something rude")
+    staff.type("/resolve 1 warned", "/resolve 1", "/reports")
+    staff.until("Report 1 is resolved.")
+    staff.until("Reports: none")
+    assert member.end()[0] == 0
+    _, errors = staff.end()
+    assert "ada reports mei" in errors
+    assert "/hand-over #den ada" in errors
+    assert "error: There is no open report" in errors
+
+
 def test_what_goes_wrong_is_said_and_decides_the_exit_code(
     server: LiveServer, tmp_path: Path
 ) -> None:

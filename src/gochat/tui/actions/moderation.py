@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gochat.client import Member, Restriction, RestrictionKind, RoomBan
+from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.address_bans import AddressBanning, imposed
 from gochat.tui.actions.reporting import BANNED, MUTED
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.language import N_, _, pgettext
+from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import span
 from gochat.tui.text.sanitise import one_line
 
@@ -39,8 +41,13 @@ class RoomModeration(AddressBanning):
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
+        if not self._is_room():
+            return
+        if on and (advice := instead_of_op(self._model, self._spelled(person))):
+            self.notify(advice)
+            return
         refusal = N_("Only the operators of {room} can choose operators.")
-        if not self._is_room() or not self._may(refusal, is_of_operators=True):
+        if not self._may(refusal, is_of_operators=True):
             return
         if on and self._spelled(person) == self._model.me:
             self.notify(_("You are an operator of {room} already.", room=one_line(self.conv)))
@@ -260,6 +267,21 @@ class RoomModeration(AddressBanning):
                 self.block(name, on=not is_blocked)
             case _:
                 pass
+
+
+def instead_of_op(model: ChatModel, person: str) -> str | None:
+    """Return what an admin of the server writes to make a person an operator of the shown room, of
+    which they are none themselves; None where that is not so."""
+    view = model.shown
+    is_public = view.is_room and not view.private and view.conv != LOBBY
+    if model.role != "admin" or view.operator or not is_public:
+        return None
+    room, name = one_line(view.conv), one_line(person)
+    return _(
+        "Only the operators of {room} can choose operators. As an admin, write: "
+        "/hand-over {room} {person}",
+        room=room, person=name,
+    )  # fmt: skip
 
 
 def about_ban(ban: RoomBan) -> str:

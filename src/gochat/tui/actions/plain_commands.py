@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from gochat.client import Form, HistorySetting, Level, RestrictionKind
+from gochat.client import Form, HistorySetting, Level, MessageId, RestrictionKind
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.address_bans import about_address_ban
 from gochat.tui.actions.controller import Controller
-from gochat.tui.actions.moderation import about_ban, about_restriction
-from gochat.tui.actions.reporting import in_full
+from gochat.tui.actions.moderation import about_ban, about_restriction, instead_of_op
+from gochat.tui.actions.reporting import in_full, reportable
 from gochat.tui.actions.status import USAGE, StatusActions
 from gochat.tui.input import commands
 from gochat.tui.language import N_, _, ngettext, pgettext
@@ -154,7 +154,11 @@ class PlainCommands:
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the room, or an ordinary member again."""
-        self._controller.do(self._client.set_operator(self.conv, person, on=on))
+        advice = instead_of_op(self._model, person) if on else None
+        if advice is not None:
+            self._controller.report(advice)
+        else:
+            self._controller.do(self._client.set_operator(self.conv, person, on=on))
 
     def ban(self, person: str, duration: timedelta | None = None, reason: str = "") -> None:
         """Ban a person from the room."""
@@ -217,15 +221,35 @@ class PlainCommands:
         self._controller.do(self._client.hand_over(room, person, reason=reason))
 
     def report_selected(self, reason: str = "") -> None:
-        """The line mode selects no message."""
-        self._say(_(_NOT_HERE))
+        """Report the last message that somebody else has written in the conversation: the line
+        mode selects none."""
+        entries = reversed(self._model.shown.timeline.entries)
+        found = (one for entry in entries if (one := reportable(entry)) is not None)
+        last = next((one for one in found if not one.own), None)
+        if last is None:
+            self._controller.report(_("Nobody else has written here."))
+            return
+        person, text = one_line(last.sender), one_line(last.text)
+        done = _(
+            "The moderators get a copy of this message, and see that it is from you. "
+            "{person}: {text}",
+            person=person, text=text,
+        )  # fmt: skip
+        work = self._client.report([MessageId(self.conv, last.seq)], reason=reason)
+        self._controller.do(work, lambda: self._say(done))
 
     def show_reports(self) -> None:
         """Print the reports that wait, with their messages."""
         self._controller.spawn(self._reports())
 
     async def _reports(self) -> None:
-        self._list(_("Reports"), map(in_full, await self._client.reports()))
+        reports = await self._client.reports()
+        self._list(_("Reports"), (because(str(one.id), in_full(one)) for one in reports))
+
+    def resolve_report(self, report: int, note: str = "") -> None:
+        """Resolve a report, with a note of what came of it."""
+        done = _("Report {id} is resolved.", id=report)
+        self._controller.do(self._client.resolve_report(report, note=note), lambda: self._say(done))
 
     def pin_selected(self, *, on: bool) -> None:
         """The line mode selects no message."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from gochat.client import MessageId, Report, RestrictionKind
+from gochat.client import GochatError, MessageId, Report, RestrictionKind
 from gochat.tui.actions.base import Actions
 from gochat.tui.dialogs.forms import BanForm, MuteForm, ResolveForm
 from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
 from gochat.tui.language import N_, _
 from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.presentation import because
 from gochat.tui.text.dates import date_and_time
 from gochat.tui.text.names import separated
@@ -50,7 +51,7 @@ class Reporting(Actions):
 
     def _report_all(self, entries: Sequence[TimelineEntry], reason: str = "") -> None:
         chosen = sorted(
-            (one for entry in entries if (one := _reportable(entry)) is not None),
+            (one for entry in entries if (one := reportable(entry)) is not None),
             key=lambda one: one.seq,
         )
         if all(one.own for one in chosen):
@@ -62,7 +63,7 @@ class Reporting(Actions):
             earlier = [
                 one
                 for entry in self._model.shown.timeline.entries
-                if (one := _reportable(entry)) is not None and one.seq < first
+                if (one := reportable(entry)) is not None and one.seq < first
             ]
             self._ask(self._report(self.conv, chosen, earlier, reason))
 
@@ -93,7 +94,7 @@ class Reporting(Actions):
         reports = await self._client.reports()
         self._model.take_reports(reports)
         found |= {str(one.id): one for one in reports}
-        return {key: about_report(one) for key, one in found.items()}
+        return {key: because(key, about_report(one)) for key, one in found.items()}
 
     def open_report(self, report: Report) -> None:
         """Show a report with its messages, to be resolved with a note, or left."""
@@ -110,12 +111,23 @@ class Reporting(Actions):
                 break
             person = await self._one_of(reported(report))
             if person is not None:
-                await self._restrict_with_form(person, answer.act)
+                try:
+                    await self._restrict_with_form(person, answer.act)
+                except GochatError as error:  # the report, and the note, are still to be handled
+                    self._controller.report(error_text(error))
+        await self._resolve(report.id, note)
+
+    def resolve_report(self, report: int, note: str = "") -> None:
+        """Resolve a report, with a note of what came of it."""
+        if self._moderates():
+            self._ask(self._resolve(report, note))
+
+    async def _resolve(self, report: int, note: str) -> None:
         try:
-            await self._client.resolve_report(report.id, note=note)
+            await self._client.resolve_report(report, note=note)
         finally:  # also if somebody else was faster
             self._controller.load_reports()
-        self.notify(_("Report {id} is resolved.", id=report.id))
+        self.notify(_("Report {id} is resolved.", id=report))
 
     async def _one_of(self, people: list[str]) -> str | None:
         if len(people) == 1:
@@ -153,7 +165,8 @@ class Reporting(Actions):
         return False
 
 
-def _reportable(entry: TimelineEntry) -> Reportable | None:
+def reportable(entry: TimelineEntry) -> Reportable | None:
+    """Return what can be reported of an entry; None if that is nothing."""
     if entry.kind != "text" or entry.seq is None or entry.deleted:
         return None
     return Reportable(entry.seq, entry.sender, entry.text, own=entry.own)

@@ -18,7 +18,7 @@ from gochat.tui.language import N_, _
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
 Kind: TypeAlias = Literal[
-    "person", "room", "network", "text", "level", "history", "theme", "command"
+    "person", "room", "network", "number", "text", "level", "history", "theme", "command"
 ]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
@@ -116,6 +116,9 @@ class CommandContext(Protocol):
 
     def show_reports(self) -> None:
         """List the reports that wait for the person."""
+
+    def resolve_report(self, report: int, note: str = "") -> None:
+        """Resolve a report, with a note of what came of it."""
 
     def pin_selected(self, *, on: bool) -> None:
         """Pin the selected message for everybody in the conversation, or unpin it."""
@@ -222,6 +225,8 @@ _PERSON: Final = Argument(N_("NAME"), "person")
 _ROOM: Final = Argument(N_("ROOM"), "room")
 _NETWORK: Final = Argument(N_("ADDRESS"), "network")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+#: Digits of a report's number at most: the protocol's numbers have no more.
+_DIGITS: Final = 15
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 
 
@@ -266,6 +271,14 @@ def _server_ban(context: CommandContext, given: list[str]) -> None:
 
 def _address_ban(context: CommandContext, given: list[str]) -> None:
     context.ban_address(given[0], *_time_and_reason(given[1]))
+
+
+def _resolve(context: CommandContext, given: list[str]) -> None:
+    number = given[0].lstrip("#")
+    if number.isascii() and number.isdigit() and len(number) <= _DIGITS:
+        context.resolve_report(int(number), given[1])
+    else:
+        context.notify(_("Write /resolve and the number of a report, as /reports shows it."))
 
 
 def _slow(context: CommandContext, given: list[str]) -> None:
@@ -401,6 +414,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.report_selected(a[0])),
     Command("reports", (), N_("as a moderator: look into what was reported"),
             lambda context, a: context.show_reports()),
+    Command("resolve", (Argument(N_("NUMBER"), "number"),
+                        Argument(N_("NOTE"), "text", optional=True)),
+            N_("as a moderator: resolve a report, by its number"), _resolve),
     Command("block", (_PERSON,),
             N_("block somebody: no messages, mentions or invitations from them"),
             lambda context, a: context.block(_name(a[0]), on=True), ("ignore",)),

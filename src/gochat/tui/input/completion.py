@@ -115,7 +115,7 @@ def _command(before: str, sources: Sources) -> Completions:
             candidates = _words(value, sources.themes)
         case "command":
             candidates = _words(value.lstrip("/"), [c.name for c in commands.COMMANDS])
-        case "network":
+        case "network" | "number":
             candidates = ()
         case "text":
             inner = complete(value, sources) if value.startswith(("@", "#", ":")) else None
