@@ -148,6 +148,7 @@ NOT_SHOWN: Final = {
     "address_ban_list": "needs an admin; tests/server/test_address_ban_requests.py",
     "muted": "needs a moderator, too",
     "restriction_list": "needs a moderator, too",
+    "role_changed": "needs who runs the server; tests/server/test_roles.py",
     "report_list": "needs a moderator, too; tests/server/test_reports.py",
     "reported": "needs a moderator, too",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",

@@ -316,6 +316,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"items":[{"ts":5,"entry":' + ENTRY_DATA + '}],"cursor":"k"}',
     ),
     (m.SavedChanged(conv="@bob", seq=3, on=False), '{"conv":"@bob","seq":3,"on":false}'),
+    (m.RoleChanged(role="admin"), '{"role":"admin"}'),
+    (m.RoleChanged(), "{}"),
     (
         m.PinList(
             conv="#garden",

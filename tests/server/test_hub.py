@@ -32,6 +32,7 @@ from gochat.protocol.messages import (
     Person,
     Presence,
     ServerMessage,
+    ServerRole,
     Status,
     Uninvited,
 )
@@ -65,6 +66,7 @@ class Session:
         self.caps = frozenset(caps)
         self.wants_log = Capability.LOG in self.caps
         self.grant = EVERYTHING
+        self.role: ServerRole | None = None
         self.posts: list[bytes] = []
         self.sent_at_once = 0  # of the posts, those sent at once
         self.delivered: list[tuple[ConversationKey, int]] = []

@@ -76,6 +76,7 @@ class LiveServer:
             assert account is not None
             after = structs.replace(account, role=role)
             assert await store.administration.change_account(account, after)
+            self._server.services.roles.changed(account.key)
 
         self.run(change)
 

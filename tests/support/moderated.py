@@ -26,12 +26,12 @@ class Stage:
         self.servers = servers
         self.store = servers[0].services.store
         self._nursery = nursery
-        self._connected = 0
+        self.connected = 0
 
     def connect(self) -> Peer:
         """Open a connection to the next server."""
-        server = self.servers[self._connected % len(self.servers)]
-        self._connected += 1
+        server = self.servers[self.connected % len(self.servers)]
+        self.connected += 1
         ours, theirs = trio.testing.memory_stream_pair()
         self._nursery.start_soon(server.serve_stream, theirs, "memory")
         return Peer(ours)

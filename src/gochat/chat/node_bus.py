@@ -101,6 +101,12 @@ class SavedSet(_NodeEvent, frozen=True, array_like=True, tag=True):
     event: SavedChanged
 
 
+class RoleSet(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A person's role at the server was changed: each node reads what it is now."""
+
+    person: NameKey
+
+
 class BlockSet(_NodeEvent, frozen=True, array_like=True, tag=True):
     """A person blocks somebody, whose name is shown as `name`, or no longer does: for their
     sessions at other nodes."""
@@ -168,7 +174,8 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | StatusSet
-    | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen | SavedSet | ReportMade
+    | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen | SavedSet | RoleSet
+    | ReportMade
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 

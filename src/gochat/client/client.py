@@ -140,7 +140,7 @@ class Client(RoomRequests, MessageRequests):
 
     @property
     def role(self) -> ServerRole:
-        """The person's role at the server, as it was at the last login or reconnect.
+        """The person's role at the server, now: :class:`~gochat.client.RoleChanged` is an event.
 
         In the lobby and public rooms that they are in, moderators and admins may do what operators
         may.

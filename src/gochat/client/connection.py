@@ -57,6 +57,7 @@ from gochat.protocol.messages import (
     Reported,
     Request,
     Resume,
+    RoleChanged,
     SavedChanged,
     ServerMessage,
     Unblocked,
@@ -324,8 +325,8 @@ class Connection:
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(
             payload,
-            Message | Presence | Marked | ActivityChanged | SavedChanged | Invited | Uninvited
-            | Blocked | Unblocked | IsTyping | Reported | NewLogin,
+            Message | Presence | Marked | ActivityChanged | SavedChanged | RoleChanged
+            | Invited | Uninvited | Blocked | Unblocked | IsTyping | Reported | NewLogin,
         ):  # fmt: skip
             self._receiver.received(payload)
         else:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gochat.client.entries import LogEntry, MessageId
 from gochat.client.models import Conversation, Invitation, Person
 from gochat.client.outgoing import Outgoing
-from gochat.protocol.messages import Level, NewLogin
+from gochat.protocol.messages import Level, NewLogin, ServerRole
 
 
 class Presence(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,14 @@ class ActivityChanged(Struct, frozen=True):
 
     A message that mentions everybody, and what is deleted or edited, is noticed by itself.
     """
+
+
+class RoleChanged(Struct, frozen=True, kw_only=True):
+    """The person's role at the server is `role` now, and was `before`: it was changed while they
+    were logged in, or while the client was not connected."""
+
+    role: ServerRole
+    before: ServerRole
 
 
 class Invited(Struct, frozen=True):
@@ -167,7 +175,7 @@ class OutgoingChanged:
 
 #: All that a client yields.
 ClientEvent: TypeAlias = (
-    LogEntry | Presence | Marked | ActivityChanged | SavedChanged
+    LogEntry | Presence | Marked | ActivityChanged | SavedChanged | RoleChanged
     | Invited | Uninvited | IsTyping | NewLogin
     | PersonBlocked | PersonUnblocked | MessagesReported
     | StateChanged | Synchronised | Reset | OutgoingChanged

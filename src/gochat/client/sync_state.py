@@ -25,6 +25,7 @@ from gochat.client.events import (
     ConnectionState,
     OutgoingChanged,
     Reset,
+    RoleChanged,
     StateChanged,
     Synchronised,
 )
@@ -77,6 +78,8 @@ class SyncState:
                 pass  # the connection handles them
             case wire.NewLogin() | wire.Blocked() | wire.Unblocked():
                 self.buffer.put([to_event(event)])  # nothing else brings them, and they are few
+            case wire.RoleChanged():
+                self._take_role(event.role)  # likewise
             case _ if self.has_left_out or self.buffer.is_full:
                 self._leave_out()
             case Message():
@@ -213,11 +216,19 @@ class SyncState:
         """When a connection was last good."""
         return self._clock.now() if self._good_until is None else self._good_until
 
+    def _take_role(self, role: wire.ServerRole) -> None:
+        if role != self.role:
+            before, self.role = self.role, role
+            self.buffer.put([RoleChanged(role=role, before=before)])
+
     def _begin(self, reply: wire.LoggedIn) -> None:
+        if self.name != reply.name:  # of whom no role was known
+            self.role = reply.role
         self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires
-        self.limits, self.server, self.role = reply.limits, reply.server, reply.role
+        self.limits, self.server = reply.limits, reply.server
         self.outbox.begin(reply.name, reply.limits)
         self.become(ConnectionState.CONNECTED)
+        self._take_role(reply.role)
         self._begin_to_catch_up(reply.name)
 
     # -- the state of the connection ------------------------------------------------------------

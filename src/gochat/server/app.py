@@ -17,6 +17,7 @@ The tree of tasks::
      │    ├── deleted.run: which accounts are deleted; removes what those wrote
      │    ├── address_bans.run: from where nobody may connect, as other nodes set it
      │    ├── rechecks.run: whether the directory still knows who is online
+     │    ├── roles.run: notifies people of their role when it changes
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
@@ -200,6 +201,7 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
         nursery.start_soon(services.rechecks.run)
+        nursery.start_soon(services.roles.run)
         nursery.start_soon(services.retention.run)
         nursery.start_soon(services.report_keeper.run)
         await nursery.start(services.deleted.run)

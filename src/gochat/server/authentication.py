@@ -20,7 +20,6 @@ from gochat.chat.commits import Outcome, settle
 from gochat.chat.grants import Grant
 from gochat.chat.log import Appended
 from gochat.chat.names import NameKey
-from gochat.chat.server_roles import ServerRole
 from gochat.chat.tokens import IssuedToken
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -281,7 +280,8 @@ class Authentication:
         except (ChatError, StoreUnavailable):
             await self.leave(session)
             raise
-        role: ServerRole = "member" if account is None else account.role
+        if login.role is None:  # no change of it came meanwhile
+            login.role = "member" if account is None else account.role
         self._bound(person)
         session.last_name = who.name
         by = "password" if is_login else "token"
@@ -299,7 +299,7 @@ class Authentication:
                 server=server_info.VERSION,
                 caps=tuple(sorted(session.caps)),
                 # msgspec leaves a default out only if it is the same object.
-                role="member" if role == "member" else role,
+                role="member" if login.role == "member" else login.role,
                 request_id=request.request_id,
             )
         )

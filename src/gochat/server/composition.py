@@ -35,6 +35,7 @@ from gochat.server.registrations import RegistrationLimiter
 from gochat.server.reports import ReportKeeper
 from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
+from gochat.server.roles import Roles
 from gochat.server.services import Services
 from gochat.storage.common.clock import wall_clock
 
@@ -75,6 +76,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         revocations=revocations,
         address_bans=AddressBans(store, hub.publish),
         rechecks=Rechecks(store, hub, revocations, auth_command),
+        roles=Roles(store, hub),
         drafts=Drafts(store, directory, limits.text_chars),
         drafts_at_once=Drafts(store.at_once, directory.at_once, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),

@@ -57,7 +57,9 @@ from gochat.protocol.messages import (
     NewLogin,
     Person,
     Reported,
+    RoleChanged,
     SavedChanged,
+    ServerRole,
     Status,
     Unblocked,
     Uninvited,
@@ -265,6 +267,22 @@ class Hub:
         if here is not None:
             conversation = conversations.key(event.conv, person)
             self.post_event(_seeing(here.sessions, conversation), event, Capability.LOG)
+            self._delivery.flush()
+
+    def people(self) -> tuple[NameKey, ...]:
+        """Return the keys of all who are online here."""
+        return tuple(self._people)
+
+    def deliver_role(self, person: NameKey, role: ServerRole) -> None:
+        """Notify those of a person's sessions here that know of another role, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            changed = [session for session in here.sessions if session.role != role]
+            for session in changed:
+                session.role = role
+            # msgspec leaves a default out only if it is the same object.
+            event = RoleChanged(role="member" if role == "member" else role)
+            self.post_event(changed, event, Capability.LOG)
             self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:

@@ -13,7 +13,7 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.grants import Grant
 from gochat.chat.tokens import HeldToken
-from gochat.protocol.messages import ByeReason, Capability, Message
+from gochat.protocol.messages import ByeReason, Capability, Message, ServerRole
 from gochat.server.hub import OnlinePerson
 from gochat.server.posted_messages import PostedMessages
 from gochat.server.posting import Sink
@@ -62,7 +62,7 @@ class ActiveLogin:
 
     __slots__ = (
         "_outlet", "caps", "events", "grant", "identity", "person", "posted", "receipts",
-        "session", "token", "wants_log",
+        "role", "session", "token", "wants_log",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class ActiveLogin:
         self.grant = grant
         self.caps = caps
         self.wants_log = Capability.LOG in caps
+        #: The person's role at the server, as the client knows it; None before the login's reply.
+        self.role: ServerRole | None = None
         #: Where the hub's events go.
         self.events: Sink = _NOT_YET
         self._outlet: Final = outlet

@@ -23,6 +23,7 @@ from gochat.chat.node_bus import (
     PersonHere,
     ReportMade,
     Revoked,
+    RoleSet,
     SavedSet,
     StatusSet,
     Typed,
@@ -38,6 +39,7 @@ class PeerNodes:
         self._hub = services.hub
         self._revocations = services.revocations
         self._address_bans = services.address_bans
+        self._roles = services.roles
 
     def receive(self, node: Node, events: Sequence[NodeEvent]) -> None:
         """Apply a node's events. Called in the Trio thread; never blocks."""
@@ -65,6 +67,8 @@ class PeerNodes:
                 self._hub.deliver_activity(key)
             case SavedSet(key, saved):
                 self._hub.deliver_saved(key, saved)
+            case RoleSet(key):
+                self._roles.look_soon(key)
             case BlockSet(key, name, on):
                 self._hub.deliver_block(key, name, on=on)
             case LoginSeen(key, login):
@@ -80,6 +84,7 @@ class PeerNodes:
             case Missed():
                 self._revocations.doubt()
                 self._address_bans.look_soon()
+                self._roles.doubt()
             case Acknowledged():
                 pass  # handled by the bus itself
             case _:

@@ -9,7 +9,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.extras import plain
 from gochat.chat.grants import Grant
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Message
+from gochat.protocol.messages import Message, ServerRole
 
 #: Bytes of entries that are posted to a session at once: by default the maximum of a frame. Queued
 #: bytes can be written between two posts, so a large commit fills no mailbox whose peer reads.
@@ -37,6 +37,7 @@ class Subscriber(Protocol):
     caps: frozenset[str]
     grant: Grant  # decides what it is sent, besides its person's rooms
     wants_log: bool  # entries of every kind, not only messages
+    role: ServerRole | None  # its person's, as it was last sent; None before it is logged in
 
     def post_private(
         self, conversation: ConversationKey, entries: Sequence[Message], frames: Sequence[bytes]

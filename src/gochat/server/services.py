@@ -34,6 +34,7 @@ from gochat.server.registrations import RegistrationLimiter
 from gochat.server.reports import ReportKeeper
 from gochat.server.retention import Retention
 from gochat.server.revocation import Revocations
+from gochat.server.roles import Roles
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Services:
     revocations: Revocations
     address_bans: AddressBans
     rechecks: Rechecks
+    roles: Roles
     drafts: Drafts
     #: For :func:`gochat.chat.at_once.at_once`.
     drafts_at_once: Drafts

@@ -408,6 +408,10 @@ class GochatApp(ThriftyApp):
         """Show what has failed."""
         self.notify(sentence(one_line(text)), severity="error", markup=False)
 
+    def inform(self, text: str) -> None:
+        """Show a short notice."""
+        self.notify(text, markup=False)
+
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Show a warning for so many seconds."""
         self.notify(text, title=title, severity="warning", markup=False, timeout=seconds)

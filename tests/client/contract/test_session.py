@@ -21,6 +21,7 @@ from gochat.client import (
     OutgoingState,
     Presence,
     Reset,
+    RoleChanged,
     StateChanged,
     Status,
     Synchronised,
@@ -195,6 +196,28 @@ async def test_password_change_is_refused(
 async def test_login_from_elsewhere_is_reported(chat: World) -> None:
     chat.log_in_elsewhere()
     assert await chat.events.next_of(NewLogin) == NewLogin(address=ADDRESS, by="password")
+
+
+async def test_new_role_is_reported_at_once_and_after_a_cut(chat: World) -> None:
+    """What a login begins with is no change."""
+    ada, events = chat.ada, chat.events
+    roles: list[str] = [ada.role]
+    chat.promote("moderator")
+    assert await events.next_of(RoleChanged) == RoleChanged(role="moderator", before="member")
+    roles.append(ada.role)
+    await ada.log_out()
+    await ada.log_in("ada", PASSWORD)
+    await events.next_of(Synchronised)
+    chat.cut()
+    await events.next_of(StateChanged)
+    chat.promote("admin")
+    ada.reconnect_now()
+    assert await events.next_of(RoleChanged) == RoleChanged(role="admin", before="moderator")
+    assert events.all[-2] == StateChanged(CONNECTED)
+    roles.append(ada.role)
+    await events.next_of(Synchronised)
+    assert sum(isinstance(event, RoleChanged) for event in events.all) == 2
+    assert roles == ["member", "moderator", "admin"]
 
 
 async def test_reconnect_yields_state_snapshot_and_missed_entries(

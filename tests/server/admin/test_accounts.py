@@ -24,8 +24,11 @@ from gochat.protocol.messages import (
     Error,
     LoggedIn,
     Login,
+    Ping,
+    Pong,
     Register,
     Resume,
+    RoleChanged,
     Send,
     Sent,
 )
@@ -304,6 +307,27 @@ async def test_roles_and_the_mark_of_bots(place: Place) -> None:
         ("role set", "Mei", "admin to member"),
         ("bot off", "Mei", ""),
     ]
+
+
+async def test_new_role_reaches_the_sessions_of_the_person_at_every_node(place: Place) -> None:
+    one, two = place.server, place.other
+    async with (
+        one.peer("mei", "log") as mei, two.peer("mei", "log") as phone,
+        two.peer("mei") as minimal, two.peer("bob", "log") as bob,
+    ):  # fmt: skip
+        for role in ("admin", "admin", "moderator", "member"):
+            await place.admin.ask("role set", name="mei", role=role)
+        for peer in (mei, phone):
+            while (await peer.expect(RoleChanged)).role != "member":
+                pass  # of several at once, the last one is certain to come
+        for peer in (minimal, bob):
+            await peer.ask(Ping(), Pong)
+            assert not any(isinstance(one, RoleChanged) for one in peer.received)
+        await place.admin.ask("role set", name="mei", role="admin")
+        assert await mei.expect(RoleChanged) == RoleChanged(role="admin")
+        reply = await place.log_in("mei")
+        assert isinstance(reply, LoggedIn)
+        assert reply.role == "admin"
 
 
 async def test_whoever_does_not_exist_is_refused(place: Place) -> None:

@@ -104,6 +104,10 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     assert "  two ␛[31mred" in app.lines
     assert "#garden mei edited: three" in app.lines
     assert "mei: (mentions you) @ada, look" in app.until("look")
+    server.promote("ada", "admin")
+    assert app.until("You are now an admin of this server.").startswith("* ")
+    server.promote("ada", "member")
+    app.until("You are no longer an admin of this server.")
     app.type("/who")
     app.until("  ada 🍵 break until ")
     app.type("/blocked")

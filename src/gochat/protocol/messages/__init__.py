@@ -57,6 +57,7 @@ Event: TypeAlias = (
     | Marked
     | ActivityChanged
     | SavedChanged
+    | RoleChanged
     | Invited
     | Uninvited
     | Blocked

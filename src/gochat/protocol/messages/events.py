@@ -14,6 +14,7 @@ from gochat.protocol.messages.parts import (
     Person,
     Seconds,
     Seq,
+    ServerRole,
     Time,
 )
 
@@ -54,6 +55,14 @@ class SavedChanged(Payload, frozen=True, kw_only=True, omit_defaults=True):
     conv: str
     seq: Seq
     on: bool = True
+
+
+class RoleChanged(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person has another role at the server now than the one in `LoggedIn`, or in the last of
+    these."""
+
+    msg_type: ClassVar[str] = "role_changed"
+    role: ServerRole = "member"
 
 
 class Invited(Payload, frozen=True, kw_only=True, omit_defaults=True):

@@ -270,6 +270,9 @@ async def change(
         except StoreUnavailable:
             services.revocations.doubt()  # it may have been committed
             raise
+        finally:  # also where the store can't say whether it was done
+            if after.role != before.role:
+                services.roles.changed(before.key)
     raise has_changed(name)
 
 

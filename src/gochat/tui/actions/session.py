@@ -21,6 +21,7 @@ from gochat.client import (
     ConnectionState,
     MessagesReported,
     NewLogin,
+    RoleChanged,
     StateChanged,
     Synchronised,
 )
@@ -88,6 +89,9 @@ class SessionApp(Protocol):
     def report(self, text: str) -> None:
         """Show what has failed."""
 
+    def inform(self, text: str) -> None:
+        """Show a short notice."""
+
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Show a warning for so many seconds."""
 
@@ -99,6 +103,17 @@ class SessionApp(Protocol):
 
     def model_changed(self) -> None:
         """Draw the changes of the model soon."""
+
+
+def role_notice(event: RoleChanged) -> str:
+    """Return what a person is shown when their role at the server has changed."""
+    if event.role == "admin":
+        return _("You are now an admin of this server.")
+    if event.role == "moderator":
+        return _("You are now a moderator of this server.")
+    if event.before == "admin":
+        return _("You are no longer an admin of this server.")
+    return _("You are no longer a moderator of this server.")
 
 
 def device_name() -> str:
@@ -223,6 +238,9 @@ class ChatSession:
                 self._connection_changed(event)
             elif isinstance(event, NewLogin):
                 self._show_login(event)
+            elif isinstance(event, RoleChanged):
+                self._app.inform(role_notice(event))
+                self.controller.load_reports()
             elif isinstance(event, MessagesReported):
                 self._show_report(event)
                 self.controller.load_reports()

@@ -23,6 +23,7 @@ from gochat.client import (
     MessageRef,
     Outgoing,
     Reset,
+    RoleChanged,
     ServerInfo,
     ServerRole,
     Session,
@@ -63,6 +64,7 @@ class ScriptedConnection:
         self._is_decided.set()
         self._name: str | None = None
         self._token: str | None = None
+        self._known_role: ServerRole | None = None  # what the app knows of this person
         self._numbers = count(1)
         #: The devices that are logged in.
         self.devices = ScriptedDevices(now)
@@ -126,6 +128,14 @@ class ScriptedConnection:
     @role.setter
     def role(self, role: ServerRole) -> None:
         self._chat.role = role
+        if self._state is ConnectionState.CONNECTED:
+            self._notify_of_role()
+
+    def _notify_of_role(self) -> None:
+        """Emit an event if the role is not the one that the app knows."""
+        before, self._known_role = self._known_role, self._chat.role
+        if before is not None and before != self._chat.role:
+            self.emit(RoleChanged(role=self._chat.role, before=before))
 
     async def server_info(self) -> ServerInfo:
         """Return what answers."""
@@ -200,14 +210,14 @@ class ScriptedConnection:
                 )
             self.devices.revoke(self._token)
         finally:
-            self._name = self._token = None
+            self._name = self._token = self._known_role = None
             self._missed.clear()
             self._end("logged out")
 
     def close(self) -> None:
         """End the connection, as a program does that ends: the token stays valid."""
         self._state = ConnectionState.OFFLINE
-        self._name = self._token = None
+        self._name = self._token = self._known_role = None
         self._missed.clear()
         self._events = asyncio.Queue()
 
@@ -253,6 +263,7 @@ class ScriptedConnection:
 
     def _synchronise(self) -> None:
         self._move(ConnectionState.CONNECTED)
+        self._notify_of_role()
         self.emit(
             Synchronised(
                 tuple(self._chat.online()),

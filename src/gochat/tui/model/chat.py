@@ -35,6 +35,7 @@ from gochat.client import (
     PersonUnblocked,
     Presence,
     Reset,
+    RoleChanged,
     SavedChanged,
     StateChanged,
     Status,
@@ -160,6 +161,8 @@ class ChatModel(Conversations):
                 self.saved.apply(event)
                 self._changes.conversations = True
                 self._changes.pins_stale |= event.on  # the list has it at the top
+            case RoleChanged():
+                self.set_role(event.role)
             case NewLogin() | MessagesReported():
                 pass  # for the app
             case ActivityChanged():

@@ -90,6 +90,7 @@ class Conversations:
         self.role = role
         for view in self.conversations.values():
             view.is_moderator = role != "member"
+        self._changes.conversations = True
 
     @property
     def is_synchronised(self) -> bool:

@@ -102,6 +102,10 @@ class PlainApp:
         self._has_failed = True
         _complain(_("error: {text}", text=sentence(one_line(text))))
 
+    def inform(self, text: str) -> None:
+        """Write a notice, as of what happens."""
+        self._write(f"* {text}")
+
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Write a warning."""
         _complain(_("warning: {text}", text=one_line(because(title, text) if title else text)))
