@@ -23,7 +23,8 @@ JOBS := 4
 WITHOUT :=
 PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 # The tests start hundreds of processes. Without compiled files, each would compile all of the
-# project: a third of all work.
+# project: a third of all work. And the first ones would do it at the same time.
+COMPILE := $(BIN)/python -m compileall -q -j 0 src tests/support
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help chat serve tui test test-loaded test-browser test-operation coverage check-format lint types imports tests format bench faults fuzz docs \
@@ -66,6 +67,7 @@ docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made 
 MARKED := -m 'not (nothing$(WITHOUT:%= or %))'
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 ifeq ($(strip $(ARGS)),)
+	@$(COMPILE)
 	@$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED)
 else
 	@$(PYTEST) $(ARGS)

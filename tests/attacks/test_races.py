@@ -43,7 +43,7 @@ from gochat.protocol.messages import (
 
 pytestmark = pytest.mark.trio
 
-ROUNDS: Final = int(os.environ.get("GOCHAT_TEST_ROUNDS", "20"))
+ROUNDS: Final = int(os.environ.get("GOCHAT_TEST_ROUNDS", "8"))
 #: What the removed member writes at the same moment.
 BURST: Final = 8
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -178,9 +179,9 @@ class ClusterOf3:
                 slots = range(number * share, min(_SLOTS, (number + 1) * share))
                 client.execute_command("CLUSTER", "ADDSLOTS", *slots)
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for server in self.servers[1:]:
-            with _client(self.servers[0]) as client:
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        for one, other in combinations(self.servers, 2):  # to hear of it from the third takes long
+            with _client(one) as client:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
         self.wait_until_whole()
 
     def wait_until_whole(self) -> None:
