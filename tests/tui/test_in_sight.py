@@ -428,6 +428,22 @@ async def test_moderator_mutes_from_a_report_in_the_activity(
         await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
 
 
+async def test_activity_has_no_report_that_somebody_else_has_resolved(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """As the moderator has on another device: they would mute somebody who was let off."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        client.forget_reports()
+        await pilot.press("alt+m")
+        await until(pilot, lambda: "Nothing yet. Here you find" in screen_text(pilot))
+
+
 async def test_report_stays_open_when_muting_from_it_is_refused(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

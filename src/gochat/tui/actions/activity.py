@@ -72,7 +72,7 @@ class ActivityActions:
             self._panel.refresh_rows()
 
     def open(self) -> None:
-        """Show the list."""
+        """Show the list, without reports that others have resolved: nobody is notified of that."""
         self._panel = panel = ActivityPanel(
             lambda: activity.rows(self._model),
             see_all=self.see_all,
@@ -80,6 +80,7 @@ class ActivityActions:
             now=self._view.chat_app.wall_clock,
         )
         self._view.app.push_screen(panel, self._chosen)
+        self._controller.load_reports()
 
     def see_all(self) -> None:
         """Mark everything as seen, on all devices of the person."""

@@ -149,7 +149,7 @@ class RestrictForm(Form[tuple[timedelta | None, str]]):
 
     def fields(self) -> ComposeResult:
         """Yield the fields."""
-        yield Field("time", _("For how long: 30m, 2h, 7d; empty: until you lift it"), "1d")
+        yield Field("time", _("How long: 30m, 2h, 7d; empty: until it is lifted"), "1d")
         yield Field("reason", _("Why, for them to read (can be empty)"))
 
     def read(self) -> tuple[timedelta | None, str] | None:
