@@ -84,15 +84,23 @@ def until(listening: socket.socket, state: str) -> list[str]:
 
 
 def test_manager_is_notified_of_all_that_happens(tmp_path: Path) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text("port = 0\n")
     with manager(tmp_path / "notify") as listening:
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
-        with service(tmp_path / "chat.db", "--port=0", environment=environment) as running:
+        with service(
+            tmp_path / "chat.db", "--config", str(config), environment=environment
+        ) as running:
             [first, *_] = until(listening, "READY=1")
             assert "STATUS=serving on 127.0.0.1:" in first
             until(listening, "WATCHDOG=1")
             running.process.send_signal(signal.SIGHUP)
             assert "MONOTONIC_USEC=" in until(listening, "RELOADING=1")[-1]
-            until(listening, "READY=1")
+            assert "STATUS=serving, reloaded" in until(listening, "READY=1")[-1]
+            config.write_text("prot = 0\n")
+            running.process.send_signal(signal.SIGHUP)
+            until(listening, "RELOADING=1")
+            assert "STATUS=serving; the reload failed" in until(listening, "READY=1")[-1]
             until(listening, "WATCHDOG=1")
             running.process.terminate()
             until(listening, "STOPPING=1")

@@ -49,14 +49,20 @@ class Reloader:
         """Reload for each item received."""
         async for _ in requests:
             self._notifier.reloading()
-            await self.reload()
-            self._notifier.ready("serving, reloaded")
+            succeeded = await self.reload()
+            self._notifier.ready(
+                "serving, reloaded" if succeeded else "serving; the reload failed, see the log"
+            )
 
-    async def reload(self) -> None:
-        """Reload once, and log what has changed and what needs a restart to change."""
+    async def reload(self) -> bool:
+        """Reload once, and log what has changed and what needs a restart to change.
+
+        Return False if the configuration, or the certificate, can't be used.
+        """
         config = self._services.config
         wanted = self._read_again()
         is_read, wanted = wanted is not None, wanted or config
+        succeeded = is_read or self._read is None
         changed = {name for name, key in KEYS.items() if key.value(wanted) != key.value(config)}
         if wanted.listen != config.listen:
             changed.add("listen")
@@ -67,6 +73,7 @@ class Reloader:
             tls = config.tls if "tls.cert" in restart else wanted.tls
             if not self._certificate.reload(tls):
                 changed -= {"tls.cert", "tls.key"}
+                succeeded = False
         # What stays may contradict what changes: a longer text, say, needs larger frames.
         for names, _ in contradictions(_with(config, wanted, changed - restart)):
             restart |= changed & {*names}
@@ -79,6 +86,7 @@ class Reloader:
         if is_read:
             with _logging_as(config, now):
                 _log(config, now, changed, restart)
+        return succeeded
 
     def _read_again(self) -> Config | None:
         if self._read is None:
