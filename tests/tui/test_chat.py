@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,11 +15,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from gochat.client import OutgoingState
+from gochat.client.spool import Spool
 from gochat.errors import ChatError, ErrorCode
+from gochat.tui.actions.session import Credentials
+from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import ChatLog, LogMessage
-from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.host.notifier import Notifier
 from gochat.tui.model.views import Attention
+from gochat.tui.profile.preferences import Settings
 from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.message_input import MessageInput
@@ -179,16 +185,45 @@ async def test_a_draft_that_is_deleted_at_once_does_not_come_back(
 
 
 async def test_drafts_of_two_apps_of_one_person_are_kept_side_by_side(
-    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
+    client: ScriptedClient, state: StateDirectory
 ) -> None:
-    client.record("@mei", "mei", "hello")
+    """Also in one conversation. The next to start gets what one that has ended has left."""
+
+    @asynccontextmanager
+    async def open_with_outbox(
+        url: str, *, outbox: Path | None = None
+    ) -> AsyncIterator[ScriptedClient]:
+        assert outbox is not None
+        with Spool.open(outbox):
+            async with opener(client)(url) as opened:
+                yield opened
+
+    login = Credentials(SERVER, "ada", "a good password")
+
+    async def types(text: str, before: str) -> None:
+        app = GochatApp(state=state, open_client=open_with_outbox, credentials=login)
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+            await settle(pilot)
+            assert field(pilot).text == before
+            await type_text(pilot, text)
+            await settle(pilot)
+
+    state.keep_drafts(SERVER, "ada", {"#lobby": "of the other app"})
+    with Spool.open(state.outboxes(SERVER)[0]):  # as the other app has it
+        await types("half a sentence", before="")
+    assert state.drafts(SERVER, "ada") == {"#lobby": "of the other app"}
+    await types("!", before="of the other app\nhalf a sentence")
+    assert state.drafts(SERVER, "ada") == {"#lobby": "of the other app\nhalf a sentence!"}
+
+
+async def test_settings_that_another_app_has_chosen_stay(
+    open_app: OpenApp, state: StateDirectory
+) -> None:
     async with open_app() as pilot:
-        await type_text(pilot, "half a sentence")
-        state.keep_drafts(SERVER, "ada", {"@mei": "of the other app"})
-    assert state.drafts(SERVER, "ada") == {
-        "#lobby": "half a sentence",
-        "@mei": "of the other app",
-    }
+        state.save_settings(Settings(bell=False))  # by another
+        await typed(pilot, "/theme gochat-light")
+    assert state.load_settings(Settings) == Settings(bell=False, theme="gochat-light")
 
 
 async def test_what_was_sent_is_walked_through_and_the_draft_comes_back(

@@ -143,6 +143,22 @@ async def test_groups_fold_and_favourites_are_kept(
         assert rows[2].startswith("▸ Rooms")
 
 
+async def test_unread_messages_of_a_folded_group_are_counted(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    async with open_app(size=SMALL) as pilot:
+        for _ in range(3):
+            client.say("#design", "mei", "hello", mentions=("ada",))
+        client.say("@mei", "mei", "hello")
+        await settle(pilot)
+        chat(pilot).model.folded.add("unread")
+        chat(pilot).side.refresh_conversations()
+        await settle(pilot)
+        row = next(row for row in pane(pilot) if row.startswith("▸ Unread"))
+        assert row.endswith("@ 4")
+
+
 # -- what the screen says --------------------------------------------------------------------------
 
 

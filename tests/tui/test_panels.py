@@ -500,6 +500,18 @@ async def test_a_room_is_created_from_the_list_of_rooms(
         assert "you created this room" in screen_text(pilot)
 
 
+async def test_the_list_of_rooms_is_in_the_order_of_names(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    for room in ("#room10", "#room2", "#Room1"):
+        client.add_room(room)
+    async with open_app() as pilot:
+        await pilot.press("f4")
+        panel = await opened(pilot, Picker)
+        wanted = ["#lobby", "#Room1", "#room2", "#room10"]
+        await until(pilot, lambda: list(panel.rows.keys)[:4] == wanted)
+
+
 async def test_a_room_is_left_after_asking(open_app: OpenApp, client: ScriptedClient) -> None:
     client.add_room("#design", joined=True)
     async with open_app() as pilot:

@@ -68,6 +68,34 @@ async def test_a_text_too_long_for_one_message_becomes_several(
         assert field(pilot).text == ""
 
 
+async def test_a_command_that_is_too_long_is_not_sent_in_parts(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """In #lobby everybody would read what was for mei."""
+    async with open_app() as pilot:
+        await type_text(pilot, f"/msg mei {'secret ' * 1000}")
+        await press_all(pilot, ["enter"])
+        assert isinstance(pilot.app.screen, ActionMenu)
+        assert "Send it as" not in screen_text(pilot)
+        assert "Clear the field" in screen_text(pilot)
+        assert not sent(client)
+
+
+async def test_an_answer_and_an_edit_wait_while_another_conversation_is_shown(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.say("@mei", "mei", "hello")
+    client.say("#lobby", "ada", "an eror")
+    async with open_app() as pilot:
+        await press_all(pilot, [*"draft", "f8", "alt+e", *"!", "alt+2", *"yes", "up", "alt+1"])
+        assert "editing your message" in screen_text(pilot)
+        assert field(pilot).text == "an eror!"
+        await press_all(pilot, ["escape"])
+        assert field(pilot).text == "draft"
+        await press_all(pilot, ["f8", "alt+r", "alt+2", "alt+1", "enter"])
+        assert ("send", "#lobby", "draft", 1) in client.requests
+
+
 async def test_enter_takes_what_a_popup_suggests(open_app: OpenApp, client: ScriptedClient) -> None:
     async with open_app() as pilot:
         await press_all(pilot, [*"hi @to", "enter"])
@@ -86,9 +114,27 @@ async def test_all_shortcodes_become_emoji(open_app: OpenApp, client: ScriptedCl
 
 
 def test_names_of_emoji_are_not_found_within_words_or_code() -> None:
-    assert with_emoji(":tada::heart:") == "🎉❤️"
-    for text in ("10:x:30", "a:x:", "`:x:`", "```\n:x:\n```", ":nothing:", ": x :"):
+    assert with_emoji(":tada::heart:(:+1:)") == "🎉❤️(👍)"
+    literal = ("10:x:30", "a:x:", "`:x:`", "```\n:x:\n```", ":nothing:", ": x :", "http://a/:x:/")
+    for text in literal:
         assert with_emoji(text) == text
+
+
+def test_names_of_emoji_stand_by_the_letters_of_scripts_without_spaces() -> None:
+    assert with_emoji("你好:tada:你好") == "你好🎉你好"
+
+
+def test_a_backtick_alone_begins_no_code() -> None:
+    assert with_emoji("I`m here :tada:") == "I`m here 🎉"
+
+
+async def test_no_space_is_added_to_an_emoji_that_was_typed(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await press_all(pilot, [*"well :tada:"])
+        await press_all(pilot, ["!"])
+        assert field(pilot).text == "well 🎉!"
 
 
 async def test_the_cursor_stands_still_while_nothing_is_typed(

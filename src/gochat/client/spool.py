@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -164,23 +164,30 @@ class Spool:
             self._is_behind = False
 
 
-def gather(paths: Iterable[Path]) -> None:
-    """Bring the messages of several outboxes together, in the first one that no program has open.
+def gather(paths: Iterable[Path]) -> list[Path]:
+    """Bring the messages of several outboxes together, in the first one that no program has open;
+    return those that a program has open.
 
     For programs that run several times, each with an outbox of its own: the next one to start sends
     what another left unsent. Outboxes that can't be used are left as they are. Two programs that
     gather at once don't collide: each takes the files that the other has not.
     """
+    in_use: list[Path] = []
     with ExitStack() as stack:
         spools = []
         for path in filter(Path.exists, paths):
-            with suppress(ConfigError):
+            try:
                 spools.append(stack.enter_context(Spool.open(path)))
+            except OutboxInUse:
+                in_use.append(path)
+            except ConfigError:
+                pass
         for other in spools[1:]:
             try:
                 spools[0].take_over(other)
             except sqlite3.Error as error:
                 logger.warning("an outbox could not be taken over: %s", error)
+    return in_use
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -105,6 +105,7 @@ class GochatApp(ThriftyApp):
         self._notifier = Notifier(self._write, clock)
         self._collector = IdleCollector()
         self._type_ahead = TypeAhead(self, super().on_event, self._draw_changes)
+        self._unsaved: dict[str, Any] = {}  # settings that were chosen, by name
         self._is_drawing_held = False
         self._is_starting = True
         # Before it runs, or all the styles would be applied a second time.
@@ -439,7 +440,9 @@ class GochatApp(ThriftyApp):
         self._apply(msgspec.structs.replace(self.preferences.settings, members=on))
 
     def _apply(self, settings: Settings) -> None:
-        """Apply `settings`, and keep them."""
+        """Apply `settings`, and keep those that are other than before: another app of the same
+        person may have chosen the others."""
+        before = self.preferences.settings
         self.preferences = dataclasses.replace(self.preferences, settings=settings)
         self.theme = settings.theme
         self.animation_level = "full" if settings.animations else "none"
@@ -447,13 +450,12 @@ class GochatApp(ThriftyApp):
             if isinstance(screen, ChatScreen):
                 screen.apply_settings(settings)
         fixed = self.preferences.fixed  # what the file says holds only as long as it says so
-        free = {
-            name: getattr(settings, name)
-            for name in Settings.__struct_fields__
-            if name not in fixed
-        }
+        for name in Settings.__struct_fields__:
+            if name not in fixed and getattr(settings, name) != getattr(before, name):
+                self._unsaved[name] = getattr(settings, name)
         kept = self.state.load_settings(Settings)
-        self.state.save_settings(msgspec.structs.replace(kept, **free))
+        if self.state.save_settings(msgspec.structs.replace(kept, **self._unsaved)):
+            self._unsaved.clear()
 
     def _rebind(self, action: str, key: str) -> Preferences:
         self.preferences = self.preferences.with_key(action, key)

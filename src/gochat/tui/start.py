@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from gochat.client import open_client
 from gochat.tui import language
 from gochat.tui.app import GochatApp
-from gochat.tui.host import gc_pauses, tmux
+from gochat.tui.host import gc_pauses, multiplexers
 from gochat.tui.host.pastes import keep_pastes_whole
 from gochat.tui.host.terminal import (
     end_with_terminal,
@@ -94,8 +94,8 @@ def _preferences(
     damage = language.use(wanted, preferences.own_translations(config))
     if found.problems:
         found = preferences.load(state, config)  # to say them in this language
-    is_held_back = found.settings.desktop and tmux.is_inside()
-    problems = (damage, locale_problem(), state.secure(), tmux.problem() if is_held_back else "")
+    held_back = multiplexers.notification_problem() if found.settings.desktop else ""
+    problems = (damage, locale_problem(), state.secure(), held_back)
     return dataclasses.replace(
         found, problems=(*(problem for problem in problems if problem), *found.problems)
     )

@@ -69,10 +69,17 @@ def run_on_a_terminal(**environ: str) -> tuple[int, str]:
 
 
 def test_a_locale_without_utf_8_is_told_with_its_remedy() -> None:
-    code, text = run_on_a_terminal(LC_ALL="en_US.ISO-8859-1", PYTHONIOENCODING="iso8859-1")
+    code, text = run_on_a_terminal(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert code == 2
     assert "needs UTF-8" in text
     assert "LC_ALL=C.UTF-8" in text
+    assert "Traceback" not in text
+
+
+def test_an_encoding_that_is_set_for_python_is_told_with_its_remedy() -> None:
+    code, text = run_on_a_terminal(LC_ALL="C.UTF-8", PYTHONIOENCODING="iso8859-1")
+    assert code == 2
+    assert "unset that variable" in text
     assert "Traceback" not in text
 
 
@@ -85,7 +92,9 @@ def test_a_dumb_terminal_is_told_apart() -> None:
 
 def test_without_a_terminal_there_is_no_app(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tui", "--demo"]) == 2
-    assert "needs a terminal" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "needs a terminal" in error
+    assert "--plain" in error
 
 
 def locale_reported(**environ: str) -> str:

@@ -35,10 +35,37 @@ def test_tmux_is_known_by_its_variable() -> None:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A command `tmux` that notes how it was called."""
     command = tmp_path / "tmux"
-    command.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\ncat > {tmp_path}/given\n')
+    command.write_text(
+        f"""#!/bin/sh
+case $1 in display-message) echo "$TERMINAL"; exit; esac
+echo "$@" > {tmp_path}/called
+cat > {tmp_path}/given
+exit $CODE
+"""
+    )
+    monkeypatch.setenv("CODE", "0")
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("code", "terminal", "said"),
+    [
+        ("0", "xterm-256color bpaste,clipboard,title", ""),
+        ("0", "", ""),  # it can't be asked
+        ("0", "vt220 bpaste", "set -as terminal-features ',vt220:clipboard'"),
+        ("1", "", "set -g set-clipboard on"),
+    ],
+)
+def test_tmux_that_keeps_what_is_copied_is_said(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, code: str, terminal: str, said: str
+) -> None:
+    monkeypatch.setenv("CODE", code)
+    monkeypatch.setenv("TERMINAL", terminal)
+    problem = tmux.copy("text")
+    assert said in problem
+    assert bool(problem) == bool(said)
 
 
 def test_tmux_is_asked_to_fill_the_clipboard(fake: Path) -> None:

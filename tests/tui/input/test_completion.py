@@ -42,6 +42,13 @@ def test_names_complete_with_and_without_the_sign(sources: Sources) -> None:
     assert not complete("hi me", sources).automatic
 
 
+def test_everybody_is_a_whole_name(sources: Sources) -> None:
+    """Enter sends it, also where somebody's name begins so."""
+    sources.model.apply(Synchronised((Person(name="hereward"),), ()))
+    assert complete("@here", sources).is_whole
+    assert not complete("@her", sources).is_whole
+
+
 def test_oneself_is_not_offered(sources: Sources) -> None:
     assert found("@ad", sources) == []
 

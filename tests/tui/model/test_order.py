@@ -43,6 +43,12 @@ def test_without_anything_unread_the_list_is_by_name(model: ChatModel) -> None:
     assert listed(model) == QUIET
 
 
+def test_invitations_are_by_name_too(model: ChatModel) -> None:
+    for room in ("#room10", "#room2", "#Room1"):
+        model.apply(Invited(Invitation(room=room, sender="mei", time=moment(0))))
+    assert listed(model)["invitations"] == ["#Room1", "#room2", "#room10"]
+
+
 def test_unread_is_first_with_mentions_and_private_messages_before_the_rest(
     model: ChatModel,
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gochat.errors import ConfigError
 from gochat.tui.profile import addresses, preferences
 from gochat.tui.profile.preferences import Settings
-from gochat.tui.profile.state import SavedSession, StateDirectory, default_directory
+from gochat.tui.profile.state import KeptList, SavedSession, StateDirectory, default_directory
 
 
 def test_the_last_session_comes_first_and_one_is_kept_per_server(state: StateDirectory) -> None:
@@ -83,6 +83,25 @@ def test_drafts_are_kept_by_server_and_name(state: StateDirectory) -> None:
     state.keep_drafts("gochat://a:1", "ada", {"#lobby": "half"})
     assert state.drafts("gochat://a:1", "ada") == {"#lobby": "half"}
     assert state.drafts("gochat://a:1", "bob") == {}
+
+
+def test_drafts_of_apps_that_have_ended_are_those_of_the_next(state: StateDirectory) -> None:
+    state.keep_drafts("gochat://a:1", "ada", {"#lobby": "first"})
+    state.keep_drafts("gochat://a:1", "ada", {"#lobby": "second", "@mei": "hi"}, 1)
+    state.keep_drafts("gochat://a:1", "ada", {"#lobby": "of one that runs"}, 2)
+    gathered = state.gather_drafts("gochat://a:1", "ada", 0, (0, 1, 3))
+    assert gathered == {"#lobby": "first\nsecond", "@mei": "hi"}
+    assert state.drafts("gochat://a:1", "ada") == gathered
+    assert state.drafts("gochat://a:1", "ada", 1) == {}
+    assert state.drafts("gochat://a:1", "ada", 2) == {"#lobby": "of one that runs"}
+
+
+def test_what_two_apps_change_in_the_list_is_kept_of_both() -> None:
+    before = KeptList(("#a", "#b"), ("rooms",), {"#a": 5.0, "#b": 5.0}, 1.0)
+    here = KeptList(("#b", "#c"), ("rooms", "private"), {"#b": 9.0}, 1.0)
+    other = KeptList(("#a", "#b", "#d"), (), {"#a": 5.0, "#b": 5.0, "#d": 2.0}, 7.0)
+    both = KeptList(("#b", "#c", "#d"), ("private",), {"#b": 9.0, "#d": 2.0}, 7.0)
+    assert here.changed_from(before, other) == both
 
 
 def test_the_directory_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

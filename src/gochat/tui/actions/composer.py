@@ -142,25 +142,28 @@ class ComposerActions:
             self._composer.input.insert_text(text)
 
     def divide(self, text: str) -> None:
-        """Ask what becomes of a text that is too long for one message."""
+        """Ask what becomes of a text that is too long for one message.
+
+        A command can't be sent as several messages: its text may be for one person only.
+        """
         limit, composer = self._composer.text_limit, self._composer
-        parts = divided(text, limit)
+        parts = [] if commands.is_command(text) else divided(commands.plain(text), limit)
         title = _(
             "Too long for one message: {n} characters; the limit is {limit}", n=len(text),
             limit=limit,
         )  # fmt: skip
-        send = ngettext("Send it as {n} message", "Send it as {n} messages", len(parts))
-        choices = {
-            "send": send,
-            "editor": _("Continue in the editor"),
-            "clear": _("Clear the field"),
-        }
+        choices = {"editor": _("Continue in the editor"), "clear": _("Clear the field")}
+        if parts:
+            send = ngettext("Send it as {n} message", "Send it as {n} messages", len(parts))
+            choices = {"send": send, **choices}
 
         def chosen(key: str | None) -> None:
             match key:
                 case "send" if isinstance(composer.mode, Editing):
                     refusal = _("An edited message can't be split.")
                     self._view.app.notify(refusal, severity="warning", markup=False)
+                case "send" if closed := self._closed(composer.conv):
+                    self._controller.report(closed)
                 case "send":
                     self._send_parts(parts)
                 case "editor":

@@ -30,6 +30,7 @@ from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.views import ConversationView
+from gochat.tui.text.names import natural
 
 #: Entries per page, and how many of them must be visible for a page to be enough: a page may
 #: hold nothing but reactions.
@@ -284,13 +285,14 @@ class Controller:
             self.model.describe(await self.client.conversations())
 
     async def load_rooms(self) -> list[Room]:
-        """Request the list of rooms."""
-        self.rooms = await self.client.rooms()
+        """Request the list of rooms, in the order of names."""
+        self.rooms = sorted(await self.client.rooms(), key=lambda room: natural(room.name))
         return self.rooms
 
     async def load_members(self, room: str) -> list[Member]:
-        """Request the members of a room."""
-        self.members[room] = await self.client.members(room)
+        """Request the members of a room, in the order of names."""
+        found = await self.client.members(room)
+        self.members[room] = sorted(found, key=lambda member: natural(member.name))
         return self.members[room]
 
     def ask_members(self) -> None:

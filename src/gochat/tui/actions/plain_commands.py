@@ -19,7 +19,6 @@ from gochat.tui.model import activity
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.kept import pinned_row, saved_row
 from gochat.tui.model.presentation import because, describe, status_line
-from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
 
 _NOT_HERE = N_("Not available in line mode: use `gochat tui` without --plain.")
@@ -378,13 +377,13 @@ class PlainCommands:
         self._list(_("Saved messages"), found or [_("nothing yet")])
 
     async def _rooms(self) -> None:
-        rooms = sorted(await self._controller.load_rooms(), key=lambda room: natural(room.name))
+        rooms = await self._controller.load_rooms()
         joined = pgettext("room", "joined")
         rows = (f"{r.name}  {joined if r.joined else ''}  {r.topic}" for r in rooms)
         self._list(_("Rooms"), rows)
 
     async def _members(self, room: str) -> None:
-        members = sorted(await self._controller.load_members(room), key=lambda m: natural(m.name))
+        members = await self._controller.load_members(room)
         rows = (_("{person}, operator", person=m.name) if m.operator else m.name for m in members)
         self._list(_("Members"), rows)
 

@@ -68,6 +68,15 @@ class Unanswered:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class OwnDrafts:
+    """The number of this app, and those of apps that have `ended`; see
+    :meth:`~gochat.tui.profile.state.StateDirectory.drafts`."""
+
+    app: int
+    ended: tuple[int, ...]
+
+
 class SessionApp(Protocol):
     """What a session needs of the app."""
 
@@ -136,7 +145,7 @@ async def log_in(
     Raises:
         GochatError: the server refused; or, without a token, it can't be reached.
     """
-    client = await _open(stack, open_client, app, credentials.server)
+    client, drafts = await _open(stack, open_client, app, credentials.server)
     if token is not None:
         reason = N_("there is no answer yet")
         try:
@@ -145,23 +154,25 @@ async def log_in(
         except ConnectionLost as error:
             reason = str(error)
         if client.state is ConnectionState.CONNECTED:
-            return ChatSession(client, credentials.server, app)
-        return ChatSession(client, credentials.server, app, Unanswered(token, reason))
+            return ChatSession(client, credentials.server, app, drafts)
+        return ChatSession(client, credentials.server, app, drafts, Unanswered(token, reason))
     if credentials.register:
         await client.register(credentials.name, credentials.password, invite=credentials.invite)
     await client.log_in(credentials.name, credentials.password, device=device_name())
-    return ChatSession(client, credentials.server, app)
+    return ChatSession(client, credentials.server, app, drafts)
 
 
 async def _open(
     stack: AsyncExitStack, open_client: OpenClient, app: SessionApp, server: str
-) -> ChatClient:
+) -> tuple[ChatClient, OwnDrafts]:
     outboxes = app.state.outboxes(server)
-    gather(outboxes)  # unsent messages that other apps have left
+    in_use = gather(outboxes)  # unsent messages that other apps have left
+    ended = tuple(number for number, outbox in enumerate(outboxes) if outbox not in in_use)
     problem: ConfigError | None = None
-    for outbox in outboxes:
+    for number, outbox in enumerate(outboxes):
         try:
-            return await stack.enter_async_context(open_client(server, outbox=outbox))
+            client = await stack.enter_async_context(open_client(server, outbox=outbox))
+            return client, OwnDrafts(number, ended)
         except OutboxInUse as error:
             problem = error
         except ConfigError as error:
@@ -175,13 +186,14 @@ async def _open(
         ),
         seconds=10,
     )
-    return client
+    return client, OwnDrafts(0, ())
 
 
 class ChatSession:
     """One session: `server` is the URL, `model` what is known, `controller` does what is asked.
 
-    With `unanswered` it has yet to be resumed, and is shown meanwhile.
+    `drafts` says where its drafts are. With `unanswered` it has yet to be resumed, and is shown
+    meanwhile.
     """
 
     def __init__(
@@ -189,6 +201,7 @@ class ChatSession:
         client: ChatClient,
         server: str,
         app: SessionApp,
+        drafts: OwnDrafts,
         unanswered: Unanswered | None = None,
     ) -> None:
         self.server = server
@@ -201,7 +214,7 @@ class ChatSession:
         self.controller = Controller(
             client, self.model, spawn=app.start, report=app.report, changed=app.model_changed
         )
-        self._client, self._app = client, app
+        self._client, self._app, self._drafts = client, app, drafts
         self._kept_drafts: dict[str, str] = {}
         self._kept_list: KeptList | None = None
         self._is_leaving = False
@@ -250,9 +263,11 @@ class ChatSession:
         """Show the model with what earlier runs have kept."""
         self.model.set_role(self._client.role)
         self.model.take_outbox(self._client.outbox)
-        self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
+        number, ended = self._drafts.app, self._drafts.ended
+        state = self._app.state
+        self.model.take_drafts(state.gather_drafts(self.server, self.model.me, number, ended))
         self._kept_drafts = self.model.drafts()
-        self._kept_list = self._app.state.kept_list(self.server, self.model.me)
+        self._kept_list = state.kept_list(self.server, self.model.me)
         self.model.favourites = set(self._kept_list.favourites)
         self.model.folded = set(self._kept_list.folded)
         for conv, until in self._kept_list.muted.items():
@@ -307,7 +322,7 @@ class ChatSession:
         """Write what is typed and not sent, and the favourites, to the state directory, as far as
         they have changed.
 
-        What another app of the same person has typed elsewhere stays there.
+        What another app of the same person has kept meanwhile stays.
         """
         drafts, kept = self.model.drafts(), self._kept_drafts
         changes = {
@@ -315,7 +330,9 @@ class ChatSession:
             for conv in drafts.keys() | kept.keys()
             if drafts.get(conv) != kept.get(conv)
         }
-        if changes and self._app.state.keep_drafts(self.server, self.model.me, changes):
+        if changes and self._app.state.keep_drafts(
+            self.server, self.model.me, changes, self._drafts.app
+        ):
             self._kept_drafts = drafts
         self._keep_list()
 
@@ -326,9 +343,12 @@ class ChatSession:
             self.model.muted(),
             self.model.quiet.asked_until,
         )
-        if self._kept_list not in (None, kept) and self._app.state.keep_list(
-            self.server, self.model.me, kept
-        ):
+        before = self._kept_list
+        if before is None or before == kept:
+            return
+        state = self._app.state
+        now = kept.changed_from(before, state.kept_list(self.server, self.model.me))
+        if state.keep_list(self.server, self.model.me, now):
             self._kept_list = kept
 
     def reconnect(self) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from gochat.tui.host.multiplexers import passed_on
 from gochat.tui.language import _, ngettext
 from gochat.tui.model.views import Attention
 from gochat.tui.profile.preferences import Settings
@@ -35,7 +36,7 @@ class Notifier:
     ) -> None:
         self._write = write
         self._clock = clock
-        self._in_tmux = "TMUX" in environ
+        self._environ = environ
         terminal = f"{environ.get('TERM', '')} {environ.get('TERM_PROGRAM', '')}"
         self._form = 777 if any(kind in terminal for kind in _OSC_777) else 9
         self._notified_at = float("-inf")
@@ -64,7 +65,7 @@ class Notifier:
             )  # fmt: skip
             title = "gochat"
         self._notified_at, self._waiting = now, 0
-        self._write(self._wrapped(self._notification(title, body)))
+        self._write(passed_on(self._notification(title, body), self._environ))
 
     def show_title(self, unread: int, *, mentioned: bool, person: str) -> None:
         """Show what is unread in the window's title."""
@@ -78,12 +79,6 @@ class Notifier:
         if self._form == 777:
             return f"\x1b]777;notify;{_safe(title)};{_safe(body)}\x1b\\"
         return f"\x1b]9;{_safe(title)}: {_safe(body)}\x1b\\"
-
-    def _wrapped(self, sequence: str) -> str:
-        """Make tmux pass a sequence on (where `allow-passthrough` is set)."""
-        if not self._in_tmux:
-            return sequence
-        return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
 
 
 def _words(news: Attention) -> tuple[str, str]:

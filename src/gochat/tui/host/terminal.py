@@ -39,7 +39,9 @@ def check_terminal() -> None:
         ConfigError: no terminal, or one that can't be sent UTF-8; the message is about what to do.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError(_("the app needs a terminal, but its input or output is not one"))
+        raise ConfigError(
+            _("the app needs a terminal, but its input or output is not one; --plain works without")
+        )
     if os.environ.get("TERM", "") in ("dumb", "unknown"):
         raise ConfigError(
             _(
@@ -49,15 +51,24 @@ def check_terminal() -> None:
             )
         )
     encoding = sys.stdout.encoding or locale.getpreferredencoding(False)  # noqa: FBT003 – its only form
-    if codecs.lookup(encoding).name != "utf-8":
+    if codecs.lookup(encoding).name == "utf-8":
+        return
+    if os.environ.get("PYTHONIOENCODING"):
         raise ConfigError(
             _(
-                "this terminal's locale has the encoding {encoding}, and the app needs UTF-8: try "
-                "it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
-                "locales that `locale -a` lists",
+                "PYTHONIOENCODING asks for the encoding {encoding}, and the app needs UTF-8: unset "
+                "that variable",
                 encoding=encoding,
             )
         )
+    raise ConfigError(
+        _(
+            "this terminal's locale has the encoding {encoding}, and the app needs UTF-8: try "
+            "it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
+            "locales that `locale -a` lists",
+            encoding=encoding,
+        )
+    )
 
 
 def locale_problem() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,7 +14,7 @@ from textual import events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.screen import Screen
 
-from gochat.tui.host import tmux
+from gochat.tui.host import multiplexers, tmux
 from gochat.tui.host.screen_writer import ScreenWriter
 from gochat.tui.profile.themed_app import ThemedApp
 
@@ -30,6 +32,7 @@ class ThriftyApp(ThemedApp):
     def __init__(self) -> None:
         super().__init__()
         self._screen_writer: ScreenWriter | None = None
+        self._is_clipboard_known = False
 
     @property
     def screen_writer(self) -> ScreenWriter:
@@ -43,10 +46,28 @@ class ThriftyApp(ThemedApp):
         return writer
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy by OSC 52, which goes through ssh, too; in tmux by tmux, which may ignore that."""
+        """Copy by OSC 52, which goes through ssh, too; in tmux by tmux, which may ignore that.
+
+        What there is to know of this terminal's clipboard is said with the first copy.
+        """
         super().copy_to_clipboard(text)
-        if tmux.is_inside() and not self.is_headless:
-            self.run_worker(lambda: tmux.copy(text), thread=True, exit_on_error=False)
+        if self.is_headless or self._driver is None:
+            return
+        if tmux.is_inside():
+            self.run_worker(lambda: self._copy_by_tmux(text), thread=True, exit_on_error=False)
+        elif os.environ.get("STY"):
+            encoded = base64.b64encode(text.encode()).decode()
+            self._driver.write(multiplexers.in_screen(f"\x1b]52;c;{encoded}\a"))
+        self._warn_of_clipboard(multiplexers.clipboard_problem())
+
+    def _copy_by_tmux(self, text: str) -> None:
+        if problem := tmux.copy(text):
+            self.call_from_thread(self._warn_of_clipboard, problem)
+
+    def _warn_of_clipboard(self, problem: str) -> None:
+        if problem and not self._is_clipboard_known:
+            self._is_clipboard_known = True
+            self.notify(problem, severity="warning", markup=False, timeout=10)
 
     def forget_screen(self) -> None:
         """Take the terminal's screen for unknown: something else may have written to it."""

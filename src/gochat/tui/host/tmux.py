@@ -1,9 +1,8 @@
 """tmux between the app and the terminal: what it holds back, and what it can be asked for.
 
 tmux takes the clipboard from the programs in it only with ``set-clipboard on``, and passes
-notifications on only with ``allow-passthrough on``; neither is the default. A program can have tmux
-itself fill the clipboard. Where the app runs on another machine, over ssh from within tmux, it
-does not know of tmux, and what it writes meets the same settings.
+notifications on only with ``allow-passthrough on``; neither is the default. A program can make tmux
+itself fill the clipboard.
 """
 
 from __future__ import annotations
@@ -45,19 +44,38 @@ def is_inside(environ: Mapping[str, str] = os.environ) -> bool:
 
 def run(*arguments: str, text: str = "") -> str:
     """Return what the command ``tmux`` answers, nothing if it can't be asked."""
+    return _answer(*arguments, text=text) or ""
+
+
+def _answer(*arguments: str, text: str = "") -> str | None:
     try:
         done = subprocess.run(  # noqa: S603 – its own words
             ["tmux", *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT,  # noqa: S607 – as the shell finds it
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired, UnicodeError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
-def copy(text: str) -> None:
-    """Put `text` into tmux's buffer and, by tmux, into the terminal's clipboard."""
-    run("load-buffer", "-w", "-", text=text)
+def copy(text: str) -> str:
+    """Put `text` into tmux's buffer and, by tmux, into the terminal's clipboard; return what to set
+    so that it gets there, nothing if it does."""
+    if _answer("load-buffer", "-w", "-", text=text) is None:  # before version 3.2
+        setting = "`set -g set-clipboard on`"
+    else:
+        # What tmux knows of the terminal: its name, and then what it can do.
+        kind, _space, features = run(
+            "display-message", "-p", "#{client_termname} #{client_termfeatures}"
+        ).partition(" ")
+        if not features or "clipboard" in features.split(","):
+            return ""
+        setting = f"`set -as terminal-features ',{kind}:clipboard'`"
+    return _(
+        "tmux keeps what you copied to itself: for the terminal's clipboard, put {setting} into "
+        "~/.tmux.conf.",
+        setting=setting,
+    )
 
 
 def problem(ask: Callable[..., str] = run) -> str:

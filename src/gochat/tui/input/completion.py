@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gochat.protocol.text import DELETED
+from gochat.protocol.text import DELETED, EVERYBODY_NAMES
 from gochat.tui.input import commands, emoji
 from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
@@ -31,7 +31,8 @@ class Completions:
     """What stands between `start` and the cursor can become one of the candidates.
 
     `automatic`: the popup comes by itself, not only when Tab is pressed. `usage` is a command that
-    is being written. `is_whole`: it need not become any of them, as the other name of a command.
+    is being written. `is_whole`: it need not become any of them, as the other name of a command,
+    or ``@here``.
     """
 
     start: int
@@ -64,7 +65,9 @@ def complete(before: str, sources: Sources, *, asked: bool = True) -> Completion
     start = max(start, line_start)
     word = before[start:]
     if word.startswith("@"):
-        return Completions(start, _people(word[1:], sources, "@"), automatic=True)
+        everybody = word[1:].casefold() in EVERYBODY_NAMES
+        people = _people(word[1:], sources, "@")
+        return Completions(start, people, automatic=True, is_whole=everybody)
     if word.startswith("#"):
         return Completions(start, _rooms(word[1:], sources), automatic=True)
     if word.startswith(":") and word[1:]:

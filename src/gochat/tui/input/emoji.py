@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gochat.protocol.text import UNSPACED, TextTokenKind, tokens
+
 _TABLE: Final = """
 smile 😄 smiley 😃 grin 😁 grinning 😀 laughing 😆 joy 😂 rofl 🤣 sweat_smile 😅 slight_smile 🙂
 upside_down 🙃 wink 😉 blush 😊 innocent 😇 heart_eyes 😍 star_struck 🤩 kiss 😘 yum 😋
@@ -82,8 +84,12 @@ EMOJI: Final = _read()
 #: Those that are offered first to react with.
 USUAL: Final = ("thumbsup", "heart", "joy", "tada", "eyes", "check", "pray", "fire")
 
-#: Not within a word: `10:x:30` names none.
-_NAMED: Final = re.compile(r"(?<!\w):([a-z0-9_+\-]{1,32}):(?!\w)")
+#: Not within a word: `10:x:30` names none. Scripts without spaces have no such words.
+_NAMED: Final = re.compile(
+    rf"(?:(?<!\w)|(?<={UNSPACED})):([a-z0-9_+\-]{{1,32}}):(?:(?!\w)|(?={UNSPACED}))"
+)
+#: In these a name is what is written.
+_LITERAL: Final = (TextTokenKind.BLOCK, TextTokenKind.CODE, TextTokenKind.LINK)
 
 
 def matching(start: str, limit: int = 50) -> list[tuple[str, str]]:
@@ -101,20 +107,22 @@ def just_named(text: str) -> tuple[int, str] | None:
     """Return where ``:name:`` begins that `text` ends with, and its emoji, or None."""
     start = text.rfind(":", 0, len(text) - 1)
     found = _NAMED.fullmatch(text, start) if start >= 0 else None
-    if found is None or _is_code(text, found.start()):
+    # The code that it stands in may not have its end yet.
+    if found is None or text.count("`", 0, start) % 2:
         return None
     sign = EMOJI.get(found[1])
     return None if sign is None else (found.start(), sign)
 
 
 def with_emoji(text: str) -> str:
-    """Return `text` with the emoji that it names, except in code."""
+    """Return `text` with the emoji that it names, except in code and addresses."""
+    parts, position = [], 0
+    for token in tokens(text):
+        if token.kind in _LITERAL:
+            parts += [_replaced(text[position : token.start]), text[token.start : token.end]]
+            position = token.end
+    return "".join([*parts, _replaced(text[position:])])
 
-    def sign(found: re.Match[str]) -> str:
-        return found[0] if _is_code(text, found.start()) else EMOJI.get(found[1], found[0])
 
-    return _NAMED.sub(sign, text)
-
-
-def _is_code(text: str, at: int) -> bool:
-    return text.count("`", 0, at) % 2 == 1
+def _replaced(text: str) -> str:
+    return _NAMED.sub(lambda found: EMOJI.get(found[1], found[0]), text)

@@ -80,9 +80,12 @@ def grouped(listed: Listed) -> list[Group]:
             found["rooms" if view.is_room else "private"].append(view.conv)
     found["unread"].sort(key=ranks.__getitem__)
     found["invitations"] = sorted(
-        room
-        for room in listed.invitations
-        if room not in listed.conversations or not listed.conversations[room].joined
+        (
+            room
+            for room in listed.invitations
+            if room not in listed.conversations or not listed.conversations[room].joined
+        ),
+        key=lambda room: (natural(room), room),
     )
     return [
         Group(name, tuple(convs), name in listed.folded)

@@ -2,6 +2,7 @@
 
 ``sessions.json`` has the servers, the names used there and their session tokens; never a password.
 ``drafts.json`` has what was typed and not sent, ``list.json`` the favourites and what is muted.
+Apps that run at once have a ``drafts.json`` each, as each has an outbox.
 ``settings.json`` has
 what was chosen in the app.
 A file that is damaged or missing counts as empty: nothing here is worth not starting for. A failure
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,6 +31,9 @@ _SERVERS: Final = 20
 _APPS: Final = 8
 #: Of what `sessions.json` means.
 _VERSION: Final = 2
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class SavedSession(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -61,8 +65,33 @@ class KeptList(msgspec.Struct):
     muted: dict[str, float] = {}
     quiet_until: float = 0.0
 
+    def changed_from(self, before: KeptList, other: KeptList) -> KeptList:
+        """Return `other`, which another app may have kept, with what is not as `before` here."""
+        return KeptList(
+            tuple(
+                sorted(_merged(*map(_set, (self.favourites, before.favourites, other.favourites))))
+            ),
+            tuple(sorted(_merged(*map(_set, (self.folded, before.folded, other.folded))))),
+            _merged(self.muted, before.muted, other.muted),
+            (other if self.quiet_until == before.quiet_until else self).quiet_until,
+        )
 
-T = TypeVar("T")
+
+def _merged(mine: dict[K, T], before: dict[K, T], other: dict[K, T]) -> dict[K, T]:
+    """Return `other` with what differs between `before` and `mine`."""
+    result = dict(other)
+    for key in mine.keys() | before.keys():
+        if mine.get(key) == before.get(key):
+            continue
+        if key in mine:
+            result[key] = mine[key]
+        else:
+            result.pop(key, None)
+    return result
+
+
+def _set(keys: Iterable[K]) -> dict[K, bool]:
+    return dict.fromkeys(keys, True)
 
 
 def default_directory() -> Path:
@@ -127,17 +156,41 @@ class StateDirectory:
 
     # -- drafts -----------------------------------------------------------------------------------
 
-    def drafts(self, server: str, name: str) -> dict[str, str]:
-        """Return what was typed and not sent, by conversation."""
-        return self._load(self._of("drafts", server, name), _Drafts).drafts
+    def drafts(self, server: str, name: str, app: int = 0) -> dict[str, str]:
+        """Return what was typed in the app with this number and not sent, by conversation.
 
-    def keep_drafts(self, server: str, name: str, changes: dict[str, str]) -> bool:
+        The number of an app is the place of its outbox among those of :meth:`outboxes`.
+        """
+        return self._load(self._drafts_file(server, name, app), _Drafts).drafts
+
+    def keep_drafts(self, server: str, name: str, changes: dict[str, str], app: int = 0) -> bool:
         """Keep what was typed and not sent in the conversations of `changes`, nothing where that
         is empty; return whether that was possible.
         """
-        drafts = self.drafts(server, name) | changes
+        drafts = self.drafts(server, name, app) | changes
         kept = {conv: text for conv, text in drafts.items() if text}
-        return self._save(self._of("drafts", server, name), _Drafts(kept))
+        return self._save(self._drafts_file(server, name, app), _Drafts(kept))
+
+    def gather_drafts(
+        self, server: str, name: str, app: int, ended: Iterable[int]
+    ) -> dict[str, str]:
+        """Return the drafts of an app, with those of apps that have `ended`, which are its own from
+        then on. What two have begun in one conversation is one text there, a line after another.
+        """
+        drafts = self.drafts(server, name, app)
+        for other in ended:
+            if other == app or not (left := self.drafts(server, name, other)):
+                continue
+            for conv, text in left.items():
+                mine = drafts.get(conv, "")
+                drafts[conv] = f"{mine}\n{text}" if mine and mine != text else text
+            if self.keep_drafts(server, name, drafts, app):
+                self.keep_drafts(server, name, dict.fromkeys(left, ""), other)
+        return drafts
+
+    def _drafts_file(self, server: str, name: str, app: int) -> str:
+        stem = self._of("drafts", server, name).removesuffix(".json")
+        return f"{stem}-{app + 1}.json" if app else f"{stem}.json"
 
     # -- the list of conversations ----------------------------------------------------------------
 
@@ -164,9 +217,9 @@ class StateDirectory:
         """Return what was chosen in the app."""
         return self._load("settings.json", kind)
 
-    def save_settings(self, settings: msgspec.Struct) -> None:
-        """Keep what was chosen in the app."""
-        self._save("settings.json", settings)
+    def save_settings(self, settings: msgspec.Struct) -> bool:
+        """Keep what was chosen in the app; return whether that was possible."""
+        return self._save("settings.json", settings)
 
     def _of(self, what: str, server: str, name: str) -> str:
         digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]

@@ -77,7 +77,7 @@ class Completer:
         self._index = None
         if named := emoji.just_named(before):
             start, sign = named
-            self._replace(start, f"{sign} ")
+            self._replace(start, sign)  # and no space: what follows is being typed
             self.close()
             return ""
         self._found = found = complete(before, self._sources(), asked=False)

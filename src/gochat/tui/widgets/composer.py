@@ -63,6 +63,8 @@ class Composer(Vertical):
         super().__init__(id=id)
         self.conv = ""
         self.mode: Reply | Editing | None = None
+        #: Of other conversations: what was answered or edited there, and what was written.
+        self._left: dict[str, tuple[Reply | Editing, str]] = {}
         self._typists = ""
         self._usage = ""
         self._obstacle = ""
@@ -100,9 +102,12 @@ class Composer(Vertical):
         return self.mode.draft if isinstance(self.mode, Editing) else self.input.text
 
     def change_conversation(self, conv: str, draft: str) -> None:
-        """Write to `conv`, where `draft` was begun."""
-        self.conv, self.mode = conv, None
-        self.input.change_conversation(conv, draft)
+        """Write to `conv`, where `draft` was begun, or go on with an answer or an edit there."""
+        if self.mode is not None:
+            self._left[self.conv] = self.mode, self.input.text
+        mode, text = self._left.pop(conv, (None, draft))
+        self.conv, self.mode = conv, mode
+        self.input.change_conversation(conv, text if isinstance(mode, Editing) else draft)
         self._show_prompt()
         self._show_note()
 

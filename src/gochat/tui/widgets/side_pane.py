@@ -140,9 +140,9 @@ class SidePane(Vertical):
 
     def _draw_conversation(self, key: str) -> ListRow:
         if (group := self._groups.get(key)) is not None:
-            sign, number = ("▸", str(len(group.convs))) if group.folded else ("▾", "")
+            sign = "▸" if group.folded else "▾"
             heading = Content.styled(f"{sign} {_(_HEADINGS[group.name])}", "$text-muted")
-            return ListRow(heading, Content.styled(f"{number} ", "$text-muted"))
+            return ListRow(heading, self._folded(group) if group.folded else Content(""))
         if key == _ACTIVITY:
             new = Content.styled(f"{count(self._new)} ", "$accent bold")
             return ListRow(Content.styled("★ " + _("Activity"), "$foreground bold"), new)
@@ -180,12 +180,24 @@ class SidePane(Vertical):
         if view.conv in self._model.invitations and not view.joined:
             return _invited()
         if view.badge:
-            mark = Content.styled("@ ", "$accent bold") if view.mentions else Content("")
             style = "$accent bold" if view.rank == 0 else "$foreground bold"
-            return Content.assemble(mark, Content.styled(f"{count(view.badge)} ", style))
+            return self._unread_sign(view.badge, bool(view.mentions), style)
         if view.draft.strip() and view.conv != self._model.current:
             return Content.styled("✎ ", "$text-muted")
         return Content("")
+
+    def _unread_sign(self, number: int, is_mentioned: bool, style: str) -> Content:
+        mark = Content.styled("@ ", "$accent bold") if is_mentioned else Content("")
+        return Content.assemble(mark, Content.styled(f"{count(number)} ", style))
+
+    def _folded(self, group: Group) -> Content:
+        """Draw how many a folded group has: messages that are unread, or else conversations."""
+        views = [v for c in group.convs if (v := self._model.conversations.get(c)) and v.badge]
+        if not views:
+            return Content.styled(f"{len(group.convs)} ", "$text-muted")
+        return self._unread_sign(
+            sum(view.badge for view in views), any(view.mentions for view in views), "$accent bold"
+        )
 
     def _draw_person(self, key: str) -> ListRow:
         me = key == self._model.me
