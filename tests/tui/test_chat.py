@@ -393,6 +393,31 @@ async def test_messages_are_read_when_they_are_seen_and_only_then(
         assert marks() == [1]
         pilot.app.post_message(events.AppFocus())
         await until(pilot, lambda: marks() == [1, 2])
+        await settle(pilot)
+        shown = screen_text(pilot)  # and where they begin is seen
+        assert shown.index("one") < shown.index("new messages") < shown.index("two")
+
+
+async def test_the_first_of_many_new_messages_is_shown_by_a_key(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    client.read("#design", client.record("#design", "mei", "known").seq)
+    for number in range(300):
+        client.record("#design", "mei", f"new {number}.")
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        await until(pilot, lambda: "300 new messages" in screen_text(pilot))
+        await until(pilot, lambda: "new 299." in screen_text(pilot))
+        await pilot.press("alt+u")
+        await until(pilot, lambda: "new 0." in screen_text(pilot))
+        assert "─ new messages" in screen_text(pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: "new 299." in screen_text(pilot))
+        chat(pilot).open_conversation("#lobby")
+        await settle(pilot)
+        await pilot.press("alt+u")
+        await until(pilot, lambda: "Nothing here is new" in screen_text(pilot))
 
 
 async def test_nothing_rings_while_the_person_wants_quiet_also_after_a_restart(

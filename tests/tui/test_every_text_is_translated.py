@@ -173,6 +173,8 @@ _UNSEEN = {
     *("log in again", "log out", "more activity", "this language", "dict[str, Any]"),
     *("reply bold", "code code-edge", "code code-label", "Field { height: auto; }"),
     *("visual line", "d c y gu gU g~", "gt gT 3gt"),
+    *("`set -g set-clipboard on`", "`set -as terminal-features ',"),
+    "`set -g default-terminal tmux-256color`, `set -g allow-passthrough on`",
     *("↑ ↓ PgUp PgDn", "gochat tui ", '["deploy", "on call"]'),
 }
 _PHRASE = re.compile(r"[A-Za-z]{2,}[,:;.]? [A-Za-z]{2,}")

@@ -13,7 +13,7 @@ from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from gochat.client import Found, Level, Marked, NewLogin
+from gochat.client import Found, Level, Marked, NewLogin, Room
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.tui.actions.session import device_name
 from gochat.tui.app import GochatApp
@@ -23,6 +23,7 @@ from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.help import HelpScreen
 from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.picker import Picker
+from gochat.tui.dialogs.pickers import RoomPicker
 from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
@@ -74,6 +75,16 @@ async def test_the_switcher_goes_to_a_person(
         await typed(pilot, "tms")
         await in_chat(pilot)
         assert chat(pilot).model.current == "@tomas"
+
+
+async def test_the_switcher_finds_what_is_shown_by_its_name(open_app: OpenApp) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+k")
+        panel = await opened(pilot, Switcher)
+        assert "#lobby" not in panel.rows.keys
+        await typed(pilot, "lobby")
+        await in_chat(pilot)
+        assert chat(pilot).model.current == "#lobby"
 
 
 async def test_what_is_typed_before_the_switcher_has_opened_is_not_lost(
@@ -510,6 +521,15 @@ async def test_the_list_of_rooms_is_in_the_order_of_names(
         panel = await opened(pilot, Picker)
         wanted = ["#lobby", "#Room1", "#room2", "#room10"]
         await until(pilot, lambda: list(panel.rows.keys)[:4] == wanted)
+
+
+def test_a_new_name_is_not_found_letter_by_letter_in_topics() -> None:
+    """Enter would join that room, where it was to create one."""
+    room = Room(name="#long-room-in-the-west", topic="room of the west", members=1)
+    picker = RoomPicker([room])
+    assert list(picker.find("newroom")) == ["create:newroom"]
+    assert picker.find("lrw")[0] == room.name
+    assert picker.find("of west")[0] == room.name
 
 
 async def test_a_room_is_left_after_asking(open_app: OpenApp, client: ScriptedClient) -> None:

@@ -81,6 +81,12 @@ async def test_a_command_that_is_too_long_is_not_sent_in_parts(
         assert not sent(client)
 
 
+async def test_what_is_completed_is_readable_on_a_narrow_terminal(open_app: OpenApp) -> None:
+    async with open_app(size=(40, 15)) as pilot:
+        await press_all(pilot, [*"/create"])
+        assert "/create-private ROOM [TOPIC]" in screen_text(pilot)
+
+
 async def test_an_answer_and_an_edit_wait_while_another_conversation_is_shown(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

@@ -236,8 +236,9 @@ class GochatApp(ThriftyApp):
         """Notice that the terminal has the focus again."""
         event.prevent_default()
         self.is_in_front = True
-        if isinstance(self.screen, ChatScreen):
-            self.screen.look()
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.come_back()
 
     def on_unmount(self) -> None:
         """Drop the tasks that have not begun: none does any more."""

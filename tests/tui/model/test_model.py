@@ -161,6 +161,18 @@ def test_the_divider_is_where_one_had_read_to(model: ChatModel) -> None:
     assert model.show("#design").divider is None
 
 
+@pytest.mark.parametrize(("head", "divider"), [(5, None), (9, 5)])
+def test_the_divider_is_where_a_cut_had_begun(
+    model: ChatModel, head: int, divider: int | None
+) -> None:
+    """What came meanwhile in the conversation that is shown is seen at once, and yet new."""
+    model.show("#design")
+    model.mark_read(5)
+    there = conversation("#design", head, read=3, unread=head - 3)  # 4 and 5 were read since
+    model.apply(Synchronised((), (there,)))
+    assert model.shown.divider == divider
+
+
 def test_arrivals_and_departures_are_told_in_the_lobby_and_in_private(model: ChatModel) -> None:
     model.show("@mei")
     model.apply(message(11))

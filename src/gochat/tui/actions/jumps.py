@@ -7,6 +7,7 @@ from typing import Final
 
 from gochat.tui.actions.controller import Controller, Found
 from gochat.tui.actions.view import ChatView
+from gochat.tui.language import _
 from gochat.tui.model.presentation import day, moment
 from gochat.tui.widgets.past_bar import PastBar
 
@@ -34,6 +35,14 @@ class Jumps:
     def to_first(self) -> None:
         """Show the first message of the shown conversation."""
         self._controller.go_to_first(self._begin())
+
+    def to_unread(self) -> None:
+        """Show the first message that was new when the person came to the shown conversation."""
+        view = self._model.shown
+        if view.divider is None:
+            self._view.app.notify(_("Nothing here is new."), markup=False, timeout=2)
+        else:
+            self._controller.go_to(view.conv, view.divider + 1, self._begin())
 
     def to_date(self, wanted: date) -> None:
         """Show the first message of a day, or else of the time after it."""

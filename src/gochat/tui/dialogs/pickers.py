@@ -36,9 +36,18 @@ class RoomPicker(Picker):
         self.refresh_rows(to_top=not self.query_text)
 
     def find(self, query: str) -> Sequence[str]:
-        """Rooms by name or topic, then creating one."""
+        """Rooms by name, then by words of the topic, then creating one.
+
+        Not by letters that stand apart in topics: a new name would find nearly every long one.
+        """
         wanted = query.strip().lstrip("#")
-        found = fuzzy.rank(wanted, self._rooms, lambda key: f"{key[1:]} {self._rooms[key].topic}")
+        found = fuzzy.rank(wanted, self._rooms, lambda key: key[1:])
+        words = wanted.casefold().split()
+        found += [
+            key
+            for key, room in self._rooms.items()
+            if key not in found and all(word in room.topic.casefold() for word in words)
+        ]
         if wanted and f"#{wanted}" in self._rooms:
             return found
         return [*found, f"{CREATE}{wanted}"]

@@ -42,7 +42,8 @@ class Switcher(Picker):
         """The previous conversation first, then what is unread, then all others."""
         model = self._model
         wanted = query.strip()
-        known = [view.conv for view in model.ordered() if view.conv != model.current]
+        # What is shown already is found by its name only, or it would seem not to exist.
+        known = [view.conv for view in model.ordered() if wanted or view.conv != model.current]
         known.sort(key=self._urgency)
         others = [room for room in self._rooms if room not in model.conversations]
         near = model.people.matching(wanted.lstrip("#"))[:_PEOPLE]

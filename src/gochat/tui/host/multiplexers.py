@@ -50,7 +50,7 @@ def notification_problem(environ: Mapping[str, str] = os.environ) -> str:
         "notifications: for tmux, put {settings} into ~/.tmux.conf there. Or turn desktop "
         "notifications off in F5.",
         term=environ["TERM"],
-        settings="`set -g default-terminal tmux-256color` and `set -g allow-passthrough on`",
+        settings="`set -g default-terminal tmux-256color`, `set -g allow-passthrough on`",
     )
 
 
@@ -62,6 +62,6 @@ def clipboard_problem(environ: Mapping[str, str] = os.environ) -> str:
         return _(
             "tmux on another machine passes what you copied on to the terminal's clipboard only "
             "with {setting} in ~/.tmux.conf there.",
-            setting="`set -g set-clipboard on`",
+            setting=tmux.SET_CLIPBOARD,
         )
     return ""

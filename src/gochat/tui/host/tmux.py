@@ -16,6 +16,8 @@ from gochat.tui.language import N_, _
 
 #: Seconds that tmux gets: it answers at once, or is stuck.
 _TIMEOUT: Final = 2.0
+#: What makes tmux take the clipboard from the programs in it.
+SET_CLIPBOARD: Final = "`set -g set-clipboard on`"
 #: Options that keep something back, which value they need, and the message about it.
 _NEEDED: Final = (
     (
@@ -62,7 +64,7 @@ def copy(text: str) -> str:
     """Put `text` into tmux's buffer and, by tmux, into the terminal's clipboard; return what to set
     so that it gets there, nothing if it does."""
     if _answer("load-buffer", "-w", "-", text=text) is None:  # before version 3.2
-        setting = "`set -g set-clipboard on`"
+        setting = SET_CLIPBOARD
     else:
         # What tmux knows of the terminal: its name, and then what it can do.
         kind, _space, features = run(

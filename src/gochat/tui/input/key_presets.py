@@ -28,6 +28,7 @@ PRESETS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     # With modes (gochat.tui.input.vim). Alt sends Esc, as in Vim: with it no key has a meaning.
     "vim": {
         "next_unread": ("f6",),
+        "first_unread": ("f11",),
         "activity": ("f10",),
         "previous": ("f7",),
         "pins": ("ctrl+o",),

@@ -95,6 +95,9 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction(
         "next_unread", "chat", ("f6", "alt+a"), "next_unread", N_("Next unread, mentions first")
     ),
+    KeyAction(
+        "first_unread", "chat", ("alt+u", "f11"), "first_unread", N_("The first new message here")
+    ),
     KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", N_("Previous conversation")),
     KeyAction("next_conversation", "chat", (), "step(1)", N_("The conversation below")),
     KeyAction("previous_conversation", "chat", (), "step(-1)", N_("The conversation above")),

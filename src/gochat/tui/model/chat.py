@@ -309,8 +309,12 @@ class ChatModel(Conversations):
         self.statuses.arrived(snapshot.people)
         self._arrivals.forget()
         known = {conversation.name for conversation in snapshot.conversations}
+        shown = self.conversations.get(self.current)
+        seen = 0 if shown is None else shown.read  # perhaps the server does not know of all of it
         for conversation in snapshot.conversations:
             self._known(conversation.name).describe(conversation)
+        if shown is not None and shown.unread and shown.head > max(seen, shown.read):
+            shown.divider = max(seen, shown.read)
         for conv in [*self.conversations]:
             view = self.conversations[conv]
             if conv not in known and view.is_room:

@@ -191,9 +191,16 @@ class Conversations:
             self.previous, self.current = self.current, view.conv
             if before is not None:
                 self._leave(before)
-        view.divider = view.read if view.unread else None
+            view.divider = view.read if view.unread else None
         self._changes.conversations = self._changes.typing = True
         return view
+
+    def come_back(self) -> None:
+        """The person looks at the shown conversation again: what is unread came meanwhile."""
+        view = self.conversations.get(self.current)
+        if view is not None and view.unread:
+            view.divider = view.read
+            self._changes.conversations = True
 
     def _leave(self, view: ConversationView) -> None:
         view.divider = None

@@ -30,10 +30,10 @@ from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
 from gochat.tui.input.vim.editor import WISHES, Wish
 from gochat.tui.input.vim.log_keys import LogKeys
-from gochat.tui.language import N_, _
+from gochat.tui.language import N_, _, ngettext
 from gochat.tui.model import members
 from gochat.tui.model.highlights import Highlights
-from gochat.tui.model.presentation import typing_line
+from gochat.tui.model.presentation import count, ended, typing_line
 from gochat.tui.model.views import Changes
 from gochat.tui.profile.preferences import Settings
 from gochat.tui.widgets import hints
@@ -240,6 +240,12 @@ class ChatScreen(Screen[None]):
         self.actions.keeping.load()
         self._greet()
         self.actions.jumps.change_conversation()
+        self.look()
+
+    def come_back(self) -> None:
+        """The person looks here again: show where what is new begins, and mark it as read."""
+        self.model.come_back()
+        self._place_divider()
         self.look()
 
     def _place_divider(self) -> None:
@@ -495,9 +501,21 @@ class ChatScreen(Screen[None]):
         if self.has_class("-narrow"):
             self._fold(folded=True)
         self.keep_draft()
+        before = self.model.find(conv)
+        unread = before.unread if before is not None else 0
         self.controller.open(conv)
         self._show_current()
         self.composer.input.focus()
+        if unread > self.log_view.size.height:
+            self._say_how_many(unread)
+
+    def _say_how_many(self, unread: int) -> None:
+        """Say how many messages are new, where not all of them are in sight."""
+        text = ngettext("{n} new message", "{n} new messages", unread, n=count(unread))
+        if key := self.chat_app.keymap.shown("first_unread"):
+            how = _("{key} shows the first.", key=key)
+            text = f"{ended(text)} {how}"
+        self.notify(text, markup=False, timeout=5)
 
     def keep_draft(self) -> None:
         """Copy the text in the field to the model."""
@@ -516,6 +534,10 @@ class ChatScreen(Screen[None]):
             self.open_conversation(conv)
         else:
             self.notify(_("Nothing unread"), markup=False, timeout=2)
+
+    def action_first_unread(self) -> None:
+        """Show where the new messages of the conversation begin."""
+        self.actions.jumps.to_unread()
 
     def action_previous(self) -> None:
         """Show the conversation that was shown before."""

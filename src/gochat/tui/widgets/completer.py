@@ -38,10 +38,11 @@ class CompletionPopup(RowList):
 
     def _candidate(self, key: str) -> ListRow:
         candidate = self.candidates[int(key)]
-        return ListRow(
-            Content(f" {one_line(candidate.label)}"),
-            Content.styled(f"{one_line(candidate.hint)} ", "$text-muted"),
-        )
+        label = Content(f" {one_line(candidate.label)}")
+        hint = Content.styled(f"{one_line(candidate.hint)} ", "$text-muted")
+        if label.cell_length + hint.cell_length < self.scrollable_content_region.width:
+            return ListRow(label, hint)
+        return ListRow(Content.assemble(label, "  ", hint))  # the hint gives way
 
 
 class Completer:
