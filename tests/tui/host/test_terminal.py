@@ -87,6 +87,7 @@ def test_a_dumb_terminal_is_told_apart() -> None:
     code, text = run_on_a_terminal(TERM="dumb")
     assert code == 2
     assert "dumb" in text
+    assert "--plain" in text
     assert "Traceback" not in text
 
 

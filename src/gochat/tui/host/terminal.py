@@ -45,8 +45,8 @@ def check_terminal() -> None:
     if os.environ.get("TERM", "") in ("dumb", "unknown"):
         raise ConfigError(
             _(
-                "a terminal of the kind {term!r} can't show the app; if it can do more than that, "
-                "set TERM, for example to xterm-256color",
+                "a terminal of the kind {term!r} can't show the app, only --plain; if it can do "
+                "more than that, set TERM, for example to xterm-256color",
                 term=os.environ["TERM"],
             )
         )
