@@ -142,7 +142,8 @@ class SidePane(Vertical):
         if (group := self._groups.get(key)) is not None:
             sign = "▸" if group.folded else "▾"
             heading = Content.styled(f"{sign} {_(_HEADINGS[group.name])}", "$text-muted")
-            return ListRow(heading, self._folded(group) if group.folded else Content(""))
+            right = self._folded(group) if group.folded else Content.styled(" ", "$text-muted")
+            return ListRow(heading, right)
         if key == _ACTIVITY:
             new = Content.styled(f"{count(self._new)} ", "$accent bold")
             return ListRow(Content.styled("★ " + _("Activity"), "$foreground bold"), new)
