@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from pilots import OpenApp, feed, press_all, screen_text, settle, type_text, typed, until
+from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.pickers import ActionMenu
@@ -49,6 +54,29 @@ async def test_letters_go_to_the_composer_unless_they_are_a_command(
         await press_all(pilot, ["ctrl+l", "up", "r", *"so"])
         assert "replying to" in screen_text(pilot)
         assert field(pilot).text == "so"
+
+
+async def test_letter_is_news_once_and_for_nobody_who_does_not_need_it(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each widget that looks at a message takes a tenth of a millisecond, at each key."""
+    seen: Counter[tuple[str, str]] = Counter()
+    dispatch = MessagePump._dispatch_message
+
+    async def counted(pump: MessagePump, message: Message) -> None:
+        if type(message) in (TextArea.Changed, TextArea.SelectionChanged, MessageInput.Typed):
+            seen[type(message).__name__, type(pump).__name__] += 1
+        await dispatch(pump, message)
+
+    async with open_app() as pilot:
+        await press_all(pilot, [*"one"])
+        monkeypatch.setattr(MessagePump, "_dispatch_message", counted)
+        await press_all(pilot, ["x"])
+        assert field(pilot).text == "onex"
+    assert seen["Changed", "MessageInput"] == 1
+    assert {pump for message, pump in seen if message != "Typed"} == {"MessageInput"}
+    assert seen["Typed", "ChatScreen"] == 1
+    assert ("Typed", "GochatApp") not in seen
 
 
 async def test_a_text_too_long_for_one_message_becomes_several(

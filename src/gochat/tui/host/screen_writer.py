@@ -10,6 +10,7 @@ width they may disagree is written whole, as soon as anything in it differs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ from gochat.tui.text.wrap import clusters
 _GAP: Final = 5
 #: Looks that are remembered.
 _LOOKS: Final = 4096
+#: Characters on whose width terminals disagree.
+_UNCERTAIN: Final = re.compile("[\u2600-\u27bf\U0001f000-\U0010ffff]")
 _RESET: Final = "\x1b[0m"
 #: Attributes of a style: what turns each on, and what turns it off.
 _ATTRIBUTES: Final = (
@@ -128,7 +131,7 @@ class ScreenWriter:
 
 def _runs(known: list[_Cell], cells: list[_Cell]) -> Iterator[tuple[int, int]]:
     """Yield the ranges of `cells` that have to be written."""
-    if any(map(_is_uncertain, known)) or any(map(_is_uncertain, cells)):
+    if _has_uncertain(known) or _has_uncertain(cells):
         yield 0, len(cells)
         return
     start = stop = -1
@@ -150,9 +153,11 @@ def _runs(known: list[_Cell], cells: list[_Cell]) -> Iterator[tuple[int, int]]:
         yield start, stop
 
 
-def _is_uncertain(cell: _Cell) -> bool:
-    """Return whether terminals disagree on the width: of emoji and combined characters."""
-    return len(cell.text) > 1 or cell.text >= "\U0001f000" or "\u2600" <= cell.text <= "\u27bf"
+def _has_uncertain(cells: list[_Cell]) -> bool:
+    """Return whether terminals disagree on a width: of emoji and combined characters."""
+    texts = [cell.text for cell in cells]
+    text = "".join(texts)
+    return len(text) > len(texts) - texts.count("") or _UNCERTAIN.search(text) is not None
 
 
 def _turn(before: _Look, now: _Look) -> str:

@@ -342,7 +342,8 @@ class ChatScreen(Screen[None]):
         self._composer_actions.edit(event.conv, event.seq, event.text)
 
     @on(MessageInput.Typed)
-    def _typed(self) -> None:
+    def _typed(self, event: MessageInput.Typed) -> None:
+        event.stop()
         self._composer_actions.typed()
 
     @on(MessageInput.Complete)
