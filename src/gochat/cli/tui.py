@@ -51,6 +51,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration, the address or the terminal can't be used.
     """
+    from gochat.tui.host.gc_pauses import nothing_collected
+
+    with nothing_collected():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from gochat.tui import language
     from gochat.tui.host.terminal import check_terminal, draw_soon
 

@@ -75,6 +75,7 @@ def run_line_mode(
     """
     from gochat.tui.plain.app import PlainApp, run_plain
 
+    gc_pauses.is_loaded()
     state = StateDirectory(state_dir or default_directory())
     return run_plain(
         PlainApp(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from gochat.tui.host import gc_pauses
+from gochat.cli import tui
+from gochat.tui import start
+from gochat.tui.host import gc_pauses, terminal
 from gochat.tui.host.gc_pauses import DUE, IDLE, OVERDUE, IdleCollector
 
 
@@ -63,6 +66,40 @@ def settings_of_python() -> Iterator[None]:
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
+
+
+@pytest.mark.parametrize("prepare", [gc_pauses.prepare, gc_pauses.is_loaded])
+@pytest.mark.usefixtures("settings_of_python")
+def test_nothing_is_collected_while_the_app_is_loaded(prepare: Callable[[], None]) -> None:
+    with gc_pauses.nothing_collected():
+        before = [generation["collections"] for generation in gc.get_stats()]
+        kept = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
+        assert [generation["collections"] for generation in gc.get_stats()] == before
+        prepare()  # nor to freeze it
+        assert [generation["collections"] for generation in gc.get_stats()] == before
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > len(kept)
+    gc.disable()
+    with pytest.raises(ZeroDivisionError), gc_pauses.nothing_collected():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("arguments", [["--demo"], ["--plain"]])
+def test_command_loads_the_app_without_collections(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> int:
+        return 1 if gc.isenabled() else 0
+
+    monkeypatch.setattr(terminal, "check_terminal", lambda: None)
+    monkeypatch.setattr(terminal, "draw_soon", lambda: None)
+    monkeypatch.setattr(start, "run_app", run)
+    monkeypatch.setattr(start, "run_line_mode", run)
+    parser = argparse.ArgumentParser()
+    tui.add_arguments(parser)
+    assert tui.run(parser.parse_args(arguments)) == 0
+    assert gc.isenabled()
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="it collects a bit at a time by itself")
