@@ -482,6 +482,36 @@ async def test_report_stays_open_when_muting_from_it_is_refused(
         await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
 
 
+@pytest.mark.parametrize("conv", ["#lobby", "@bob"])
+async def test_moderator_goes_from_a_report_to_the_message_and_deletes_it(
+    open_app: OpenApp, client: ScriptedClient, conv: str
+) -> None:
+    """Where they can read it: the name of a private conversation means another one for them."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    sender = "mei" if conv == "#lobby" else "bob"
+    seq = client.say(conv, sender, "something rude").seq
+    for number in range(3):
+        client.say("#lobby", "bob", f"later {number}")
+    async with open_app() as pilot:
+        await until(pilot, lambda: "later 2" in screen_text(pilot))
+        client.reported("zoe", conv, seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await typed(pilot, "/reports")
+        await until(pilot, lambda: f"{sender} in {conv}, reported by zoe" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        assert ("Go to it" in screen_text(pilot)) == (conv == "#lobby")
+        if conv == "#lobby":
+            await pilot.press(*["tab"] * 4, "enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, ResolveForm))
+            await pilot.press(*["up"] * 4, "d")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+            await pilot.press("y")
+            await until(pilot, lambda: requested(client, "delete") == [("#lobby", seq)])
+            assert not requested(client, "resolve_report")
+
+
 async def test_report_is_resolved_by_its_number(open_app: OpenApp, client: ScriptedClient) -> None:
     client.role = "moderator"
     client.arrive("mei", "bob")

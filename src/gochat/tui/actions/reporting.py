@@ -101,14 +101,18 @@ class Reporting(Actions):
         self._ask(self._open_report(report))
 
     async def _open_report(self, report: Report) -> None:
-        note = ""
+        note, text, can_show = "", in_full(report), self._can_show(report)
         while True:
-            answer = await self._view.app.push_screen_wait(ResolveForm(in_full(report), note))
+            form = ResolveForm(text, note, can_show=can_show)
+            answer = await self._view.app.push_screen_wait(form)
             if answer is None:
                 return
             note = answer.note
             if answer.act == "resolve":
                 break
+            if answer.act == "show":
+                self._view.go_to(report.conversation, report.messages[-1].seq)
+                return
             person = await self._one_of(reported(report))
             if person is not None:
                 try:
@@ -116,6 +120,12 @@ class Reporting(Actions):
                 except GochatError as error:  # the report, and the note, are still to be handled
                     self._controller.report(error_text(error))
         await self._resolve(report.id, note)
+
+    def _can_show(self, report: Report) -> bool:
+        """Return whether the person is in the room whose messages are reported. A private
+        conversation has the name of the other person, who is not this one's."""
+        view = self._model.find(report.conversation)
+        return view is not None and view.is_room and view.joined
 
     def resolve_report(self, report: int, note: str = "") -> None:
         """Resolve a report, with a note of what came of it."""

@@ -179,22 +179,33 @@ class MuteForm(RestrictForm):
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What is done about a report: it is resolved with a `note`; or somebody is restricted first,
-    and the note is kept."""
+    and the note is kept; or it is left open, and the message is shown where it was written."""
 
-    act: Literal["resolve", "mute", "ban"]
+    act: Literal["resolve", "mute", "ban", "show"]
     note: str
 
 
 class ResolveForm(Form[Resolution]):
-    """Shows a report, and asks what came of it. The note can be empty."""
+    """Shows a report, and asks what came of it. The note can be empty.
+
+    `can_show`: the person can read the messages where they were written, to delete one there.
+    """
 
     heading: ClassVar[str] = N_("A report")
     done: ClassVar[str] = N_("Resolve")
-    others: ClassVar[dict[str, str]] = {"mute": N_("Mute…"), "ban": N_("Ban…")}
+    others: ClassVar[dict[str, str]] = {
+        "mute": N_("Mute…"),
+        "ban": N_("Ban…"),
+        "show": N_("Go to it"),
+    }
 
-    def __init__(self, text: str, note: str = "") -> None:
+    def __init__(self, text: str, note: str = "", *, can_show: bool = False) -> None:
         super().__init__(text)
-        self._note = note
+        self._note, self._can_show = note, can_show
+
+    def on_mount(self) -> None:
+        """Leave out what can't be done."""
+        self.query_one("#show").display = self._can_show
 
     def fields(self) -> ComposeResult:
         """Yield the field."""
@@ -205,8 +216,13 @@ class ResolveForm(Form[Resolution]):
         return Resolution("resolve", self.value("note").strip())
 
     def other(self, button: str) -> None:
-        """Close to restrict somebody."""
-        self.answer(Resolution("mute" if button == "mute" else "ban", self.value("note").strip()))
+        """Close to do something else first."""
+        note = self.value("note").strip()
+        match button:
+            case "mute" | "ban" | "show" as act:
+                self.answer(Resolution(act, note))
+            case _:
+                raise AssertionError(button)
 
 
 class PasswordForm(Form[tuple[str, str]]):
