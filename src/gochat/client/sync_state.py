@@ -48,6 +48,7 @@ class SyncState:
         self.token_expires: int | None = None
         self.limits: Limits | None = None
         self.role: wire.ServerRole = "member"
+        self._knows_role = False  # the name may be known before the first login
         self.server: str | None = None
         self.inbox = Inbox()
         self.outbox = outbox
@@ -222,8 +223,8 @@ class SyncState:
             self.buffer.put([RoleChanged(role=role, before=before)])
 
     def _begin(self, reply: wire.LoggedIn) -> None:
-        if self.name != reply.name:  # of whom no role was known
-            self.role = reply.role
+        if self.name != reply.name or not self._knows_role:
+            self.role, self._knows_role = reply.role, True
         self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires
         self.limits, self.server = reply.limits, reply.server
         self.outbox.begin(reply.name, reply.limits)

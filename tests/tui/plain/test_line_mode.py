@@ -169,12 +169,15 @@ def test_the_next_start_comes_back_without_a_password(server: LiveServer, tmp_pa
     app = LineMode(server, tmp_path, "ada")
     app.until("Writing to")
     assert app.end() == (0, "")
+    server.promote("ada", "moderator")
     again = subprocess.run(
         [*_COMMAND, "--state-dir", str(tmp_path)], input="/quit\n", capture_output=True, text=True,
         timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (again.returncode, again.stderr) == (0, "")
     assert "connected as ada" in again.stdout
+    assert "You are now" not in again.stdout, "a start has no role before it"
+    server.promote("ada", "member")
     assert "\x1b" not in again.stdout
 
 
