@@ -39,8 +39,12 @@ class _Known:
         self.styles: dict[_Path, tuple[RulesMap, dict[str, bool]]] = {}
         #: What was last looked at of nodes, while many are given their styles at once.
         self.looked_at: dict[DOMNode, tuple[object, ...]] | None = None
+        #: The widget whose parts are given their styles at the moment, and its path.
+        self.whole: tuple[DOMNode, _Path] | None = None
 
     def path(self, node: DOMNode) -> _Path:
+        if self.whole is not None and node._parent is self.whole[0]:
+            return (*self.whole[1], self._look_at(node))
         app, *nodes = node.css_path_nodes
         path = [(type(app), *_state(app, self._of_app))]
         if self.looked_at is None:
@@ -103,7 +107,10 @@ def styles_computed_once() -> Iterator[None]:
             else:
                 given[node] = rules
                 self.replace_rules(node, rules, animate=animate)
-            self._process_component_classes(node)
+            if node._get_component_classes():
+                found.whole = node, path
+                self._process_component_classes(node)
+                found.whole = None
             return
         given.pop(node, None)
         computed: dict[tuple[Any, ...], RulesMap] = {}
