@@ -262,7 +262,7 @@ def test_message_that_is_refused_stays_with_the_reason(mei: Page, bob: Friend) -
     mei.wait_for("#title", "#garden")
     mei.run("document.getElementById('text').value = 'x'.repeat(4001)")
     mei.type("#text", ENTER)
-    mei.wait_for("#hint", "at most 4000 characters")
+    mei.wait_for("#hint", "at most 4,000 characters")
     mei.run("document.getElementById('text').value = ''")
     mei.type("#address", "@nobody" + ENTER)
     mei.wait_for("#hint", "nobody")

@@ -418,6 +418,35 @@ async def test_selected_message_is_reported_and_a_moderator_resolves_it(
         await until(pilot, lambda: requested(client, "resolve_report") == [(1, "warned")])
 
 
+async def test_new_role_holds_at_once(open_app: OpenApp, client: ScriptedClient) -> None:
+    """What it allows is offered, and what it has brought goes with it, without a new login."""
+    client.arrive("mei", "bob")
+    client.add_room("#design", members=["mei"], joined=True)
+    seq = client.say("#design", "mei", "something rude").seq
+    client.reported("bob", "#design", seq, "")
+    async with open_app() as pilot:
+        await typed(pilot, "/address-bans")
+        await until(pilot, lambda: "Only admins of the server can do this" in screen_text(pilot))
+        client.role = "admin"
+        await until(pilot, lambda: "You are now an admin of this server" in screen_text(pilot))
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await typed(pilot, "/address-bans")
+        await until(pilot, lambda: "No address is banned" in screen_text(pilot))
+        await pilot.press("escape")
+        client.role = "moderator"
+        await until(pilot, lambda: "You are now a moderator of this server" in screen_text(pilot))
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, "/kick mei")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("escape")
+        client.role = "member"
+        await until(pilot, lambda: "no longer a moderator of this server" in screen_text(pilot))
+        await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
+        await typed(pilot, "/kick mei")
+        await until(pilot, lambda: "Only the operators of #design can" in screen_text(pilot))
+        assert not isinstance(pilot.app.screen, Confirm)
+
+
 async def test_moderator_mutes_from_a_report_in_the_activity(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
@@ -603,7 +632,9 @@ async def test_report_that_is_too_long_is_not_sent(
         await pilot.press("up", "x")
         await until(pilot, lambda: isinstance(pilot.app.screen, ReportForm))
         await pilot.press("down", "end", "backspace", *"1", "enter")
-        await until(pilot, lambda: "at most 4000 characters, these have 6000" in screen_text(pilot))
+        await until(
+            pilot, lambda: "at most 4,000 characters, these have 6,000" in screen_text(pilot)
+        )
         await pilot.press("backspace", "enter")
         await until(pilot, lambda: len(requested(client, "report")) == 1)
 
@@ -686,6 +717,39 @@ async def test_an_answer_does_not_move_what_is_being_typed_to_another_room(
         await typed(pilot, "lobby")
         await until(pilot, lambda: "hello lobby" in texts(pilot))
         assert ("send", "#lobby", "hello lobby", None) in client.requests
+
+
+@pytest.mark.parametrize(
+    ("method", "command", "shown"),
+    [
+        ("join", "/join garden", "Joining #garden…"),
+        ("create_room", "/create attic", "Creating #attic…"),
+        ("set_topic", "/topic What grows", "Waiting for the server…"),
+    ],
+)
+async def test_what_is_asked_of_a_slow_server_is_shown_until_the_answer(
+    open_app: OpenApp, client: ScriptedClient, clock: Any, monkeypatch: pytest.MonkeyPatch,
+    method: str, command: str, shown: str,
+) -> None:  # fmt: skip
+    answer, ask = asyncio.Event(), getattr(client, method)
+
+    async def ask_slowly(*args: Any, **how: Any) -> Any:
+        await answer.wait()
+        return await ask(*args, **how)
+
+    client.add_room("#garden", operators=["mei"])
+    client.add_room("#design", operators=["ada"])
+    monkeypatch.setattr(client, method, ask_slowly)
+    async with open_app(SMALL) as pilot:
+        chat(pilot).open_conversation("#design")
+        await typed(pilot, command)
+        assert shown not in screen_text(pilot)  # it may be answered at once
+        clock.at += 1
+        await until(pilot, lambda: shown in screen_text(pilot).splitlines()[-1])
+        await type_text(pilot, "meanwhile")
+        answer.set()
+        await until(pilot, lambda: shown not in screen_text(pilot))
+        assert chat(pilot).composer.input.text == "meanwhile"
 
 
 #: Lists that the server is asked for: the request, and the command.

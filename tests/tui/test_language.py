@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gettext
+import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,20 @@ from messages import compiled
 from pilots import OpenApp, screen_text, settle, type_text, until
 from pseudo import speaking
 
+from gochat.client.errors import chat_error
+from gochat.errors import ErrorCode
 from gochat.tui import language, start
+from gochat.tui.actions.session import Credentials
+from gochat.tui.app import GochatApp
+from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.language import _, ngettext, own_name, pgettext, translated, use
+from gochat.tui.model.error_texts import error_text
 from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.profile.state import StateDirectory
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.text.dates import short_date
 
 CHINESE = "退出登录"
 
@@ -157,7 +167,7 @@ async def test_the_settings_keep_another_language(
         await pilot.press("f5")
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
         await type_text(pilot, "language")
-        assert "Language, from the next start" in screen_text(pilot)
+        assert "Language" in screen_text(pilot)
         await pilot.press("enter")
         await settle(pilot)
         assert state.load_settings(Settings).language == "en"
@@ -168,6 +178,91 @@ async def test_the_settings_keep_another_language(
         await settle(pilot)
         assert "简体中文" in screen_text(pilot)
     assert state.load_settings(Settings).language == "zh_CN"
+
+
+NOON = 1_795_435_200.0
+
+
+def scripted() -> ScriptedClient:
+    """Return a client to whom everything has happened that the log and the panes have words for."""
+    client = ScriptedClient(now=lambda: NOON)
+    client.arrive("mei", "tomas")
+    client.add_room("#garden", "What grows", members=("mei", "tomas"), joined=True)
+    for name in ("ann", "ben", "cleo", "dan", "ada"):
+        client.say("#garden", name, "", kind="join")
+    seq = client.say("#garden", "mei", "roses").seq
+    client.say("#garden", "mei", "roses, and more", kind="edit", ref=seq)
+    client.say("#garden", "tomas", "", kind="delete", ref=client.say("#garden", "tomas", "x").seq)
+    client.say("@mei", "mei", "are you there?")
+    return client
+
+
+async def in_chinese(state: Path, begin: str) -> list[str]:
+    """Start the app in a language, and choose Chinese where that is another one; return what the
+    screen shows: the settings, and the chat."""
+    use(begin)
+    client = scripted()
+    app = GochatApp(
+        state=StateDirectory(state / begin), open_client=opener(client),
+        preferences=Preferences(Settings(language=begin), path=state / "tui.toml"),
+        credentials=Credentials("gochat://127.0.0.1:8889", "ada", "a good password"),
+        clock=lambda: 0.0, now=lambda: NOON,
+    )  # fmt: skip
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+        screen = app.screen
+        assert isinstance(screen, ChatScreen)
+        screen.open_conversation("#garden")
+        client.type("#garden", "mei")
+        await until(pilot, lambda: "roses, and more" in screen_text(pilot))
+        await type_text(pilot, "/cre")
+        await pilot.press("f5")
+        await until(pilot, lambda: isinstance(app.screen, SettingsScreen))
+        await pilot.press("down")
+        if begin != "zh_CN":
+            await pilot.press("enter")
+        await until(pilot, lambda: "简体中文" in screen_text(pilot))
+        shown = [screen_text(pilot)]
+        await pilot.press("escape")
+        await settle(pilot)
+        return [*shown, screen_text(pilot)]
+
+
+@pytest.mark.anyio
+async def test_another_language_holds_at_once(tmp_path: Path) -> None:
+    """Every text is the one of an app that was started in it: in the log and the panes, the field,
+    what completes it, the keys, and the settings themselves."""
+    changed = await in_chinese(tmp_path, "en")
+    started = await in_chinese(tmp_path, "zh_CN")
+    assert changed[0].splitlines() == started[0].splitlines()
+    assert changed[1].splitlines() == started[1].splitlines()
+    assert "在线" in changed[1]
+
+
+@pytest.mark.anyio
+async def test_another_language_moves_nothing(open_app: OpenApp, client: ScriptedClient) -> None:
+    """Whoever reads the past goes on reading there; what is written and selected stays."""
+    for number in range(100):
+        client.say("#lobby", "mei", f"message {number}")
+    async with open_app() as pilot:
+        app = pilot.app
+        assert isinstance(app, GochatApp)
+        assert isinstance(app.screen, ChatScreen)
+        log = app.screen.log_view
+        await until(pilot, lambda: "message 99" in screen_text(pilot))
+        await type_text(pilot, "a draft")
+        log.focus()
+        await pilot.press("pageup", "up", "up")
+        await settle(pilot)
+        selected = log.selected_key
+        numbers = re.findall(r"message \d+", screen_text(pilot))
+        assert "message 99" not in numbers
+        app._apply(Settings(language="zh_CN"))
+        await settle(pilot)
+        assert re.findall(r"message \d+", screen_text(pilot)) == numbers
+        assert log.selected_key == selected is not None
+        assert app.screen.composer.input.text == "a draft"
+        assert "在线" in screen_text(pilot)
 
 
 @pytest.mark.anyio
@@ -192,6 +287,26 @@ def test_numbers_have_forms() -> None:
     use("zh_CN")
     assert [ngettext("{n} person", "{n} people", n) for n in (1, 2)] == ["1 人", "2 人"]
     assert ngettext("{n} person", "{n} people", 2000, n="999+") == "999+ 人"
+
+
+def test_numbers_have_the_separators_of_the_language(tmp_path: Path) -> None:
+    """What counts something; not what only names it, as a year does."""
+    use("en")
+    many = ngettext("{n} character too many", "{n} characters too many", 1_195_999)
+    assert many == "1,195,999 characters too many"
+    assert [_("{n} s", n=n) for n in (999, 1000)] == ["999 s", "1,000 s"]
+    assert short_date(date(2026, 11, 30), year=True) == "30 Nov 2026"
+    error = chat_error(ErrorCode.UNKNOWN_MESSAGE, "", details={"conv": "#lobby", "seq": 12345})
+    use("zh_CN")
+    assert "12345" in error_text(error)
+    assert "1,195,999" in ngettext("{n} character left", "{n} characters left", 1_195_999)
+    catalogue = Catalog()
+    catalogue.add(",", ".", context="between thousands")
+    file = tmp_path / "de" / "LC_MESSAGES" / "gochat.mo"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(compiled(catalogue))
+    use("de", tmp_path)
+    assert _("{n} s", n=1_000_000) == "1.000.000 s"
 
 
 def test_languages_have_their_own_names() -> None:

@@ -97,7 +97,7 @@ async def test_pane_of_thousands_draws_only_what_is_visible_and_what_has_changed
 ) -> None:
     client.arrive(*(f"person{number}" for number in range(3000)))
     async with open_app(size=WIDE) as pilot:
-        await until(pilot, lambda: "Here · 3003" in " ".join(pane(pilot)))
+        await until(pilot, lambda: "Here · 3,003" in " ".join(pane(pilot)))
         members, drawn = chat(pilot).members, list[str]()
         draw = members.rows._draw
 
@@ -110,5 +110,5 @@ async def test_pane_of_thousands_draws_only_what_is_visible_and_what_has_changed
         await until(pilot, lambda: "hello" in screen_text(pilot))
         assert drawn == []
         client.depart("person7")
-        await until(pilot, lambda: "Here · 3002" in " ".join(pane(pilot)))
+        await until(pilot, lambda: "Here · 3,002" in " ".join(pane(pilot)))
         assert 0 < len(set(drawn)) < 50

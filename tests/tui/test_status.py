@@ -11,8 +11,11 @@ from textual.pilot import Pilot
 
 from gochat.client import Status
 from gochat.client.moments import moment
+from gochat.tui.demo.conversation import demo_app
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.status import StatusPicker
+from gochat.tui.profile.preferences import Preferences
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +104,37 @@ async def test_status_stands_with_the_person_wherever_they_are_listed(
         await until(pilot, lambda: "○ zed  🌴" in part(pilot, 0, 30))
 
 
+async def test_statuses_of_a_large_room_are_asked_for_as_they_are_shown(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """In the pane, and in the list of people, which is all there is on a narrow terminal."""
+    names = [f"member{number:03}" for number in range(500)]
+    client.add_room(ROOM, operators=("ada",), members=names)
+    client.describe_person("member499", HOLIDAY)
+    client.describe_person("member250", Status(text="thinking"))
+
+    def asked() -> int:
+        return sum(len(some) for (some,) in requested(client, "statuses"))
+
+    async with open_app(size=WIDE) as pilot:
+        chat(pilot).open_conversation(ROOM)
+        await until(pilot, lambda: "○ member000" in part(pilot, 120))
+        await until(pilot, lambda: 0 < asked() < 150)
+        chat(pilot).members.rows.scroll_end(animate=False)
+        await until(pilot, lambda: "○ member499  🌴 on" in part(pilot, 120))
+        assert asked() < 300
+    client.requests.clear()
+    async with open_app(size=(80, 24)) as pilot:
+        chat(pilot).open_conversation(ROOM)
+        await settle(pilot)
+        assert not asked()
+        await pilot.press("f3")
+        await until(pilot, lambda: "member000" in screen_text(pilot))
+        await type_text(pilot, "250")
+        await until(pilot, lambda: "member250  thinking" in screen_text(pilot))
+        assert asked() < 300
+
+
 async def test_status_of_who_is_offline_is_asked_for_once_and_follows_them(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
@@ -170,3 +204,8 @@ async def test_hostile_status_is_shown_as_a_text(
         assert "\x1b" not in text
         assert "🌴" not in text
         assert "offline · will read" not in text
+
+
+async def test_the_demonstration_has_a_status(state: StateDirectory) -> None:
+    async with demo_app(state, Preferences()).run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "● kofi  🌴 on holiday" in part(pilot, 120))

@@ -64,7 +64,7 @@ class Blocks:
             if shown not in there and len(there) >= MAX_BLOCKED:
                 raise ChatError(
                     ErrorCode.TOO_MANY,
-                    f"you block {MAX_BLOCKED} people: unblock some first",
+                    f"you block {MAX_BLOCKED:,} people: unblock some first",
                     field="name",
                     details={"rule": "blocks", "max": MAX_BLOCKED},
                 )

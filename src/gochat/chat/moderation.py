@@ -93,7 +93,7 @@ class Moderation(RoomAccess):
         if len(found) >= MAX_BANS:
             raise ChatError(
                 ErrorCode.TOO_MANY,
-                f"{room.name} has {MAX_BANS} bans: lift some first",
+                f"{room.name} has {MAX_BANS:,} bans: lift some first",
                 field="room",
                 details={"rule": "bans", "max": MAX_BANS},
             )

@@ -192,7 +192,7 @@ def too_many() -> ChatError:
     """Return the error for a ban that is one more than a store keeps."""
     return ChatError(
         ErrorCode.TOO_MANY,
-        f"a server keeps at most {MAX_BANS} bans of networks: lift some, or ban a larger network",
+        f"a server keeps at most {MAX_BANS:,} bans of networks: lift some, or ban a larger network",
         details={"rule": "network_bans", "max": MAX_BANS},
     )
 

@@ -16,7 +16,7 @@ def check_length(text: str, most: int, what: str, field: str) -> None:
     if len(text) > most:
         raise ChatError(
             ErrorCode.TEXT_TOO_LONG,
-            f"{what} has at most {most} characters, this one has {len(text)}",
+            f"{what} has at most {most:,} characters, this one has {len(text):,}",
             field=field,
             details={"max": most, "length": len(text)},
         )

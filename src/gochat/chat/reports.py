@@ -198,7 +198,7 @@ def too_many() -> ChatError:
     """Return the error for a report that is one more than a store keeps."""
     return ChatError(
         ErrorCode.TOO_MANY,
-        f"{MAX_REPORTS} reports wait to be handled, and there can't be more: "
+        f"{MAX_REPORTS:,} reports wait to be handled, and there can't be more: "
         "ask who runs the server",
         details={"rule": "reports", "max": MAX_REPORTS},
     )

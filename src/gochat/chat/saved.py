@@ -33,7 +33,7 @@ def too_many_saved() -> ChatError:
     """Return the error for saving a message where the list is full."""
     return ChatError(
         ErrorCode.TOO_MANY,
-        f"you have saved {MAX_SAVED} messages, and can't save more: remove one first",
+        f"you have saved {MAX_SAVED:,} messages, and can't save more: remove one first",
         field="seq",
         details={"rule": "saved", "max": MAX_SAVED},
     )

@@ -112,7 +112,7 @@ class Outbox:
             OutboxFull: it has :data:`MAX_OUTBOX` messages.
         """
         if len(self._waiting) >= MAX_OUTBOX:
-            raise OutboxFull(f"{MAX_OUTBOX} messages wait to be sent: wait until some are")
+            raise OutboxFull(f"{MAX_OUTBOX:,} messages wait to be sent: wait until some are")
         outgoing.outbox_index = next(self._indexes)
         self._waiting[outgoing.cid] = outgoing
         if self._spool is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import anyio
@@ -450,6 +451,8 @@ class GochatApp(ThriftyApp):
         for screen in self.screen_stack:
             if isinstance(screen, ChatScreen):
                 screen.apply_settings(settings)
+        if settings.language != before.language:
+            self._use_language(settings.language)
         fixed = self.preferences.fixed  # what the file says holds only as long as it says so
         for name in Settings.__struct_fields__:
             if name not in fixed and getattr(settings, name) != getattr(before, name):
@@ -457,6 +460,14 @@ class GochatApp(ThriftyApp):
         kept = self.state.load_settings(Settings)
         if self.state.save_settings(msgspec.structs.replace(kept, **self._unsaved)):
             self._unsaved.clear()
+
+    def _use_language(self, wanted: str) -> None:
+        """Show everything in another language; what is wrong with its catalogue is a warning."""
+        if damage := language.use(wanted, self._own_translations):
+            self.warn(damage, title=_("Configuration"), seconds=8)
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.use_language()
 
     def _rebind(self, action: str, key: str) -> Preferences:
         self.preferences = self.preferences.with_key(action, key)
@@ -485,11 +496,16 @@ class GochatApp(ThriftyApp):
             )
         )  # fmt: skip
 
+    @property
+    def _own_translations(self) -> Path:
+        return self.preferences.path.parent / "locale"
+
     def _languages(self) -> dict[str, str]:
-        """Return the languages that can be chosen, each with what it calls itself."""
-        own = self.preferences.path.parent / "locale"
+        """Return the languages that can be chosen, each with what it calls itself; first that of
+        the environment, which has no name."""
+        own = self._own_translations
         names = {one: language.own_name(one, own) for one in language.languages(own)}
-        return {"": _("as the system"), **names}
+        return {"": "", **names}
 
     def open_help(self, command: str = "") -> None:
         """Show help for what has the focus."""

@@ -33,7 +33,11 @@ _catalogue: gettext.NullTranslations = gettext.NullTranslations()
 
 
 def _(message: str, /, **values: object) -> str:
-    """Return `message` in the language in use, with `values` for its placeholders."""
+    """Return `message` in the language in use, with `values` for its placeholders.
+
+    Of these an ``int`` is how many there are of something, and shown as :func:`grouped` does. A
+    number that counts nothing, as a year or an id, is given as text.
+    """
     return _filled(message, _catalogue.gettext(message), values) if message else ""
 
 
@@ -50,6 +54,11 @@ def pgettext(context: str, message: str, /, **values: object) -> str:
     return _filled(message, _catalogue.pgettext(context, message), values)
 
 
+def grouped(number: int) -> str:
+    """Return a number with what the language has between thousands: ``1,195,999``."""
+    return f"{number:,}".replace(",", pgettext("between thousands", ","))
+
+
 def N_(message: str) -> str:  # noqa: N802 – gettext's name
     """Mark `message` for the catalogues; it is looked up where it is shown."""
     return message
@@ -58,9 +67,11 @@ def N_(message: str) -> str:  # noqa: N802 – gettext's name
 def translated(message: str, /, **values: object) -> str | None:
     """Return `message` in the language in use; None if that has no translation of it, or one that
     needs other values."""
+    if not message:
+        return None  # what a catalogue has of it is its own header
     text = _catalogue.gettext(message)
     try:
-        return text.format_map(values) if text != message else None
+        return text.format_map(_shown(values)) if text != message else None
     except (LookupError, ValueError, TypeError, AttributeError):
         return None
 
@@ -68,10 +79,15 @@ def translated(message: str, /, **values: object) -> str | None:
 def _filled(message: str, text: str, values: Mapping[str, object]) -> str:
     if not values:
         return text
+    shown = _shown(values)
     try:
-        return text.format_map(values)
+        return text.format_map(shown)
     except (LookupError, ValueError, TypeError, AttributeError):
-        return message.format_map(values)  # the translation has placeholders of its own
+        return message.format_map(shown)  # the translation has placeholders of its own
+
+
+def _shown(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: grouped(value) if type(value) is int else value for name, value in values.items()}
 
 
 # -- choosing --------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class AddressBanning(Reporting):
             ),
         )
         if await self._view.app.push_screen_wait(question):
-            await self._client.ban_address(network, duration=duration, reason=reason)
+            await self._answer(self._client.ban_address(network, duration=duration, reason=reason))
             self.notify(_("{address} is banned.", address=shown))
 
     def unban_address(self, network: str) -> None:
@@ -98,4 +98,4 @@ def _size(network: str) -> str:
         return _("this address")
     if size >= 10**9:
         return _("this very large network")
-    return ngettext("this {n} address", "these {n} addresses", size, n=f"{size:,}")
+    return ngettext("this {n} address", "these {n} addresses", size)

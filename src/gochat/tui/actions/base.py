@@ -42,8 +42,18 @@ class Actions:
         """Show the person a notification."""
         self._view.app.notify(text, markup=False)
 
-    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
-        self._controller.do(work, then)
+    def _do(
+        self,
+        work: Coroutine[Any, Any, Any],
+        then: Callable[[], None] | None = None,
+        what: str = "",
+    ) -> None:
+        self._controller.do(work, then, what)
+
+    async def _answer(self, work: Coroutine[Any, Any, T], what: str = "") -> T:
+        """Return the server's answer, and show that it is waited for if that takes long."""
+        with self._controller.waiting(what):
+            return await work
 
     def _ask(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task that opens a dialog and waits for its answer."""

@@ -270,7 +270,7 @@ class ChatActions(RoomActions):
     async def _password(self) -> None:
         answer = await self._view.app.push_screen_wait(PasswordForm())
         if answer is not None:
-            others_ended = await self._client.change_password(*answer)
+            others_ended = await self._answer(self._client.change_password(*answer))
             self._view.chat_app.remember_session()
             self.notify(
                 _("Your password is changed. Other devices must log in again.")
@@ -354,7 +354,7 @@ class ChatActions(RoomActions):
         question = Confirm(_("Delete this message for everybody?"), _("Delete"), detail=detail)
         if await self._view.app.push_screen_wait(question):
             assert entry.seq is not None
-            await self._client.delete(MessageId(conv, entry.seq))
+            await self._answer(self._client.delete(MessageId(conv, entry.seq)))
 
     def _react(self, conv: str, seq: int, entry: TimelineEntry) -> None:
         given = [sign for sign, tally in entry.reactions.items() if tally.me]

@@ -71,7 +71,8 @@ class ComposerActions:
 
     async def _edit(self, conv: str, seq: int, text: str) -> None:
         try:
-            await self._controller.client.edit(MessageId(conv, seq), text)
+            with self._controller.waiting():
+                await self._controller.client.edit(MessageId(conv, seq), text)
         except GochatError:
             composer = self._composer
             if composer.conv == conv and not composer.input.text and composer.mode is None:
@@ -93,6 +94,11 @@ class ComposerActions:
         if now - self._typed_at >= _TYPING_INTERVAL:
             self._typed_at = now
             self._controller.typing(composer.conv)
+
+    def use_language(self) -> None:
+        """Complete in the language that is in use now."""
+        self._composer.show_usage(self.completer.typed())
+        self._place_popup()
 
     def complete(self, step: int) -> None:
         """Insert the next completion, or the previous one."""

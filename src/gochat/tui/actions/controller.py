@@ -6,8 +6,8 @@ goes into the model, its failure to :attr:`Controller.report`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -67,6 +67,7 @@ class Controller:
         self._not_begun: set[Coroutine[Any, Any, None]] = set()  # the work of tasks
         self._running = 0
         self._marking: dict[str, int] = {}
+        self._asking: set[str] = set()  # whose statuses were asked for
         #: Where the person goes in a conversation, while that part of the log is being loaded.
         self._going: dict[str, object] = {}
         self._is_stale = False
@@ -100,6 +101,18 @@ class Controller:
         self._running += 1
         self._not_begun.add(work)
         self._spawn_task(self._carry_out(work, key), key)
+
+    @contextmanager
+    def waiting(self, what: str = "") -> Iterator[None]:
+        """Show that the person waits for the server as long as the block takes, if that is long:
+        for `what`, as "Joining #garden…"."""
+        number = self.model.begin_wait(what)
+        self._changed()
+        try:
+            yield
+        finally:
+            self.model.end_wait(number)
+            self._changed()
 
     def abandon(self) -> None:
         """Drop the work of tasks that have not begun, and won't."""
@@ -313,17 +326,28 @@ class Controller:
                 self.model.take_members(view, {one.name: one.operator for one in found})
                 return
 
-    def ask_statuses(self, names: Iterable[str]) -> None:
-        """Ask what people say of themselves who are offline, unless that is known."""
-        unknown = self.model.statuses.unknown(names)
-        if unknown and self.model.is_synchronised:
-            self.spawn(self._ask_statuses(unknown), "statuses")
+    def ask_statuses(self, names: Iterable[str], then: Callable[[], None] | None = None) -> None:
+        """Ask what people say of themselves who are offline, unless that is known or asked for;
+        call `then` with the answer in the model.
 
-    async def _ask_statuses(self, names: list[str]) -> None:
+        `names` are those who are shown now: of a list of thousands, nobody sees all.
+        """
+        unasked = (name for name in names if name not in self._asking)
+        unknown = self.model.statuses.unknown(unasked)
+        if unknown and self.model.is_synchronised:
+            self._asking.update(unknown)
+            self.spawn(self._ask_statuses(unknown, then))
+
+    async def _ask_statuses(self, names: list[str], then: Callable[[], None] | None) -> None:
         found: dict[str, Status] = {}
-        with suppress(GochatError):  # not reported: an old server knows of none
-            found = await self.client.statuses(names)
+        try:
+            with suppress(GochatError):  # not reported: an old server knows of none
+                found = await self.client.statuses(names)
+        finally:
+            self._asking.difference_update(names)
         self.model.take_statuses(names, found)
+        if then is not None:
+            then()
 
     def load_blocked(self) -> None:
         """Request whom the person blocks."""
@@ -398,11 +422,20 @@ class Controller:
         """Notify the others that the person is typing."""
         self.spawn(self.client.typing(conv), "typing")
 
-    def do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
-        """Make a request whose effects come as events; call `then` when it is done."""
+    def do(
+        self,
+        work: Coroutine[Any, Any, Any],
+        then: Callable[[], None] | None = None,
+        what: str = "",
+    ) -> None:
+        """Make a request whose effects come as events; call `then` when it is done.
+
+        `what` is shown while it takes long, as by :meth:`waiting`.
+        """
 
         async def request() -> None:
-            await work
+            with self.waiting(what):
+                await work
             if then is not None:
                 then()
 

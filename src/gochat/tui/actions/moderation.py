@@ -37,7 +37,7 @@ class RoomModeration(AddressBanning):
         text = _("Remove {person} from {room}?", person=one_line(person), room=one_line(room))
         question = Confirm(text, _("Remove"))
         if await self._view.app.push_screen_wait(question):
-            await self._client.kick(room, person, reason=reason)
+            await self._answer(self._client.kick(room, person, reason=reason))
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
@@ -72,7 +72,7 @@ class RoomModeration(AddressBanning):
             detail=_("They are removed, and can't join or be invited until the ban ends."),
         )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
-            await self._client.ban(room, person, duration=duration, reason=reason)
+            await self._answer(self._client.ban(room, person, duration=duration, reason=reason))
 
     def unban(self, person: str) -> None:
         """Lift a ban from the shown room."""
@@ -120,7 +120,7 @@ class RoomModeration(AddressBanning):
             detail=_("Nobody can write there any more. Its operators can bring it back."),
         )  # fmt: skip
         if await self._view.app.push_screen_wait(question):
-            await self._client.set_archived(room, on=True)
+            await self._answer(self._client.set_archived(room, on=True))
 
     # -- the server -------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class RoomModeration(AddressBanning):
             detail=_("They join it if they are not in it, and everybody there sees it."),
         )
         if await self._view.app.push_screen_wait(question):
-            await self._client.hand_over(room, person, reason=reason)
+            await self._answer(self._client.hand_over(room, person, reason=reason))
             self.notify(_("{person} is an operator of {room}.", person=shown, room=place))
 
     def show_restrictions(self) -> None:

@@ -247,7 +247,7 @@ class PlainCommands:
 
     def resolve_report(self, report: int, note: str = "") -> None:
         """Resolve a report, with a note of what came of it."""
-        done = _("Report {id} is resolved.", id=report)
+        done = _("Report {id} is resolved.", id=str(report))
         self._controller.do(self._client.resolve_report(report, note=note), lambda: self._say(done))
 
     def pin_selected(self, *, on: bool) -> None:

@@ -76,7 +76,7 @@ class Reporting(Actions):
         wanted = await self._view.app.push_screen_wait(form)
         if wanted is not None:
             messages = [MessageId(conv, seq) for seq in wanted.seqs]
-            await self._client.report(messages, reason=wanted.reason)
+            await self._answer(self._client.report(messages, reason=wanted.reason))
             self.notify(_("The moderators will look into it."))
 
     def show_reports(self) -> None:
@@ -134,10 +134,10 @@ class Reporting(Actions):
 
     async def _resolve(self, report: int, note: str) -> None:
         try:
-            await self._client.resolve_report(report, note=note)
+            await self._answer(self._client.resolve_report(report, note=note))
         finally:  # also if somebody else was faster
             self._controller.load_reports()
-        self.notify(_("Report {id} is resolved.", id=report))
+        self.notify(_("Report {id} is resolved.", id=str(report)))
 
     async def _one_of(self, people: list[str]) -> str | None:
         if len(people) == 1:
@@ -161,7 +161,7 @@ class Reporting(Actions):
     async def _impose(
         self, person: str, kind: RestrictionKind, duration: timedelta | None, reason: str
     ) -> None:
-        await self._client.restrict(person, kind, duration=duration, reason=reason)
+        await self._answer(self._client.restrict(person, kind, duration=duration, reason=reason))
         self.notify(
             _("{person} is banned from the server.", person=one_line(person))
             if kind == "ban"

@@ -36,7 +36,7 @@ class RoomActions(RoomModeration):
     async def _join(self, room: str) -> None:
         written = self._view.composer.input.text
         try:
-            await self._client.join(room)
+            await self._answer(self._client.join(room), _("Joining {room}…", room=one_line(room)))
         except NotFound:
             shown = one_line(room)
             if self._view.composer.input.text:  # a form would take what is being typed
@@ -102,7 +102,7 @@ class RoomActions(RoomModeration):
         text = _("Leave {room}?", room=one_line(conv))
         question = Confirm(text, _("Leave"), detail=detail, dangerous=private)
         if await self._view.app.push_screen_wait(question):
-            await self._client.leave(conv)
+            await self._answer(self._client.leave(conv), _("Leaving {room}…", room=one_line(conv)))
             self._controller.close(conv)
 
     def create(self, room: str, topic: str, *, private: bool) -> None:
@@ -111,6 +111,7 @@ class RoomActions(RoomModeration):
         self._do(
             self._client.create_room(room, topic=topic, private=private),
             lambda: self._arrive(room, written),
+            _("Creating {room}…", room=one_line(room)),
         )
 
     def show_topic(self) -> None:
@@ -149,7 +150,7 @@ class RoomActions(RoomModeration):
         )
         match await self._view.app.push_screen_wait(question):
             case "shown" | "hidden" as history:
-                await self._client.set_access(room, private=False, history=history)
+                await self._answer(self._client.set_access(room, private=False, history=history))
             case _:
                 pass
 
@@ -195,7 +196,10 @@ class RoomActions(RoomModeration):
             return
         members = self._controller.members.get(view.conv, ())
         title = _("Members of {room}", room=one_line(view.conv))
-        picker = MemberPicker(title, members, self._model.me, self._model.blocked, self._status_of)
+        picker = MemberPicker(
+            title, members, self._model.me, self._model.blocked, self._status_of,
+            lambda names: self._controller.ask_statuses(names, picker.statuses_changed),
+        )  # fmt: skip
 
         def chosen(key: str) -> None:
             staff = view.operates or self._model.role != "member"

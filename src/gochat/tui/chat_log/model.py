@@ -197,6 +197,17 @@ class LogModel:
             self._layouts.clear()
             self.window.changed()
 
+    def renew(self, items: Iterable[LogItem]) -> None:
+        """Put items in the places of those with their keys, and lay everything out again."""
+        for item in items:
+            if (node := self.index.get(item.key)) is not None:
+                self.index.replace(node, item, self._local(item.time))
+        current = self.index.first
+        while current is not None:
+            self._regroup(current)
+            current = (current if current.run is None else current.run.last).next
+        self.window.changed()
+
     # Reading
 
     def at_order(self, order: int) -> ItemNode | None:

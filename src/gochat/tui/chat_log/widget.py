@@ -205,6 +205,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._repaint()
         self._changed()
 
+    def renew(self, items: Iterable[LogItem]) -> None:
+        """Show `items` in the places of those with their keys, and all texts in the language that
+        is in use now. What is visible stays where it is."""
+        self._model.renew(items)
+        self._repaint()
+        self._changed()
+
     def set_theme_colours(self) -> None:
         """Take the colours from the theme again. It does so itself when the theme changes."""
         self._palette = None

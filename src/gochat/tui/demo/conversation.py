@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import cycle
 from typing import Final
 
-from gochat.client import ClientEvent, Form, Outgoing
+from gochat.client import ClientEvent, Form, Outgoing, Status
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
@@ -129,6 +129,7 @@ def demo_app(state: StateDirectory, preferences: Preferences) -> GochatApp:
     """Return the app on a scripted client that talks by itself."""
     client = DemoClient()
     furnish(client)
+    client.describe_person("kofi", Status(emoji="🌴", text="on holiday"))
     return GochatApp(
         state=state,
         open_client=opener(client),

@@ -52,7 +52,7 @@ class ScriptedOutbox:
     def require_room(self) -> None:
         """Raise OutboxFull if no other message can wait."""
         if len(self._outgoing) >= MAX_OUTBOX:
-            raise OutboxFull(f"{MAX_OUTBOX} messages wait to be sent")
+            raise OutboxFull(f"{MAX_OUTBOX:,} messages wait to be sent")
 
     def put(self, outgoing: Outgoing) -> None:
         """Add a message."""

@@ -62,6 +62,6 @@ def check_text(text: str) -> None:
     if len(text) > LIMITS.text_chars:
         raise chat_error(
             ErrorCode.TEXT_TOO_LONG,
-            f"a message has at most {LIMITS.text_chars} characters, this one has {len(text)}",
+            f"a message has at most {LIMITS.text_chars:,} characters, this one has {len(text):,}",
             field="text",
         )

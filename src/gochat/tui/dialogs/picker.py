@@ -60,6 +60,7 @@ class Picker(Panel[str]):
         )  # fmt: skip
         self._nothing = Static("", id="picker-nothing", markup=False)
         self._title = Static("", id="picker-title", markup=False)
+        self._keys = Static(_(self.keys_text), id="picker-keys", markup=False)
 
     def compose(self) -> ComposeResult:
         """A box near the top, where the eye goes."""
@@ -69,7 +70,7 @@ class Picker(Panel[str]):
             yield self.rows
             yield self._nothing
             yield from self.details()
-            yield Static(_(self.keys_text), id="picker-keys", markup=False)
+            yield self._keys
 
     def on_mount(self) -> None:
         """Show all choices."""

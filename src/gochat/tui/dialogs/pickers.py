@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Final
 
+from textual import on
 from textual.content import Content
 
 from gochat.client import Member, Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import emoji, fuzzy
-from gochat.tui.language import N_, _, ngettext, pgettext
+from gochat.tui.language import N_, _, grouped, ngettext, pgettext
 from gochat.tui.model.presentation import count
 from gochat.tui.text.names import natural
 from gochat.tui.text.sanitise import one_line
-from gochat.tui.widgets.row_list import ListRow
+from gochat.tui.widgets.row_list import ListRow, RowList
 
 CREATE: Final = "create:"
 
@@ -75,7 +76,11 @@ class RoomPicker(Picker):
 
 
 class MemberPicker(Picker):
-    """Who is in a room, or online. Returns a name."""
+    """Who is in a room, or online. Returns a name.
+
+    `status` returns what somebody says of themselves; `ask` is called with the names of those who
+    are visible, and may ask for it.
+    """
 
     placeholder: ClassVar[str] = N_("Find a person")
 
@@ -86,9 +91,10 @@ class MemberPicker(Picker):
         me: str,
         blocked: Collection[str] = (),
         status: Callable[[str], str] = lambda _name: "",
+        ask: Callable[[Sequence[str]], None] = lambda _names: None,
     ) -> None:
         super().__init__()
-        self._status = status
+        self._status, self._ask = status, ask
         self._title_text, self._me, self._blocked = title, me, blocked
         self.members = _in_order(members)
 
@@ -98,9 +104,23 @@ class MemberPicker(Picker):
         self.refresh_title()
         self.refresh_rows(to_top=not self.query_text)
 
+    def statuses_changed(self) -> None:
+        """Show what people say of themselves now."""
+        self.rows.refresh()
+
+    def refresh_rows(self, *, to_top: bool = True) -> None:
+        """Find again, and ask for what is not known of those who are visible now."""
+        super().refresh_rows(to_top=to_top)
+        self._ask(self.rows.keys_near)
+
+    @on(RowList.Scrolled)
+    def _scrolled(self, event: RowList.Scrolled) -> None:
+        event.stop()
+        self._ask(self.rows.keys_near)
+
     def title_text(self) -> str:
         """Whose members, and how many."""
-        return f"{self._title_text} · {len(self.members)}"
+        return f"{self._title_text} · {grouped(len(self.members))}"
 
     def find(self, query: str) -> Sequence[str]:
         """By name."""

@@ -27,7 +27,7 @@ _NOT_SHOWN: Final = N_("not shown")
 #: The settings, what they are called, and what each value is called: messages, but for times.
 TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "theme": (N_("Theme"), {}),
-    "language": (N_("Language, from the next start"), {}),
+    "language": (N_("Language"), {}),
     "clock": (N_("Times in the log"), {"24h": "14:30", "12h": "2:30p", "off": _NOT_SHOWN}),
     "bell": (N_("Bell for mentions and private messages"), _SWITCH),
     "desktop": (N_("Desktop notifications"), _SWITCH),
@@ -101,7 +101,7 @@ class SettingsScreen(Picker):
         if key in _WRITTEN:
             return one_line(separated(value)) or _("none")
         if key == "language":
-            return self._languages.get(value, value)
+            return self._languages.get(value, value) if value else _("as the system")
         return _(TEXTS[key][1].get(value, str(value)))
 
     def draw(self, key: str) -> ListRow:
@@ -180,7 +180,15 @@ class SettingsScreen(Picker):
             value = _next(values, getattr(self._settings, key), step)
             self._settings = msgspec.structs.replace(self._settings, **{key: value})
             self._apply(self._settings)
+            if key == "language":
+                self._use_language()
         self.rows.refresh()
+
+    def _use_language(self) -> None:
+        """Show everything in the language that is in use now; what was found stays."""
+        self.field.placeholder = _(self.placeholder)
+        self._keys.update(_(self.keys_text))
+        self.refresh_title()
 
 
 def _next(values: Sequence[Any], value: Any, step: int) -> Any:

@@ -52,6 +52,7 @@ from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.quiet import Quiet
 from gochat.tui.model.statuses import Statuses
 from gochat.tui.model.views import Attention, Connection, ConversationView
+from gochat.tui.model.waits import Waits
 
 #: The longest wait for the next attempt to connect that is shown, in seconds.
 LONGEST_WAIT: Final = 7 * 86_400.0
@@ -85,6 +86,7 @@ class ChatModel(Conversations):
         self.highlights = Highlights()
         #: When nothing notifies the person.
         self.quiet = Quiet()
+        self._waits = Waits()
         self._arrivals = Arrivals(clock)
 
     def status_of(self, name: str) -> Status | None:
@@ -99,6 +101,22 @@ class ChatModel(Conversations):
     def lapse_statuses(self) -> bool:
         """Return whether a status has ended since the last call: about every second."""
         return self.statuses.lapse(self._now())
+
+    def begin_wait(self, what: str = "") -> int:
+        """Note that the person waits for an answer of the server, to `what` in words if there are
+        any; return what :meth:`end_wait` takes."""
+        self._changes.waits = True
+        return self._waits.begin(what, self._clock())
+
+    def end_wait(self, number: int) -> None:
+        """Note that the answer is there, or won't come."""
+        self._waits.end(number)
+        self._changes.waits = True
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What the person waits for, in words or empty; None if they don't, or not for long."""
+        return self._waits.shown(self._clock())
 
     def retry_in(self) -> int | None:
         """Return the whole seconds until the next attempt to connect."""

@@ -343,6 +343,8 @@ def _values(error: ChatError) -> _Values:
     if isinstance(until := values.get("until"), int):
         time = datetime.fromtimestamp(min(max(until, 0), MAX_TIME) / 1000, UTC).astimezone()
         values["until"] = date_and_time(time, year=True)
+    if "seq" in values:  # which message, not how many
+        values["seq"] = str(values["seq"])
     if error.retry_after is not None:
         values["wait"] = _wait(error.retry_after)
     return values

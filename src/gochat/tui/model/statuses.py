@@ -15,7 +15,7 @@ from gochat.tui.model.roster import Roster
 
 #: People who are offline of whom it is kept, whether they have one or not.
 MAX_KEPT: Final = 1000
-#: Of how many of a list it is asked for. All of these are kept.
+#: Of how many people it is asked for at once: more than a list shows of them. All are kept.
 MAX_ASKED: Final = 200
 _NEVER: Final = float("inf")
 
@@ -37,9 +37,9 @@ class Statuses:
         return said if said is not None and _end(said) > now else None
 
     def unknown(self, names: Iterable[str]) -> list[str]:
-        """Return those of whom it is not known, of the first :data:`MAX_ASKED` who are offline."""
-        offline = islice((name for name in names if name not in self._people), MAX_ASKED)
-        return [name for name in offline if name not in self._offline]
+        """Return those who are offline and of whom it is not known, at most :data:`MAX_ASKED`."""
+        unknown = (name for name in names if name not in self._people and name not in self._offline)
+        return list(islice(unknown, MAX_ASKED))
 
     def take(self, names: Iterable[str], found: Mapping[str, Status]) -> None:
         """Take the server's answer about `names`."""

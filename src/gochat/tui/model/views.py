@@ -139,6 +139,7 @@ class Changes:
     """What must be drawn again. `logs` has the changes of the timelines, by conversation.
 
     `stale`: what is known of the conversations can't be enough; the server has to be asked.
+    `waits`: the person has begun to wait for something, or no longer does.
     `activity_stale`: the same of what concerns the person, of which `activity` has changed;
     `pins_stale` of what is pinned, and of what the person has saved.
     """
@@ -152,6 +153,7 @@ class Changes:
     activity: bool = False
     activity_stale: bool = False
     pins_stale: bool = False
+    waits: bool = False
     logs: dict[str, list[Change]] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
 
@@ -159,7 +161,7 @@ class Changes:
         return bool(
             self.conversations or self.people or self.connection or self.outbox or self.typing
             or self.stale or self.activity or self.activity_stale or self.pins_stale
-            or self.logs or self.attention
+            or self.waits or self.logs or self.attention
         )  # fmt: skip
 
 

@@ -31,10 +31,10 @@ from gochat.tui.input import keys
 from gochat.tui.input.vim.editor import WISHES, Wish
 from gochat.tui.input.vim.log_keys import LogKeys
 from gochat.tui.language import N_, _, ngettext
-from gochat.tui.model import members
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import count, ended, typing_line
 from gochat.tui.model.views import Changes
+from gochat.tui.model.waits import SHOWN_AFTER
 from gochat.tui.profile.preferences import Settings
 from gochat.tui.widgets import hints
 from gochat.tui.widgets.completer import CompletionPopup
@@ -143,6 +143,20 @@ class ChatScreen(Screen[None]):
         self.composer.input.use_vim(on=self.chat_app.keymap.is_modal)
         self._set_hints()
 
+    def use_language(self) -> None:
+        """Show everything in the language that is in use now; nothing moves."""
+        self._feed.renew(self.model.shown.timeline)
+        self.side.use_language()
+        self.members.use_language()
+        self._composer_actions.use_language()
+        self._show_typists()
+        self.composer.use_language()
+        self.actions.jumps.look()
+        for part in (self.header, self._bar, self._status):
+            part.refresh()
+        self._greeting.refresh(layout=True)
+        self._set_hints()
+
     def _begin(self) -> None:
         self.use_keys()
         self._greeting.server = self.chat_app.server_address
@@ -197,6 +211,9 @@ class ChatScreen(Screen[None]):
         if changes.connection or changes.outbox:
             self._status.refresh()
             self._set_hints()
+        if changes.waits:
+            self._status.refresh()
+            self.set_timer(SHOWN_AFTER, self._status.refresh)
         self.header.refresh_if_changed()
         self.actions.activity.refresh()
         self.actions.keeping.refresh()
@@ -209,7 +226,7 @@ class ChatScreen(Screen[None]):
         if self.members.display:
             self.controller.ask_members()
             self.members.refresh_members()
-            names = () if view.conv == LOBBY else members.names(self.model) or ()
+            names = self.members.rows.keys_near
         self.controller.ask_statuses(names)
 
     def _refresh_lists(self) -> None:
@@ -646,6 +663,10 @@ class ChatScreen(Screen[None]):
         if self.focused is self.members.rows:
             self.composer.input.focus()
         self.chat_app.show_members(on=not self._shows_members)
+
+    @on(MemberPane.Scrolled)
+    def _members_scrolled(self) -> None:
+        self.controller.ask_statuses(self.members.rows.keys_near)
 
     @on(MemberPane.PersonChosen)
     def _member_chosen(self, event: MemberPane.PersonChosen) -> None:

@@ -40,7 +40,7 @@ def full_date(day: date) -> str:
     """Return a date as a heading: ``Monday, 30 November 2026``."""
     return pgettext(
         "full date", "{weekday}, {day} {month} {year}",
-        weekday=weekday(day), day=day.day, month=month(day), year=day.year,
+        weekday=weekday(day), day=day.day, month=month(day), year=str(day.year),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def short_date(day: date, *, year: bool) -> str:
     if year:
         return pgettext(
             "short date", "{day} {month} {year}",
-            day=day.day, month=short_month(day), year=day.year,
+            day=day.day, month=short_month(day), year=str(day.year),
         )  # fmt: skip
     return pgettext("short date", "{day} {month}", day=day.day, month=short_month(day))
 

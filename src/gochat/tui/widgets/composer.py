@@ -133,6 +133,10 @@ class Composer(Vertical):
             self._usage = text
             self._show_note()
 
+    def use_language(self) -> None:
+        """Show everything in the language that is in use now."""
+        self._show_note()
+
     # -- modes ------------------------------------------------------------------------------------
 
     def reply(self, seq: int, sender: str, excerpt: str) -> None:

@@ -33,6 +33,10 @@ class LogFeed:
         self._log.older_exhausted = not timeline.older
         self._log.newer_exhausted = not timeline.newer
 
+    def renew(self, timeline: Timeline) -> None:
+        """Show a timeline again that is shown already, in another language."""
+        self._log.renew([self._draw(entry) for entry in timeline])
+
     def apply(self, timeline: Timeline, changes: Sequence[Change]) -> None:
         """Show what has changed."""
         for change in changes:

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from gochat.client import Status
-from gochat.tui.language import _
+from gochat.tui.language import _, grouped
 from gochat.tui.model import members
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import status_sign, status_text
@@ -31,6 +31,9 @@ class MemberPane(Vertical):
             super().__init__()
             self.name = name
 
+    class Scrolled(Message):
+        """Others are visible."""
+
     def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
@@ -42,6 +45,11 @@ class MemberPane(Vertical):
         """A heading, and the list."""
         yield self._heading
         yield self.rows
+
+    def use_language(self) -> None:
+        """Show everything in the language that is in use now."""
+        self._drawn = None
+        self.refresh_members()
 
     def refresh_members(self) -> None:
         """Show what has changed, if it is on the screen and looks otherwise."""
@@ -55,7 +63,7 @@ class MemberPane(Vertical):
             return
         self._drawn = drawn
         names: Sequence[str] = found or ()
-        number = str(len(names)) if found is not None else "…"
+        number = grouped(len(names)) if found is not None else "…"
         self._heading.update(_("Here · {n}", n=number), layout=False)
         self.rows.show(names)
 
@@ -87,6 +95,11 @@ class MemberPane(Vertical):
             if is_so
         ]
         return ListRow(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
+
+    @on(RowList.Scrolled)
+    def _scrolled(self, event: RowList.Scrolled) -> None:
+        event.stop()
+        self.post_message(self.Scrolled())
 
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:

@@ -33,6 +33,10 @@ class ListRow:
     enabled: bool = True
 
 
+#: Rows on each side of the visible ones of which more is asked for, so that it is there in time.
+_NEAR: Final = 50
+
+
 class RowList(ScrollView, can_focus=True):
     """Shows rows by their keys; draws a row only when it is on the screen.
 
@@ -84,6 +88,18 @@ class RowList(ScrollView, can_focus=True):
             """The list, for ``@on(…, "#id")``."""
             return self.rows
 
+    class Scrolled(Message):
+        """Other rows are visible."""
+
+        def __init__(self, rows: RowList) -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> RowList:
+            """The list, for ``@on(…, "#id")``."""
+            return self.rows
+
     class Moved(Message):
         """The cursor is on the row `key` now."""
 
@@ -122,6 +138,12 @@ class RowList(ScrollView, can_focus=True):
         if self.cursor is None or not 0 <= self.cursor < len(self._keys):
             return None
         return self._keys[self.cursor]
+
+    @property
+    def keys_near(self) -> Sequence[str]:
+        """The keys of the rows that are visible, and of some above and below them."""
+        top = self.scroll_offset.y
+        return self._keys[max(0, top - _NEAR) : top + self.size.height + _NEAR]
 
     def show(self, keys: Sequence[str], current: str | None = None) -> None:
         """Show the rows with these keys; the cursor stays on its row where that is still there."""
@@ -196,6 +218,12 @@ class RowList(ScrollView, can_focus=True):
         return strip.crop_extend(0, width, style.rich_style)
 
     # -- moving and choosing ----------------------------------------------------------------------
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Report that other rows are visible."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.post_message(self.Scrolled(self))
 
     def watch_cursor(self, old: int | None, new: int | None) -> None:
         """Draw the two rows again, and scroll to the new one."""

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from gochat.tui.language import N_, _
+from gochat.tui.language import N_, _, grouped
 from gochat.tui.model import activity
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.order import Group, GroupName
@@ -24,6 +24,7 @@ from gochat.tui.widgets.text_field import TextField
 
 #: How the keys of rows begin that are not conversations.
 _SIGN: Final = "="
+_FIND: Final = N_("Find a person")
 _GAP: Final = "= gap"
 _MORE: Final = "= more"
 _ACTIVITY: Final = "= activity"
@@ -63,7 +64,7 @@ class SidePane(Vertical):
             self._draw_conversation, self._unread, id="conversations"
         )
         self.people = RowList(self._draw_person, id="people")
-        self.filter = TextField(placeholder=_("Find a person"), id="people-filter", compact=True)
+        self.filter = TextField(placeholder=_(_FIND), id="people-filter", compact=True)
         self._total = -1
         self._new = 0
         self._drawn: list[object] = []
@@ -76,6 +77,13 @@ class SidePane(Vertical):
         yield self._heading
         yield self.filter
         yield self.people
+
+    def use_language(self) -> None:
+        """Show everything in the language that is in use now."""
+        self.filter.placeholder = _(_FIND)
+        self._total, self._drawn = -1, []
+        self.refresh_people()
+        self.refresh_conversations()
 
     def refresh_conversations(self) -> None:
         """Show what has changed in the conversations."""
@@ -195,7 +203,7 @@ class SidePane(Vertical):
         """Draw how many a folded group has: messages that are unread, or else conversations."""
         views = [v for c in group.convs if (v := self._model.conversations.get(c)) and v.badge]
         if not views:
-            return Content.styled(f"{len(group.convs)} ", "$text-muted")
+            return Content.styled(f"{grouped(len(group.convs))} ", "$text-muted")
         return self._unread_sign(
             sum(view.badge for view in views), any(view.mentions for view in views), "$accent bold"
         )

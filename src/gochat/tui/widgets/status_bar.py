@@ -93,6 +93,9 @@ class StatusBar(Widget):
             parts.append(Content.styled(f"{' · ' if text else ''}{shown}", style))
         if quiet := quiet_line(self._model, short=short):
             parts.append(Content.styled(f"   {quiet}", "$text-muted"))
+        if (what := self._model.waiting_for) is not None:
+            text = what or _("Waiting for the server…")
+            parts.append(Content.styled(f"   {text}", "$warning"))
         waiting, failed = self._model.counts()
         if waiting:
             text = (
