@@ -854,7 +854,7 @@ function sendText() {
   const text = $("text").value.toWellFormed?.() ?? $("text").value;
   if (!text.trim()) return;
   if ([...text].length > chat.limits.text_chars) {
-    $("hint").textContent = `A message has at most ${chat.limits.text_chars} characters.`;
+    $("hint").textContent = `A message has at most ${chat.limits.text_chars.toLocaleString("en")} characters.`;
     return;
   }
   $("hint").textContent = $("text").value = "";
