@@ -11,6 +11,7 @@ import structlog
 import trio
 import trio.testing
 import trustme
+from msgspec import structs
 
 from gochat.config import Tls
 from gochat.errors import ConfigError
@@ -76,6 +77,28 @@ def test_expired_certificate_does_not_replace_one_that_expires_later(
     assert loaded.expires == EXPIRES + timedelta(days=max(0, new))
     assert lines[0]["event"] == ("certificate reload failed" if kept else "certificate reloaded")
     assert ("expired at 2040-05-31" in lines[0].get("reason", "")) is kept
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "says"),
+    [
+        ("cert", "", "tls.cert 'X' has no certificate in it"),
+        ("key", "rubbish", "tls.key 'X' has no private key in it"),
+        ("key", None, "tls.key 'X' is the key of another certificate than tls.cert"),
+    ],
+)
+def test_renewal_that_went_wrong_is_named(
+    tls: Tls, tmp_path: Path, key: str, content: str | None, says: str
+) -> None:
+    """A renewal was cut short, or has renewed one of the files."""
+    other = tmp_path / "other.pem"
+    if content is None:
+        issued = trustme.CA().issue_cert("127.0.0.1").private_key_pem.bytes()
+        content = issued.decode()
+    other.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        Certificate(structs.replace(tls, **{key: str(other)}))
+    assert str(caught.value).startswith(says.replace("X", str(other)))
 
 
 @pytest.mark.parametrize("key", ["tls.cert", "tls.key"])

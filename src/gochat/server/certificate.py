@@ -103,11 +103,19 @@ def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
         )
 
     pem = _read("tls.cert", tls.cert)
-    if tls.key:
-        _read("tls.key", tls.key)
+    # OpenSSL's error would not say which of the two it is.
+    if _PEM.search(pem) is None:
+        raise ConfigError(f"tls.cert {tls.cert!r} has no certificate in it: expected a PEM file")
+    if tls.key and "PRIVATE KEY-----" not in _read("tls.key", tls.key):
+        raise ConfigError(f"tls.key {tls.key!r} has no private key in it: expected a PEM file")
     try:
         context.load_cert_chain(tls.cert, tls.key or None, password=refuse)
     except (OSError, ssl.SSLError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise ConfigError(
+                f"tls.key {tls.key!r} is the key of another certificate than tls.cert {tls.cert!r}:"
+                " was only one of them renewed?"
+            ) from error
         raise ConfigError(
             f"tls.cert {tls.cert!r} and tls.key {tls.key!r} can't be used: {error}"
         ) from error
