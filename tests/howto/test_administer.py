@@ -80,6 +80,10 @@ async def test_accounts_are_administered(tmp_path: Path, free_port: Callable[[],
         assert "mallory" in guide.run("gochat admin account ban")
         assert await log_in(server.port, "mallory", PASSWORD) == "LoggedIn"
         assert "shouting" in guide.run("gochat admin account mute")
+        listed = guide.take("gochat admin account list --address")
+        assert guide.sh(listed).split() == ["accounts", "-"]
+        listed = listed.replace("203.0.113.0/24", "127.0.0.1")
+        assert "mallory" in guide.sh(listed)
         assert "spam with new accounts" in guide.run("gochat admin address-ban add")
         assert "moderator" in guide.run("gochat admin role set")
 
