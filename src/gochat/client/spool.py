@@ -85,7 +85,8 @@ class Spool:
             os.close(private.open_file(path, os.O_RDWR | os.O_CREAT))
             database = sqlite3.connect(path, timeout=0, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"the outbox {path} can't be opened: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"the outbox {path} can't be opened: {reason}") from error
         with closing(database):
             try:
                 _prepare(database)

@@ -16,6 +16,8 @@ from rich.style import Style
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.host.screen_writer import ScreenWriter
+from gochat.tui.host.thrifty_app import pieces
+from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.text.wrap import clusters
 
 WIDTH, HEIGHT = 16, 2
@@ -164,3 +166,21 @@ async def test_all_is_drawn_again_when_asked_for(open_app: OpenApp) -> None:
         await pilot.press("ctrl+l")
         await settle(pilot)
         assert app.screen_writer is not known
+
+
+@pytest.mark.anyio
+async def test_a_part_that_is_drawn_again_leaves_what_is_beside_it(open_app: OpenApp) -> None:
+    """The header was blank after somebody came online, until it was drawn for something else."""
+    async with open_app((80, 24)) as pilot:
+        app, screen = pilot.app, pilot.app.screen
+        assert isinstance(app, GochatApp)
+        assert isinstance(screen, ChatScreen)
+        await settle(pilot)
+        compositor, writer = screen._compositor, app.screen_writer
+        writer.write([(0, y, list(strip)) for y, strip in enumerate(compositor.render_strips())])
+        for part in (screen.side.conversations, screen.side.people, screen.header):
+            part.refresh()
+            compositor.update_widgets({part})
+            update = compositor.render_partial_update()
+            assert update is not None
+            assert writer.write(pieces(update)) == ""

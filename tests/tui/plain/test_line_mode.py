@@ -78,7 +78,7 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     mei = server.bot("mei")
     app = LineMode(server, tmp_path, "ada")
     app.until("Writing to #lobby.")
-    app.type("hello from a pipe", "/create #garden What grows", "the first line here", "/me waves")
+    app.type("hello from a pipe :tada:", "/create #garden What grows", "the first line here", "/me waves")
     app.until("Writing to #garden.")
     app.type("/status", "/status :tea: break for 2h")
     app.until("Write /status and what you are up to")
@@ -115,7 +115,8 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     assert not any("hello from a pipe" in line for line in app.lines), "it was typed here"
     assert app.end() == (0, "")
     found = server.run(mei.search, "pipe").hits
-    assert [(m.sender, m.conversation) for m in found] == [("ada", "#lobby")]
+    said = [(m.sender, m.conversation, m.text) for m in found]
+    assert said == [("ada", "#lobby", "hello from a pipe 🎉")]
 
 
 def test_moderator_handles_what_a_member_reports_in_lines(

@@ -14,6 +14,7 @@ from gochat.tui.actions.moderation import about_ban, about_restriction, instead_
 from gochat.tui.actions.reporting import in_full, reportable
 from gochat.tui.actions.status import USAGE, StatusActions
 from gochat.tui.input import commands
+from gochat.tui.input.emoji import with_emoji
 from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
 from gochat.tui.model.activity import ActivityRow
@@ -54,6 +55,7 @@ class PlainCommands:
 
     def line(self, text: str) -> None:
         """Send a line that was typed, or do what it asks for."""
+        text = with_emoji(text)
         if not commands.is_command(text):
             self.send(self.conv, commands.plain(text))
         elif problem := commands.carry_out(text, self):

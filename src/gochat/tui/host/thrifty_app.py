@@ -102,15 +102,17 @@ class _Difference(CompositorUpdate):
 
     def render_segments(self, console: Console) -> str:
         """Return what is to be written."""
-        return self._app.screen_writer.write(_pieces(self._update))
+        return self._app.screen_writer.write(pieces(self._update))
 
 
-def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, list[Segment]]]:
+def pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, list[Segment]]]:
+    """Yield what an update draws: column, row and segments of each piece."""
     if isinstance(update, LayoutUpdate):
         for y, strips in enumerate(update.strips, update.region.y):
             yield update.region.x, y, [segment for strip in strips for segment in strip]
         return
     for y, first, last in update.spans:
         for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-            if strip is not None and x <= last and end > first:
+            # What begins where a span ends is not of it: only what lies below it may be drawn.
+            if strip is not None and x < last and end > first:
                 yield x, y, list(strip)
