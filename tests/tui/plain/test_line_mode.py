@@ -78,7 +78,9 @@ def test_a_script_chats_through_pipes(server: LiveServer, tmp_path: Path) -> Non
     mei = server.bot("mei")
     app = LineMode(server, tmp_path, "ada")
     app.until("Writing to #lobby.")
-    app.type("hello from a pipe :tada:", "/create #garden What grows", "the first line here", "/me waves")
+    app.type(
+        "hello from a pipe :tada:", "/create #garden What grows", "the first line here", "/me waves"
+    )
     app.until("Writing to #garden.")
     app.type("/status", "/status :tea: break for 2h")
     app.until("Write /status and what you are up to")
