@@ -51,6 +51,15 @@ def _redis_as_user(request: pytest.FixtureRequest) -> str:
     return f"redis://{user}@127.0.0.1:{server.port}?timeout={REDIS_TIMEOUT}&prefix={prefix}"
 
 
+def _cluster_as_user(request: pytest.FixtureRequest) -> str:
+    cluster: ClusterOf3 = request.getfixturevalue(request.param)
+    prefix = f"t{uuid4().hex}"
+    user = add_user(cluster.servers[0].port, prefix)
+    for server in cluster.servers[1:]:
+        add_user(server.port, prefix, userinfo=user)
+    return f"{cluster.url.replace('://', f'://{user}@')}?timeout={REDIS_TIMEOUT}&prefix={prefix}"
+
+
 def _redis(request: pytest.FixtureRequest) -> str:
     # One of these, by the name of its fixture; with its own keys, because it is shared.
     deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(request.param)
@@ -62,7 +71,7 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
     "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path') / 'chat.db'}",
     "redis_server": _redis_as_user,
     "redis_watched": _redis,
-    "redis_cluster": _redis,
+    "redis_cluster": _cluster_as_user,
     "redis_engine": _redis_as_user,
 }
 
