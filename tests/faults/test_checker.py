@@ -24,7 +24,7 @@ from gochat_faults.history import (
     open_journal,
     read_history,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -341,6 +341,7 @@ def busy_history(random: Random) -> list[Event]:
 @pytest.mark.parametrize(
     ("break_it", "rule", "is_only_name"), BREAKS, ids=[b.__name__ for b, _, _ in BREAKS]
 )
+@settings(max_examples=settings().max_examples // 4)
 @given(random=randoms)
 def test_planted_violation_is_reported_by_its_name(
     break_it: Break, rule: Rule, is_only_name: bool, random: Random
