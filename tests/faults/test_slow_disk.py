@@ -66,6 +66,6 @@ async def test_event_loop_waits_for_no_sync_over_several_logs(tmp_path: Path) ->
         checkpoints = 0
         while checkpoints < 2:
             for number in range(50):
-                await speaker.ask(Send(to="#lobby", text=f"{number}" * 100), Sent)
+                await speaker.ask(Send(to="#lobby", text=f"{number} " * 1000), Sent)
             checkpoints = len(disk.syncs()[at_start:]) // 3  # the log, the file, the new log
         assert set(disk.syncs()[at_start:]) == {"other"}
