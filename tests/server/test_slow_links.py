@@ -87,8 +87,13 @@ async def move_in(bob: Peer, mei: Peer, rooms: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rooms", "each", "length"),
-    [(3, 345, 1), (30, 40, 1), (150, 10, 1), (2, 499, 1), (2, 499, 1500)],
+    ("store", "rooms", "each", "length"),
+    [
+        *(("sqlite", *of) for of in [(3, 345, 1), (30, 40, 1), (150, 10, 1), (2, 499, 1)]),
+        ("sqlite", 2, 499, 1500),
+        pytest.param("redis", 30, 40, 1, marks=pytest.mark.redis),  # a session is the same on both
+    ],
+    indirect=["store"],
 )
 async def test_client_that_reads_slowly_catches_up_while_others_send(
     store: str, rooms: int, each: int, length: int
