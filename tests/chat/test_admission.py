@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from storing import NOON, Chat, Clock, key, person
 
 from gochat.chat.accounts import Identity
@@ -169,6 +170,18 @@ async def test_nobody_joins_a_private_room_whose_operator_the_maker_is_no_more(
     room = await chat.store.room(key("#den", "Ann"), person("ann"))
     assert room is not None
     assert not room.is_inside
+
+
+@pytest.mark.parametrize(("room", "maker"), [("#garden", "Bob"), ("#den", "Mei")])
+async def test_nobody_joins_a_room_by_the_invitation_of_a_disabled_account(
+    chat: Chat, admission: Admission, room: str, maker: str
+) -> None:
+    made = await create(admission, uses=1, life=DAY, room=room, maker=maker)
+    account = await chat.store.account(person(maker.lower()))
+    assert account is not None
+    off = replace(account, state="disabled", generation=account.generation + 1)
+    assert await chat.store.administration.change_account(account, off)
+    assert not await joins(chat, admission, made.code)
 
 
 async def test_nobody_joins_a_room_that_became_private(chat: Chat, admission: Admission) -> None:

@@ -257,10 +257,15 @@ class Admission:
     async def joining(self, who: Identity, invitation: ServerInvitation) -> Sequence[Draft]:
         """Return the draft by which a person who has registered joins the room, if there is one.
 
-        It is empty if the room can't be joined any more, or the maker may not invite there now.
+        It is empty if the room can't be joined any more, or the maker may not invite there now:
+        also because their account is disabled or banned.
         """
         if invitation.room is None:
             return ()
+        if invitation.maker is not None:
+            maker = await self._store.account(invitation.maker)
+            if maker is None or maker.is_shut:
+                return ()
         viewer = invitation.maker or who.key
         room = await self._store.room(invitation.room, viewer)
         theirs = await self._store.room(invitation.room, who.key)
