@@ -8,10 +8,15 @@ default.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -52,6 +57,8 @@ METRICS_AGE: Final = 1.1
 LONGEST: Final = 300.0
 #: Seconds after which somebody comes again for whom there was no place.
 AGAIN: Final = 0.5
+#: Ends by itself if its parent is gone.
+_LOOP: Final = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
 #: Who logs in at once; their number follows.
 ARRIVING: Final = "arriving"
 
@@ -63,6 +70,9 @@ class Siege:
     guessers: int = 0
     logins: int = 0
     strangers: int = 0
+    #: Programs that have nothing to do with the server and use all the time they get: what a
+    #: machine's cores cost that others use, too.
+    programs: int = 0
 
 
 @dataclass
@@ -113,6 +123,7 @@ def run(
         f"{siege.logins} log in at once": Siege(logins=siege.logins),
         f"{siege.strangers:,} connect": Siege(strangers=siege.strangers),
         "all of them": siege,
+        "a busy program for each core": Siege(programs=os.cpu_count() or 1),
     }
     if not apart:
         kinds = {name: kind for name, kind in kinds.items() if kind in (Siege(), siege)}
@@ -123,7 +134,8 @@ def run(
         trio.run(_register, server, siege.logins)
         with open_crowd(server, directory, people) as crowd:
             for name, kind in kinds.items():
-                talked, outcome = trio.run(_beside, server, crowd, way, kind)
+                with _busy(kind.programs):
+                    talked, outcome = trio.run(_beside, server, crowd, way, kind)
                 outcomes[name] = outcome
                 rows.append(
                     {
@@ -145,6 +157,16 @@ def run(
                 )
     report.table(f"Chat of {people} at {rate:g} messages/s under siege", rows)
     return outcomes
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """Run so many programs that use all the time they get."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            program = stack.enter_context(subprocess.Popen([sys.executable, "-c", _LOOP]))
+            stack.callback(program.kill)
+        yield
 
 
 async def _beside(server: Gochat, crowd: Crowd, way: Way, siege: Siege) -> tuple[Talked, Outcome]:
