@@ -105,7 +105,8 @@ async def test_the_second_key_of_each_pair_finds_the_first_one_done(
         post_keys(pilot, sequence)
         for count in (*range(100, len(sequence), 100), len(sequence)):  # each part has its time
             await until(pilot, partial(_has, handled, count), f"{count} keys")
-        # Now and then something that comes by itself reaches all panes at once.
-        assert len(pending) < len(sequence) / 20, (len(pending), len(sequence))
+        # Now and then something that comes by itself reaches all panes at once: the more often the
+        # longer a busy machine takes. Keys that do not wait find something pending nearly always.
+        assert len(pending) < len(sequence) / 6, (len(pending), len(sequence))
         assert handled == sequence
         assert Probe.keys_taken > (5 if preset == "vim" else len(symbols))
