@@ -76,6 +76,14 @@ class Terminal:
             if len(self.written) == before:
                 break
 
+    def wait_for_app(self) -> None:
+        """Wait until the app has the terminal: before, that shows what is typed by itself."""
+        end = time.monotonic() + PATIENCE
+        while termios.tcgetattr(self.leader)[3] & (termios.ICANON | termios.ECHO):
+            assert self.process.poll() is None
+            assert time.monotonic() < end
+            self.read()
+
     def types(self, text: str) -> None:
         """Paste a text and wait until it is drawn."""
         self.press(b"\x1b[200~" + text.encode() + b"\x1b[201~")
@@ -162,6 +170,7 @@ def test_f12_goes_back_to_the_shell_and_fg_returns(state: StateDirectory, tmp_pa
         terminal.sees("it has stopped")
         assert terminal.is_usable()
         terminal.press(b"\n")
+        terminal.wait_for_app()
         terminal.sees("a draft")
         terminal.types("goes on")
         terminal.press(_CTRL_Q)
