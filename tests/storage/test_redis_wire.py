@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -68,3 +70,36 @@ def test_interrupted_connection_is_not_made_again(
         wire.ask(("PING",))
     with pytest.raises(Broken, match="is closed"):
         wire.ask(("PING",))
+
+
+_INTERRUPTED = """
+import signal
+from gochat.storage.redis.link.url import parse_url
+from gochat.storage.redis.link import wire
+
+def interrupt(*_):
+    raise SystemExit
+
+location = parse_url("redis://127.0.0.1:1")
+connection = wire._make(location, location.hosts[0], 1.0)
+signal.signal(signal.SIGALRM, interrupt)
+for _ in range(50):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        while True:
+            connection.pack_command("EVAL", *range(30), 0.5)
+    except SystemExit:
+        pass
+"""
+
+
+def test_signal_while_a_command_is_packed_is_no_crash() -> None:
+    """As Ctrl+C during a backup: the handlers of the command line raise."""
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], check=False, timeout=PATIENCE)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [None, True, ["a"]])
+def test_what_redis_has_no_form_of_is_not_sent(wire: Wire, wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        wire.ask(("SET", "key", wrong))

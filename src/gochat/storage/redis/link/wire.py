@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
+import hiredis
 import msgspec
 import redis
 from redis.backoff import NoBackoff
@@ -50,6 +51,21 @@ _DAMAGE: Final = re.compile(
     r"hash value is not|user_script:.*(WRONGTYPE|bad argument #|data format|[Mm]issing bytes"
     r"|attempt to (index|perform|compare|concatenate|get length))"
 )
+
+
+class _Packer:
+    """Packs commands with hiredis.
+
+    While that turns a number into text, the handler of a signal may run, and if it raises, as those
+    of the command line do, hiredis 3.5 crashes. So the numbers are text before. That is also why
+    this is not the packer of the `redis` package.
+    """
+
+    @staticmethod
+    def pack(*arguments: str | bytes | float) -> list[bytes]:
+        """Return a command as it is sent."""
+        texts: Any = [repr(one) if type(one) in (int, float) else one for one in arguments]
+        return [hiredis.pack_command(tuple(texts))]
 
 
 class Broken(Exception):
@@ -266,7 +282,7 @@ def encryption(location: Location) -> dict[str, Any]:
 
 
 def _make(location: Location, host: Host, timeout: float) -> _Connection:
-    arguments = credentials(location, timeout)
+    arguments = credentials(location, timeout) | {"command_packer": _Packer()}
     kind: Any  # callable, whatever the package's types say
     if host.path:
         kind = UnixDomainSocketConnection
