@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from pilots import OpenApp, press_all, screen_text, settle, type_text, typed, until
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -182,6 +182,23 @@ async def test_a_draft_that_is_deleted_at_once_does_not_come_back(
         field(pilot).clear()
         await settle(pilot)
     assert state.drafts(SERVER, "ada") == {"#elsewhere": "kept"}
+
+
+async def test_an_edit_is_kept_over_a_restart(
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
+) -> None:
+    client.say("@mei", "mei", "hello")
+    client.say("#lobby", "ada", "an eror")
+    async with open_app() as pilot:
+        await press_all(pilot, [*"draft", "f8", "alt+e", "!", "alt+2"])
+        assert "✎" in screen_text(pilot)
+    assert state.drafts(SERVER, "ada") == {"#lobby": "draft", "#lobby 1": "an eror!"}
+    async with open_app() as pilot:
+        assert "editing your message" in screen_text(pilot)
+        await press_all(pilot, ["?", "enter"])
+        await until(pilot, lambda: ("edit", "#lobby", 1, "an eror!?") in client.requests)
+        assert chat(pilot).composer.input.text == "draft"
+    assert state.drafts(SERVER, "ada") == {"#lobby": "draft"}
 
 
 async def test_drafts_of_two_apps_of_one_person_are_kept_side_by_side(

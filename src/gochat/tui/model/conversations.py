@@ -360,16 +360,27 @@ class Conversations:
 
     def take_drafts(self, drafts: Mapping[str, str]) -> None:
         """Take the drafts that an earlier run of the program has kept."""
-        for conv, text in drafts.items():
+        for place, text in drafts.items():
+            conv, _, edited = place.partition(" ")
             view = self.find(conv)
             if view is None and (conv.startswith("@") or not self._synchronised):
                 view = self._open(conv)
-            if view is not None:
+            if view is not None and edited.isdecimal():
+                view.edit = int(edited), text
+            elif view is not None:
                 view.draft = text
 
     def drafts(self) -> dict[str, str]:
-        """Return what was typed and not sent, by conversation."""
-        return {v.conv: v.draft for v in self.conversations.values() if v.draft.strip()}
+        """Return what was typed and not sent, by conversation; by conversation and seq, with a
+        space between them, what was typed to replace a message."""
+        drafts: dict[str, str] = {}
+        for view in self.conversations.values():
+            if view.draft.strip():
+                drafts[view.conv] = view.draft
+            if view.edit is not None:
+                seq, text = view.edit
+                drafts[f"{view.conv} {seq}"] = text
+        return drafts
 
     # -- by address --------------------------------------------------------------------------------
 
@@ -390,6 +401,7 @@ class Conversations:
             self.conversations[conv] = known = view
         else:
             known.draft = known.draft or view.draft
+            known.edit = known.edit or view.edit
             self._sending.move(view, known)
         if self.current == typed:
             self.current = conv

@@ -54,8 +54,16 @@ class ConversationView:
     members: dict[str, bool] | None = None
     #: How often that has changed here: an answer from before does not fit.
     member_changes: int = 0
+    #: What was typed and not sent.
     draft: str = ""
+    #: A message that is being edited: its seq, and its text as far as it was written.
+    edit: tuple[int, str] | None = None
     typing: Typists = field(default_factory=Typists)
+
+    @property
+    def is_begun(self) -> bool:
+        """True if something was typed here that nobody has got."""
+        return bool(self.draft.strip() or self.edit)
 
     @property
     def is_room(self) -> bool:

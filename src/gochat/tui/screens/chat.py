@@ -242,12 +242,12 @@ class ChatScreen(Screen[None]):
             return
         composer = self.composer
         if before := self.model.conversations.get(self._shown):
-            before.draft = composer.draft
+            before.draft, before.edit = composer.draft, composer.edited
         view = self.model.shown
         self._shown = view.conv
         self._feed.show(view.timeline)
         view.timeline.take_changes()
-        composer.change_conversation(view.conv, view.draft)
+        composer.change_conversation(view.conv, view.draft, view.edit)
         self._place_divider()
         self._show_typists()
         self._refresh_lists()
@@ -538,7 +538,7 @@ class ChatScreen(Screen[None]):
     def keep_draft(self) -> None:
         """Copy the text in the field to the model."""
         if view := self.model.conversations.get(self._shown):
-            view.draft = self.composer.draft
+            view.draft, view.edit = self.composer.draft, self.composer.edited
 
     def action_conversation(self, number: int) -> None:
         """Show the n-th conversation of the list."""

@@ -63,8 +63,8 @@ class Composer(Vertical):
         super().__init__(id=id)
         self.conv = ""
         self.mode: Reply | Editing | None = None
-        #: Of other conversations: what was answered or edited there, and what was written.
-        self._left: dict[str, tuple[Reply | Editing, str]] = {}
+        #: What was being answered in other conversations.
+        self._replies: dict[str, Reply] = {}
         self._typists = ""
         self._usage = ""
         self._obstacle = ""
@@ -101,13 +101,23 @@ class Composer(Vertical):
         """What is written and was not sent; not the text of a message that is being edited."""
         return self.mode.draft if isinstance(self.mode, Editing) else self.input.text
 
-    def change_conversation(self, conv: str, draft: str) -> None:
+    @property
+    def edited(self) -> tuple[int, str] | None:
+        """The seq of the message that is being edited, and its text as far as it is written."""
+        return (self.mode.seq, self.input.text) if isinstance(self.mode, Editing) else None
+
+    def change_conversation(
+        self, conv: str, draft: str, edited: tuple[int, str] | None = None
+    ) -> None:
         """Write to `conv`, where `draft` was begun, or go on with an answer or an edit there."""
-        if self.mode is not None:
-            self._left[self.conv] = self.mode, self.input.text
-        mode, text = self._left.pop(conv, (None, draft))
-        self.conv, self.mode = conv, mode
-        self.input.change_conversation(conv, text if isinstance(mode, Editing) else draft)
+        if isinstance(self.mode, Reply):
+            self._replies[self.conv] = self.mode
+        self.mode, text = self._replies.pop(conv, None), draft
+        if edited is not None:
+            seq, text = edited
+            self.mode = Editing(seq, draft)
+        self.conv = conv
+        self.input.change_conversation(conv, text)
         self._show_prompt()
         self._show_note()
 

@@ -140,7 +140,7 @@ class SidePane(Vertical):
     def _look(self, view: ConversationView) -> object:
         person = None if view.is_room else self._model.people.get(view.name)
         said = None if view.is_room else self._model.status_of(view.name)
-        has_draft = bool(view.draft.strip())
+        has_draft = view.is_begun
         return (
             *(view.conv, view.badge, view.mentions, view.wanted, view.joined, has_draft),
             *(person, said),
@@ -191,7 +191,7 @@ class SidePane(Vertical):
         if view.badge:
             style = "$accent bold" if view.rank == 0 else "$foreground bold"
             return self._unread_sign(view.badge, bool(view.mentions), style)
-        if view.draft.strip() and view.conv != self._model.current:
+        if view.is_begun and view.conv != self._model.current:
             return Content.styled("✎ ", "$text-muted")
         return Content("")
 
