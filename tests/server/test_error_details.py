@@ -336,7 +336,11 @@ async def people(*caps: str) -> AsyncIterator[dict[str, Wire]]:
 
 
 def said_by(args: dict[str, Any]) -> list[str]:
-    return [str(value) for name, value in args.items() if name not in ("rule", "limit")]
+    return [
+        f"{value:,}" if type(value) is int else str(value)
+        for name, value in args.items()
+        if name not in ("rule", "limit")
+    ]
 
 
 @pytest.mark.parametrize("caps", [("log",), ()], ids=["capabilities", "minimal"])

@@ -181,7 +181,9 @@ async def test_a_text_that_changes_often_is_replaced_once(
 
         await inside(chat)._writer.write(change)
         await until(lambda: not outdated(path))
-        assert turns.done == [("changed", [len("edit 4") - len("first")])]
+        # What was noted while a turn read it leads to one more, which finds it done.
+        replaced = [turn for turn in turns.done if turn[1]]
+        assert replaced == [("changed", [len("edit 4") - len("first")])]
         assert await chat.find("Bob", "edit") == ["edit 4"]
     assert check(path) == []
 
