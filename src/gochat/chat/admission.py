@@ -184,7 +184,7 @@ class Admission:
                 ``unknown_conversation``, ``not_a_member`` or ``not_permitted``.
         """
         if not 1 <= uses <= MAX_USES:
-            raise _refused("uses", f"an invitation has 1 to {MAX_USES} uses", "uses", MAX_USES)
+            raise _refused("uses", f"an invitation has 1 to {MAX_USES:,} uses", "uses", MAX_USES)
         if not 1 <= life <= MAX_LIFE:
             days = MAX_LIFE // (24 * 3600 * 1000)
             raise _refused("life", f"an invitation expires within {days} days", "life", days)
@@ -214,7 +214,7 @@ class Admission:
         if not await self._store.admission.add(invitation):
             raise ChatError(
                 ErrorCode.TOO_MANY,
-                f"a server keeps at most {MAX_KEPT} invitations: wait until some have expired",
+                f"a server keeps at most {MAX_KEPT:,} invitations: wait until some have expired",
                 details={"rule": "invitations", "max": MAX_KEPT},
             )
 

@@ -73,7 +73,7 @@ def of_message(form: Form, meta: Mapping[str, str]) -> str:
     if size > MAX_META:
         raise ChatError(
             ErrorCode.TEXT_TOO_LONG,
-            f"meta has at most {MAX_META} bytes, this one has {size}",
+            f"meta has at most {MAX_META:,} bytes, this one has {size:,}",
             field="meta",
             details={"max": MAX_META, "length": size},
         )

@@ -109,8 +109,8 @@ class ReportRequests:
         if len(report.messages) > 1 and length > most:
             raise ChatError(
                 ErrorCode.TEXT_TOO_LONG,
-                f"the messages of a report have together at most {most} characters, these have "
-                f"{length}: report them one by one",
+                f"the messages of a report have together at most {most:,} characters, these have "
+                f"{length:,}: report them one by one",
                 field="seqs",
                 details={"max": most, "length": length},
             )
