@@ -123,7 +123,7 @@ class _Parser(argparse.ArgumentParser):
     that has nothing of what was wrong.
     """
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]  # its types are overloads
         self,
         args: Sequence[str] | None = None,
         namespace: argparse.Namespace | None = None,

@@ -331,10 +331,11 @@ class Intake:
                 self._append(source, data)
             if time.perf_counter() > ends:
                 break
-        if was_idle and self._has_room():  # or else it is the other task's turn
-            self._take(self._most())
         if self._line:
-            self._may_take.set()
+            if was_idle and self._has_room():  # or else it is the other task's turn
+                self._take(self._most())
+            if self._line:
+                self._may_take.set()
         self._wake(MOST_WOKEN)
         return bool(self._events or self._to_wake)
 

@@ -73,7 +73,7 @@ def settings_of_python() -> Iterator[None]:
 def test_nothing_is_collected_while_the_app_is_loaded(prepare: Callable[[], None]) -> None:
     with gc_pauses.nothing_collected():
         before = [generation["collections"] for generation in gc.get_stats()]
-        kept = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
+        kept: list[list[int]] = [[] for _ in range(100_000)]
         assert [generation["collections"] for generation in gc.get_stats()] == before
         prepare()  # nor to freeze it
         assert [generation["collections"] for generation in gc.get_stats()] == before
