@@ -88,6 +88,8 @@ async def test_all_workers_stop_and_none_is_restarted(redis_server: RedisServer)
             await peer.log_in(f"p{number}")
         for text in ("damaged", "the last one, by which its nodes know the history"):
             await peers[0].ask(Send(to="#lobby", text=text), Sent)
+        for peer in peers[1:]:  # a worker that is behind would find the damage, too
+            await peer.text(lambda message: message.text.startswith("the last one"))
         with nodes.client() as client:
             client.lset(f"{nodes.prefix}:{{0}}:l:#lobby", 0, "garbage")
         await meets_damage(peers[0])

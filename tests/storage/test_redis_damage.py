@@ -17,6 +17,7 @@ from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.node_bus import Left
 from gochat.chat.store import Store
 from gochat.errors import StoreCorrupt
+from gochat.storage.redis import feed
 
 pytestmark = pytest.mark.trio
 
@@ -78,12 +79,17 @@ DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     "token": (("HSET", "h:mei", TOKEN.id.hex(), "garbage"), lambda c: c.store.token(TOKEN.id, 0)),
     "feed": (("XADD", "feed", "1000-0", "e", "garbage"), nothing),
     "feed of another type": (("SET", "feed", "garbage"), nothing),
+    "entry by which a node knows the history": (("LSET", "l:#lobby", 1, "garbage"), nothing),
     "notices": (("XADD", "notices", "*", "n", "other", "e", "garbage"), publish_events),
 }
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-async def test_damage_ends_the_store_for_everyone(nodes: Nodes, what: str) -> None:
+async def test_damage_ends_the_store_for_everyone(
+    nodes: Nodes, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LOOK_EVERY", 0)
+    monkeypatch.setattr(feed, "BLOCK", 0.1)
     (command, key, *arguments), use = DAMAGE[what]
     async with nodes.open("partitions=1") as store:
         chat = Chat(store)

@@ -11,6 +11,7 @@ compares the last entry that it has seen of each partition with the data:
 
 - the partition is empty: it begins with a new epoch;
 - it has fewer entries, or another entry at that position: a new epoch begins after them;
+- what is at that position can't be decoded: no history has such an entry, so the store is damaged;
 - the entry is there: the epoch continues. But other nodes may have seen more. So appending is
   blocked for :data:`GATE`, in which they check, too: they lost the same connection at the same
   moment;
@@ -32,7 +33,6 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2s
 from typing import Final
 
-import msgspec
 import structlog
 from msgspec import Struct
 
@@ -40,7 +40,7 @@ from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Logged
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import VERSION, Keys
-from gochat.storage.redis.link.wire import Arguments, Reply, Wire
+from gochat.storage.redis.link.wire import Arguments, Reply, Wire, damage_raised
 from gochat.storage.redis.records import decode_record
 
 log = structlog.stdlib.get_logger()
@@ -117,7 +117,7 @@ class EpochTracker:
     def ensure(self, partitions: Iterable[int], wire: Wire) -> None:
         """Check those partitions that were not checked in this server process.
 
-        Raises Broken, Refused.
+        Raises Broken, Refused, StoreCorrupt.
         """
         if any(not self.is_attached(partition, wire) for partition in partitions):
             with self._lock:
@@ -162,31 +162,26 @@ class EpochTracker:
         if not partitions:
             return
         fresh = new_epoch()
-        replies = wire.ask(*(self._question(partition, wire, fresh) for partition in partitions))
-        for partition, (status, epoch, position, goes_on, record) in zip(
-            partitions, replies, strict=True
-        ):
-            known = self._partitions[partition]
-            epoch = epoch.decode()
-            if status == b"new" and partition == 0:
-                wire.ask(
-                    (
-                        "HSET",
-                        self._keys.meta,
-                        "version",
-                        VERSION,
-                        "partitions",
-                        self._keys.partitions,
-                    )
-                )
-            if status == b"same" and known.epoch and not self._is_there(known, position, record):
-                epoch, position = self._renew(partition, wire, fresh)
-            if epoch != known.epoch:
-                self._begin(partition, epoch, position)
-            elif not goes_on:
-                # We were away for longer than the feed reaches back.
-                self._break(partition, position)
-            known.run = wire.run
+        with damage_raised(wire.host):
+            questions = (self._question(partition, wire, fresh) for partition in partitions)
+            for partition, reply in zip(partitions, wire.ask(*questions), strict=True):
+                self._compare(partition, wire, fresh, reply)
+
+    def _compare(self, partition: int, wire: Wire, fresh: str, reply: Reply) -> None:
+        status, found, position, goes_on, record = reply
+        known = self._partitions[partition]
+        epoch = found.decode()
+        if status == b"new" and partition == 0:
+            version, partitions = ("version", VERSION), ("partitions", self._keys.partitions)
+            wire.ask(("HSET", self._keys.meta, *version, *partitions))
+        if status == b"same" and known.epoch and not self._is_there(known, position, record):
+            epoch, position = self._renew(partition, wire, fresh)
+        if epoch != known.epoch:
+            self._begin(partition, epoch, position)
+        elif not goes_on:
+            # We were away for longer than the feed reaches back.
+            self._break(partition, position)
+        known.run = wire.run
 
     def _question(self, partition: int, wire: Wire, fresh: str) -> Arguments:
         known = self._partitions[partition]
@@ -206,10 +201,9 @@ class EpochTracker:
             return False
         if known.seen is None or record == b"dropped":
             return True
-        try:
-            there = decode_record(record)
-        except msgspec.DecodeError:
+        if not record:
             return False
+        there = decode_record(record)
         entry = known.seen.entry
         return (there.position, there.ts, there.sender, there.kind, there.cid) == (
             known.position,

@@ -175,8 +175,6 @@ class WorkerConnections:
             self._epoch_tracker.ensure(here, wire)
         except Refused as refused:
             self._drop(wire)
-            if refused.is_damage:
-                raise damaged(wire.host, refused) from refused
             if refused.code in _MOVED:
                 topology.doubt()
             raise Broken(f"Redis at {wire.host}: {refused}") from refused
