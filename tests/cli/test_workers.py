@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +165,11 @@ async def test_each_worker_is_monitored_and_systemd_is_notified_once(
 
 
 def _ports_in_a_row(free_port: Callable[[], int]) -> int:
-    """Return a free port that has a free one for each worker behind it."""
+    """Return the first of as many free ports in a row as there are workers."""
     while True:
-        port = free_port()
-        with ExitStack() as stack, suppress(OSError):
-            for number in range(COUNT):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
-            return port
+        ports = [free_port() for _ in range(COUNT)]
+        if ports == [*range(ports[0], ports[0] + COUNT)]:
+            return ports[0]
 
 
 async def _is_ready(port: int) -> None:

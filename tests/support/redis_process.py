@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 from types import ModuleType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from children import child
 from patience import PATIENCE
@@ -26,12 +30,28 @@ class RedisNotFound(Exception):
     """No Redis server could be started; the text says what was tried."""
 
 
+#: From which ports for tests are chosen: no system gives one of these to a program that asks for
+#: any port, or that connects. Those of a cluster's bus are 10,000 higher, and aren't given, either.
+_PORTS: Final = range(10_240, 20_480)
+_next_ports: Final = cycle(_PORTS)
+# Each process begins elsewhere.
+deque(islice(_next_ports, random.SystemRandom().randrange(len(_PORTS))), maxlen=0)
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a TCP port of the loopback that is free now, and will be for a long while.
+
+    Nobody gets it before a test listens on it, nor while what listens on it is restarted: not
+    from the system, and not from this function until it has returned all others.
+
+    Raises:
+        OSError: none is free.
+    """
+    for port in islice(_next_ports, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no TCP port for tests is free")
 
 
 #: A name, and a function that finds the command; None or ImportError if it is not installed.
