@@ -12,6 +12,7 @@ import pytest
 import trio
 from peers import PASSWORD, RunningServer, config, running_server
 from processes import GOCHAT
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.cli import main
@@ -95,7 +96,7 @@ async def test_check_fails_while_redis_is_dead(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     redis = start_redis("--appendonly", "yes")
-    async with running_server(config(store=redis.url)) as server:
+    async with running_server(config(store=Nodes(redis).url())) as server:
         await register(server)
         assert (await check(server.port))[0] == 0
         redis.kill()

@@ -11,6 +11,7 @@ import pytest
 import trio
 from patience import PATIENCE
 from processes import GOCHAT, serve
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import RedisServer
 from storing import Chat, Clock, draft
 
@@ -72,7 +73,7 @@ def test_copy_reports_what_was_copied_and_compared(
 def test_copy_to_redis_prints_no_password(
     store: Path, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"{redis_server.url}?prefix=clicopy"
+    url = f"{redis_server.url}?timeout={REDIS_TIMEOUT}&prefix=clicopy"
     assert main(["db", "copy", f"sqlite:///{store}", url]) == 0
     wrong = url.replace("redis://", "redis://somebody:hunter2@")
     assert main(["db", "copy", f"sqlite:///{store}", wrong]) != 0

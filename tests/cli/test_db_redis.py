@@ -14,6 +14,7 @@ import pytest
 import redis
 import trio
 from processes import GOCHAT
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import RedisServer
 from storing import Chat, draft
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def url(redis_server: RedisServer) -> str:
     """A store in Redis with two people and some messages."""
-    url = f"{redis_server.url}?prefix=t{uuid4().hex}"
+    url = f"{redis_server.url}?timeout={REDIS_TIMEOUT}&prefix=t{uuid4().hex}"
 
     async def fill() -> None:
         async with open_store(url) as store:
@@ -77,7 +78,7 @@ def test_restore_replaces_nothing_in_redis(
 def test_damage_exits_with_3_and_passwords_are_not_printed(
     url: str, redis_server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prefix, copy = url.partition("=")[2], tmp_path / "copy.db"
+    prefix, copy = url.rpartition("=")[2], tmp_path / "copy.db"
     with_password = url.replace("://", "://somebody:hunter2@")
     client: Any = redis.Redis(port=redis_server.port)  # whose methods have no useful types
     with closing(client):

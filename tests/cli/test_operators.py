@@ -242,7 +242,7 @@ def test_redis_settings_are_judged(start_redis: Callable[..., RedisServer]) -> N
     assert {f.level for f in found} == {"ok", "warning"}
     assert any(f.text == "append-only file: off" and "appendonly yes" in f.advice for f in found)
     assert any(f.text.startswith("version ") for f in found)
-    assert any("its clock is 0.0 s" in f.text for f in found)
+    assert any(f.text.startswith("its clock is ") for f in found)
     with redis_package.Redis(port=redis.port) as client:
         assert client.keys() == [], "it changes nothing"
         client.config_set("maxmemory", "100mb")

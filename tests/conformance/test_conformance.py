@@ -18,6 +18,7 @@ from children import child
 from inviting import invite
 from patience import PATIENCE
 from processes import CHEAP, GOCHAT
+from redis_nodes import Nodes
 from redis_process import RedisServer
 from run import Run, load
 from tampering import FAULTS, Fault, tampering
@@ -79,7 +80,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     store = f"sqlite:///{tmp_path / 'chat.db'}"
     if request.param == "redis":
         redis: RedisServer = request.getfixturevalue("redis_server")
-        store = f"redis://127.0.0.1:{redis.port}/?prefix={tmp_path.name}"
+        store = Nodes(redis).url()
     with ExitStack() as stack:
 
         def begin(needs: str | None) -> Address:

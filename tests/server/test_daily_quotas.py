@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import structlog
 from peers import config, running_server
+from redis_nodes import Nodes
 from redis_process import RedisServer
 from structlog.typing import EventDict
 
@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         return "sqlite:///:memory:"
     server: RedisServer = request.getfixturevalue("redis_server")
-    return f"{server.url}?prefix=t{uuid4().hex}"
+    return Nodes(server).url()
 
 
 # -- units ----------------------------------------------------------------------------------------

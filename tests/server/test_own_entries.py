@@ -14,6 +14,7 @@ import pytest
 import trio
 from msgspec import structs
 from peers import Peer, RunningServer, config, running_server
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.protocol.messages import (
@@ -52,7 +53,7 @@ async def nodes(
             yield server, server
         return
     redis: RedisServer = request.getfixturevalue("redis_server")
-    store = f"{redis.url}?prefix=t{uuid4().hex}"
+    store = Nodes(redis).url()
     async with (
         running_server(config(store=store)) as one,
         running_server(config(store=store)) as other,

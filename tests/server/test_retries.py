@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import pytest
 from msgspec import structs
 from peers import Peer, config, running_server
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.protocol.messages import (
@@ -45,7 +45,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'chat.db'}"
     server: RedisServer = request.getfixturevalue("redis_server")
-    return f"{server.url}?prefix=t{uuid4().hex}"
+    return Nodes(server).url()
 
 
 async def done(peer: Peer, *requests: Any) -> Sent:

@@ -19,6 +19,7 @@ import trio
 from msgspec import structs
 from patience import until
 from peers import PASSWORD, Peer, RunningServer, config, running_server
+from redis_nodes import Nodes
 from redis_process import RedisServer
 from structlog.typing import EventDict
 from trio.testing import MockClock
@@ -622,7 +623,10 @@ async def test_locked_database_is_logged_once_and_reported_plainly(
 
 @asynccontextmanager
 async def on(store: RedisServer) -> AsyncIterator[Peer]:
-    async with running_server(config(store=store.url)) as server, server.peer("mei") as mei:
+    async with (
+        running_server(config(store=Nodes(store).url())) as server,
+        server.peer("mei") as mei,
+    ):
         yield mei
 
 

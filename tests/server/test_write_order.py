@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import trio
 import trio.testing
 from peers import PASSWORD, Peer, config
+from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.commits import Outcome
@@ -52,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'chat.db'}"
     server: RedisServer = request.getfixturevalue("redis_server")
-    return f"{server.url}?prefix=t{uuid4().hex}"
+    return Nodes(server).url()
 
 
 @asynccontextmanager

@@ -270,7 +270,7 @@ async def test_cid_used_twice_stays_with_the_newest_entry(place: Places) -> None
 
 def forget_cids(url: str) -> None:
     address, _, query = url.partition("?")
-    prefix = query.partition("&")[0].partition("=")[2]
+    prefix = query.rpartition("=")[2]
     with closing(redis.Redis.from_url(address)) as client:
         for kind in "kq":
             for name in client.scan_iter(f"{prefix}:*:{kind}:*"):
@@ -401,7 +401,8 @@ def kill_command(source: str, target: str) -> None:
 def has_entries(target: str) -> bool:
     """Return whether an unfinished copy has entries."""
     if not target.startswith("sqlite"):
-        address, _, prefix = target.partition("?prefix=")
+        address, _, query = target.partition("?")
+        prefix = query.rpartition("=")[2]
         with closing(redis.Redis.from_url(address)) as client:
             return any(client.scan_iter(f"{prefix}:*:l:#lobby", count=10_000))
     path = path_of(target)
@@ -541,7 +542,7 @@ async def test_newer_source_is_refused(place: Places, redis_server: RedisServer)
     await fill(there)
     with closing(sqlite3.connect(path_of(file))) as db:
         db.execute("PRAGMA user_version = 999")
-    prefix = there.partition("=")[2]
+    prefix = there.rpartition("=")[2]
     with closing(redis.Redis(port=redis_server.port)) as client:
         client.hset(f"{prefix}:{{0}}:meta", "version", 999)
     for source in (file, there):
@@ -556,7 +557,7 @@ async def test_damaged_source_is_refused(place: Places, redis_server: RedisServe
     raw = bytearray(path_of(file).read_bytes())
     raw[12_288:20_480] = os.urandom(8192)
     path_of(file).write_bytes(raw)
-    prefix = there.partition("=")[2]
+    prefix = there.rpartition("=")[2]
     with closing(redis.Redis(port=redis_server.port)) as client:
         (log,) = client.scan_iter(f"{prefix}:*:l:#garden", count=10_000)
         client.lset(log, 0, "no record")
@@ -574,7 +575,7 @@ async def test_impossible_row_is_refused(
     source, target = place("redis_server"), place("sqlite")
     await fill(source)
     with closing(redis.Redis(port=redis_server.port)) as client:
-        prefix = source.partition("=")[2]
+        prefix = source.rpartition("=")[2]
         (rows,) = client.scan_iter(f"{prefix}:*:w:#garden", count=10_000)
         client.hset(rows, "bob", row)
     with pytest.raises(StoreCorrupt, match="damaged"):
@@ -670,7 +671,7 @@ async def test_entry_changed_in_redis_is_detected(place: Places, redis_server: R
         del total
         if (phase, done) == (COMPARING, 0):
             with closing(redis.Redis(port=redis_server.port)) as client:
-                prefix = target.partition("=")[2]
+                prefix = target.rpartition("=")[2]
                 (log,) = client.scan_iter(f"{prefix}:*:l:#garden", count=10_000)
                 client.lset(log, 0, client.lindex(log, 1))  # type: ignore[arg-type]  # not awaitable: this client is synchronous
 

@@ -16,6 +16,7 @@ import redis
 import trio
 from filled_stores import LATER, Places, everything, fill
 from redis_deployments import Watched
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import RedisServer, free_port
 from redis_rights import add_user
 from storing import Chat, draft, key, make_token, person
@@ -135,7 +136,7 @@ async def test_user_needs_two_rights_more(
 ) -> None:
     url = place("redis_server")
     await fill(url)
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
     userinfo = add_user(redis_server.port, prefix)
     restricted = url.replace("://", f"://{userinfo}@")
     with pytest.raises(ConfigError, match="a backup needs more rights than this Redis user has"):
@@ -401,7 +402,7 @@ async def test_room_whose_keys_vanish_meanwhile_is_damage(
     place: Places, target: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = place("redis_server")
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
 
     async def remove(_: Chat) -> None:
         with keys_of(redis_server) as client:
@@ -419,7 +420,7 @@ async def test_other_history_in_the_middle_is_no_backup(
 ) -> None:
     """As after a failover to a replica that lacked something."""
     url = place("redis_server")
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
 
     async def fail_over(_: Chat) -> None:
         with keys_of(redis_server) as client:
@@ -436,7 +437,7 @@ async def test_redis_that_dies_in_the_middle_is_no_backup(
     start_redis: Callable[..., RedisServer], target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_redis()
-    async with open_store(server.url) as store:
+    async with open_store(f"{server.url}?timeout={REDIS_TIMEOUT}") as store:
         await a_hundred(Chat(store))
     monkeypatch.setattr(redis_online, "STEP", 10)
 
@@ -473,7 +474,7 @@ async def test_failover_in_the_middle_is_no_backup_and_the_next_one_is_whole(
 
     try:
         watched.start()
-        async with open_store(watched.url) as store:
+        async with open_store(f"{watched.url}?timeout={REDIS_TIMEOUT}") as store:
             await a_hundred(Chat(store))
         watched.wait_until_replicated()
         for fail in (watched.fail_over, kill):
@@ -494,7 +495,7 @@ async def test_server_that_is_a_replica_by_now_gives_no_backup(
 ) -> None:
     """Where nobody cuts its clients off, and before a node has found entries missing."""
     server = start_redis()
-    async with open_store(server.url) as store:
+    async with open_store(f"{server.url}?timeout={REDIS_TIMEOUT}") as store:
         await a_hundred(Chat(store))
     monkeypatch.setattr(redis_online, "STEP", 10)
 
@@ -570,7 +571,7 @@ async def test_audit_log_that_is_trimmed_meanwhile_has_no_gap(
     place: Places, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = place("redis_server")
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
     async with open_store(url) as store:
         for number in range(20):
             await store.administration.record(

@@ -267,10 +267,10 @@ async def test_damage_is_named_with_its_key(
             await chat.say("Mei", "#Garden", f"{number}")
     assert (await checked(url)).findings == []
     with closing(redis.Redis(port=redis_server.port)) as client:
-        damage(Data(client, url.partition("=")[2]))
+        damage(Data(client, url.rpartition("=")[2]))
     findings = (await checked(url)).findings
     assert any(finding in found for found in findings), findings
-    assert all(found.startswith(url.partition("=")[2]) for found in findings), findings
+    assert all(found.startswith(url.rpartition("=")[2]) for found in findings), findings
 
 
 async def test_what_was_mended_at_the_second_look_is_not_reported(
@@ -280,7 +280,7 @@ async def test_what_was_mended_at_the_second_look_is_not_reported(
     url = place("redis_server")
     await fill(url)
     with closing(redis.Redis(port=redis_server.port)) as client:
-        data = Data(client, url.partition("=")[2])
+        data = Data(client, url.rpartition("=")[2])
         client.srem(data.person("p", "mei"), "#garden")
         looks = []
 
@@ -298,7 +298,7 @@ async def test_keys_that_are_not_gochats_are_remarked_upon(
 ) -> None:
     url = place("redis_server")
     await fill(url)
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
     foreign = [f"{prefix}:{{3}}:mine", f"{prefix}:{{77}}:c:#room", f"{prefix}:{{2}}:?:x"]
     with closing(redis.Redis(port=redis_server.port)) as client:
         for name in foreign:
@@ -320,7 +320,7 @@ async def test_wrong_times_and_lookalikes_are_remarks(
         await Chat(store).register("Mei", "paul")
         await Chat(store).say("Mei", "#lobby", "early")
     with closing(redis.Redis(port=redis_server.port)) as client:
-        data = Data(client, url.partition("=")[2])
+        data = Data(client, url.rpartition("=")[2])
         client.set(data.keys.skeleton(skeletons("Mei")[0])[1], "somebody")
     report = await checked(url, clock=lambda: 2**41)
     assert report.findings == []
@@ -343,7 +343,7 @@ async def test_thousands_of_findings_are_a_few(place: Places, redis_server: Redi
     url = place("redis_server")
     await fill(url, more=500)
     with closing(redis.Redis(port=redis_server.port)) as client:
-        data = Data(client, url.partition("=")[2])
+        data = Data(client, url.rpartition("=")[2])
         for index in range(400):
             data.client.lset(data.of("l", "#lobby"), index, b"\xc1")
     found = (await checked(url)).findings
@@ -355,7 +355,7 @@ async def test_history_that_changes_meanwhile_is_not_checked(
 ) -> None:
     url = place("redis_server")
     await fill(url)
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
 
     def progress(*_: object) -> None:
         with closing(redis.Redis(port=redis_server.port)) as client:
@@ -367,7 +367,7 @@ async def test_history_that_changes_meanwhile_is_not_checked(
 
 async def test_what_is_no_store_is_refused(place: Places, redis_server: RedisServer) -> None:
     url = place("redis_server")
-    prefix = url.partition("=")[2]
+    prefix = url.rpartition("=")[2]
     with pytest.raises(ConfigError, match="no gochat data found"):
         await checked(url)
     with closing(redis.Redis(port=redis_server.port)) as client:

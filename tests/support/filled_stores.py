@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 from redis_deployments import ClusterOf3, Watched
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import RedisServer
 from storing import NOON, Chat, Clock, account, draft, key, make_token, person
 
@@ -238,4 +239,4 @@ class Places:
         if kind == "sqlite":
             return f"sqlite:///{self._folder / uuid4().hex}.db"
         deployment: RedisServer | Watched | ClusterOf3 = self._request.getfixturevalue(kind)
-        return f"{deployment.url}?prefix=t{uuid4().hex}"
+        return f"{deployment.url}?timeout={REDIS_TIMEOUT}&prefix=t{uuid4().hex}"
