@@ -152,6 +152,7 @@ NOT_SHOWN: Final = {
     "role_changed": "needs who runs the server; tests/server/test_roles.py",
     "report_list": "needs a moderator, too; tests/server/test_reports.py",
     "reported": "needs a moderator, too",
+    "report_closed": "needs a moderator, too",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",
     "unavailable": "needs a store that fails; tests/faults",
     "internal": "a bug in the server",

@@ -408,6 +408,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.Reported(id=3, ts=9, from_="mei", conv="#lobby", names=("bob",), reason="spam"),
         '{"id":3,"ts":9,"from":"mei","conv":"#lobby","names":["bob"],"reason":"spam"}',
     ),
+    (m.ReportClosed(id=3), '{"id":3}'),
     (m.BlockList(names=("bob",), more=True), '{"names":["bob"],"more":true}'),
     (m.Blocked(name="bob"), '{"name":"bob"}'),
     (m.Unblocked(name="bob"), '{"name":"bob"}'),

@@ -22,6 +22,7 @@ from gochat.protocol.messages import (
     Ping,
     Pong,
     Report,
+    ReportClosed,
     Reported,
     ReportList,
     Reports,
@@ -46,6 +47,10 @@ async def say(peer: Peer, to: str, text: str = "rude") -> int:
 
 async def listed(peer: Peer, limit: int = 50) -> tuple[OpenReport, ...]:
     return (await peer.ask(Reports(limit=limit), ReportList)).reports
+
+
+def closed(peer: Peer) -> list[int]:
+    return [one.id for one in peer.received if isinstance(one, ReportClosed)]
 
 
 async def test_report_carries_copies_of_what_moderators_can_not_read(stage: Stage) -> None:
@@ -201,3 +206,24 @@ async def test_who_is_muted_reports_and_handles_reports(stage: Stage) -> None:
         await adm.ask(Restrict(name=name, kind="mute", seconds=60), Ok)
     await ann.ask(Report(to="#lobby", seqs=(seq,)), Ok)
     await mod.ask(ResolveReport(id=1), Ok)
+
+
+async def test_who_could_handle_a_report_learns_that_it_is_resolved(stage: Stage) -> None:
+    """On all their devices, and nobody else: neither a member nor a moderator whom it is about."""
+    adm, ada = await stage.peer("adm", "admin"), await stage.peer("ada", "admin")
+    other = stage.connect()
+    await other.log_in("adm", "log")
+    mod, ann = await stage.peer("mod", "moderator"), await stage.peer("ann")
+    for number in range(2):
+        seqs = (await say(mod, "#lobby", f"rude {number}"),)
+        await ann.ask(Report(to="#lobby", seqs=seqs), Ok)
+    await adm.ask(ResolveReport(id=2), Ok)
+    await adm.ask(ResolveReport(id=2), Error)
+    await ada.ask(ResolveReport(id=1), Ok)
+    for peer in (adm, other, ada):
+        while len(closed(peer)) < 2:
+            await peer.expect(ReportClosed)
+        assert closed(peer) == [2, 1]
+    for peer in (mod, ann):
+        await peer.ask(Ping(), Pong)
+        assert closed(peer) == []

@@ -11,7 +11,7 @@ from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from gochat.client import MessagesReported, Sent
+from gochat.client import MessagesReported, Report, Sent
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
@@ -473,10 +473,93 @@ async def test_moderator_mutes_from_a_report_in_the_activity(
         await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
 
 
-async def test_activity_has_no_report_that_somebody_else_has_resolved(
+async def test_report_that_somebody_else_has_resolved_is_not_counted_any_more(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
-    """As the moderator has on another device: they would mute somebody who was let off."""
+    """As the moderator has on another device; Activity need not be opened for that."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await pilot.press("alt+m")
+        await until(pilot, lambda: "reports mei in #lobby" in screen_text(pilot))
+        client.close_reports()
+        await until(pilot, lambda: "Nothing yet. Here you find" in screen_text(pilot))
+        await until(pilot, lambda: "★ Activity" not in screen_text(pilot))
+
+
+async def test_reports_that_change_while_they_are_asked_for_are_right_in_the_end(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer may be older than the event of a report that was made or resolved."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seqs = [client.say("#lobby", "mei", text).seq for text in ("rude", "ruder")]
+    ask, asked, answer = client.reports, [0], asyncio.Event()
+
+    async def late() -> list[Report]:
+        found = await ask()
+        asked[0] += 1
+        await answer.wait()
+        return found
+
+    async with open_app() as pilot:
+        await until(pilot, lambda: "ruder" in screen_text(pilot))
+        model, controller = chat(pilot).model, chat(pilot).controller
+        await until(pilot, lambda: not controller.is_doing("reports"))
+        monkeypatch.setattr(client, "reports", late)
+        client.reported("bob", "#lobby", seqs[0], "")
+        await until(pilot, lambda: asked == [1])
+        client.reported("bob", "#lobby", seqs[1], "")
+        client.close_report(1)
+        client.say("#lobby", "bob", "and then?")
+        await until(pilot, lambda: "and then?" in screen_text(pilot))
+        answer.set()
+        await until(pilot, lambda: not controller.is_doing("reports"))
+        assert [*model.reports] == [2]
+        answer.clear()
+        client.reported("bob", "#lobby", seqs[0], "")
+        await until(pilot, lambda: asked == [3])
+        client.close_reports()
+        client.say("#lobby", "bob", "and in the end?")
+        await until(pilot, lambda: "and in the end?" in screen_text(pilot))
+        answer.set()
+        await until(pilot, lambda: not controller.is_doing("reports"))
+        assert not model.reports
+
+
+async def test_report_that_is_being_read_says_that_it_was_resolved(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """What is open then stays, with the note: the person may be about to mute somebody."""
+    client.role = "moderator"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    async with open_app() as pilot:
+        await until(pilot, lambda: "something rude" in screen_text(pilot))
+        client.reported("bob", "#lobby", seq, "")
+        await until(pilot, lambda: "★ Activity" in screen_text(pilot))
+        await pilot.press("alt+m", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        await pilot.press(*"warned")
+        client.close_reports()
+        resolved = "This report has been resolved meanwhile."
+        await until(pilot, lambda: resolved in screen_text(pilot))
+        assert "warned" in screen_text(pilot)
+        await pilot.press("tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MuteForm))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        await until(pilot, lambda: resolved in screen_text(pilot))
+
+
+async def test_activity_has_no_report_that_the_person_no_longer_handles(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """As one about somebody who became a moderator, too."""
     client.role = "moderator"
     client.arrive("mei", "bob")
     seq = client.say("#lobby", "mei", "something rude").seq

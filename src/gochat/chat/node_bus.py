@@ -19,7 +19,15 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import IsTyping, Marked, NewLogin, Reported, SavedChanged, Status
+from gochat.protocol.messages import (
+    IsTyping,
+    Marked,
+    NewLogin,
+    ReportClosed,
+    Reported,
+    SavedChanged,
+    Status,
+)
 
 #: A node's name, for as long as its process lives.
 Node: TypeAlias = str
@@ -130,6 +138,13 @@ class ReportMade(_NodeEvent, frozen=True, array_like=True, tag=True):
     event: Reported
 
 
+class ReportGone(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """A report is no longer open: as :class:`ReportMade`."""
+
+    people: tuple[NameKey, ...]
+    event: ReportClosed
+
+
 class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Some of a person's sessions are revoked.
 
@@ -175,7 +190,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | StatusSet
     | Typed | MarkerMoved | LoginSeen | BlockSet | ActivitySeen | SavedSet | RoleSet
-    | ReportMade
+    | ReportMade | ReportGone
     | Revoked | NetworkBansChanged | InUse | Acknowledged | Missed
 )  # fmt: skip
 

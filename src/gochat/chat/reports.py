@@ -163,19 +163,20 @@ def without(report: Report, people: Collection[NameKey]) -> Report | None:
     return report if report.about else None
 
 
-async def forget(store: ReportStore, people: Collection[NameKey], now: int) -> int:
+async def forget(store: ReportStore, people: Collection[NameKey], now: int) -> list[Report]:
     """Remove reports that are no longer kept, and of the others what deleted accounts wrote.
 
-    Return how many were removed.
+    Return those that were removed, as they were.
     """
-    removed, after, more = 0, 0, True
+    removed: list[Report] = []
+    after, more = 0, True
     while more:
         page, more = await store.reports(after=after, limit=50, resolved=True)
         for report in page:
             after = report.id
             kept = None if report.is_over(now) else without(report, people)
-            if kept != report and await store.change(report, kept):
-                removed += kept is None
+            if kept != report and await store.change(report, kept) and kept is None:
+                removed.append(report)
     return removed
 
 

@@ -54,6 +54,7 @@ from gochat.protocol.messages import (
     Presence,
     Register,
     Reply,
+    ReportClosed,
     Reported,
     Request,
     Resume,
@@ -326,7 +327,8 @@ class Connection:
         elif isinstance(
             payload,
             Message | Presence | Marked | ActivityChanged | SavedChanged | RoleChanged
-            | Invited | Uninvited | Blocked | Unblocked | IsTyping | Reported | NewLogin,
+            | Invited | Uninvited | Blocked | Unblocked | IsTyping | Reported | ReportClosed
+            | NewLogin,
         ):  # fmt: skip
             self._receiver.received(payload)
         else:

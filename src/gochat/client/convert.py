@@ -118,6 +118,7 @@ def to_event(
         | wire.Unblocked
         | wire.IsTyping
         | wire.Reported
+        | wire.ReportClosed
         | wire.NewLogin
     ),
 ) -> events.ClientEvent:
@@ -158,6 +159,8 @@ def to_event(
                 names=event.names,
                 reason=event.reason,
             )
+        case wire.ReportClosed():
+            return events.ReportClosed(event.id)
         case _:
             return event
 

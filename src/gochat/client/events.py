@@ -108,6 +108,14 @@ class MessagesReported(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ReportClosed(Struct, frozen=True):
+    """The report with this `id` is no longer open: somebody has resolved it, here or elsewhere, or
+    it is not kept any longer. Of those that the person could handle; otherwise as
+    :class:`MessagesReported`."""
+
+    id: int
+
+
 class ConnectionState(StrEnum):
     """The state of a client's connection to its server."""
 
@@ -177,6 +185,6 @@ class OutgoingChanged:
 ClientEvent: TypeAlias = (
     LogEntry | Presence | Marked | ActivityChanged | SavedChanged | RoleChanged
     | Invited | Uninvited | IsTyping | NewLogin
-    | PersonBlocked | PersonUnblocked | MessagesReported
+    | PersonBlocked | PersonUnblocked | MessagesReported | ReportClosed
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

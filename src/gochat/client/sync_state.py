@@ -88,7 +88,7 @@ class SyncState:
             case (
                 wire.Presence() | wire.Marked() | wire.ActivityChanged() | wire.SavedChanged()
                 | wire.Invited() | wire.Uninvited() | wire.IsTyping()
-                | wire.Reported()
+                | wire.Reported() | wire.ReportClosed()
             ):  # fmt: skip
                 self.buffer.put([to_event(event)])
 

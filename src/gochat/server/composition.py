@@ -91,7 +91,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         retention=Retention(store),
-        report_keeper=ReportKeeper(store, directory),
+        report_keeper=ReportKeeper(store, directory, hub),
         deleted=DeletedAccounts(store, directory),
         journal=journal,
         identity=ServerIdentity(config.key_file),

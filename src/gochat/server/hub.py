@@ -36,6 +36,7 @@ from gochat.chat.node_bus import (
     LoginSeen,
     NodeEvent,
     PersonHere,
+    ReportGone,
     ReportMade,
     SavedSet,
     StatusSet,
@@ -56,6 +57,7 @@ from gochat.protocol.messages import (
     Message,
     NewLogin,
     Person,
+    ReportClosed,
     Reported,
     RoleChanged,
     SavedChanged,
@@ -479,8 +481,13 @@ class Hub:
         self.deliver_report(people, event)
         self.publish(ReportMade(tuple(people), event))
 
-    def deliver_report(self, people: Sequence[NameKey], event: Reported) -> None:
-        """Notify the sessions of these people who are here of a report, and flush."""
+    def publish_report_closed(self, people: Sequence[NameKey], event: ReportClosed) -> None:
+        """Notify the sessions of these people, on all nodes, that a report is no longer open."""
+        self.deliver_report(people, event)
+        self.publish(ReportGone(tuple(people), event))
+
+    def deliver_report(self, people: Sequence[NameKey], event: Reported | ReportClosed) -> None:
+        """Notify the sessions of these people who are here of a change of a report, and flush."""
         for person in people:
             if (here := self._people.get(person)) is not None:
                 own = [session for session in here.sessions if session.grant.is_person]

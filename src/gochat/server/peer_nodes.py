@@ -21,6 +21,7 @@ from gochat.chat.node_bus import (
     Node,
     NodeEvent,
     PersonHere,
+    ReportGone,
     ReportMade,
     Revoked,
     RoleSet,
@@ -73,7 +74,7 @@ class PeerNodes:
                 self._hub.deliver_block(key, name, on=on)
             case LoginSeen(key, login):
                 self._hub.deliver_login(key, login)
-            case ReportMade(people, report):
+            case ReportMade(people, report) | ReportGone(people, report):
                 self._hub.deliver_report(people, report)
             case Revoked():
                 self._revocations.receive(event)

@@ -27,7 +27,6 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Ok,
     OpenReport,
-    Reported,
     ReportedMessage,
     ReportList,
     Reports,
@@ -46,7 +45,7 @@ MAX_LISTED: Final = 50
 
 
 class ReportRequests:
-    """Handles them, and notifies those who can handle a new report."""
+    """Handles them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -76,7 +75,7 @@ class ReportRequests:
             raise
         if is_new:
             session.note("messages reported", report=id_, count=len(report.messages))
-            await self._notify(replace(report, id=id_))
+            await self._services.report_keeper.made(replace(report, id=id_))
         else:
             quotas.refund_report(who.key)
         session.reply(Ok(request_id=request.request_id))
@@ -114,26 +113,6 @@ class ReportRequests:
                 field="seqs",
                 details={"max": most, "length": length},
             )
-
-    async def _notify(self, report: Report) -> None:
-        """Notify who is online and may handle it. It is there in any case, so this may fail."""
-        try:
-            staff = await self._services.store.administration.staff()
-        except StoreUnavailable:
-            return
-        people = [
-            key for key, role in staff.items() if may_handle(Actor("", role), key, report, staff)
-        ]
-        event = Reported(
-            id=report.id,
-            ts=report.ts,
-            from_=report.name,
-            conv=report.conv,
-            names=report.names,
-            reason=report.reason,
-        )
-        if people:
-            self._services.hub.publish_report(people, event)
 
     async def reports(
         self, session: Session, who: Identity, person: OnlinePerson, request: Reports
@@ -188,6 +167,7 @@ class ReportRequests:
             await act.failed(error)
             raise
         session.note("report resolved", report=report.id)
+        await self._services.report_keeper.closed((report,))
         session.reply(Ok(request_id=request.request_id))
 
     async def _actor(self, who: Identity) -> tuple[Actor, dict[NameKey, ServerRole]]:

@@ -33,6 +33,7 @@ from gochat.client import (
     PersonUnbanned,
     PersonUnblocked,
     ReactionRemoved,
+    ReportClosed,
     Room,
     RoomCreated,
     RoomHandedOver,
@@ -321,6 +322,7 @@ async def test_moderator_is_notified_of_reports_and_resolves_them(chat: World) -
     assert (report.id, report.conversation) == (event.id, event.conversation)
     assert [message.text for message in report.messages] == ["buy my seeds"]
     await chat.ada.resolve_report(report.id, note="warned")
+    assert (await chat.events.next_of(ReportClosed)).id == report.id
     assert await chat.ada.reports() == []
 
 

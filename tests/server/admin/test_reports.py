@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from admin_peer import administered, needs_linux
 
-from gochat.protocol.messages import Ok, Report, Send, Sent
+from gochat.protocol.messages import Ok, Report, ReportClosed, Send, Sent
 from gochat.server.admin import reports
 
 pytestmark = [pytest.mark.trio, needs_linux]
@@ -83,3 +83,23 @@ async def test_deleted_account_leaves_no_texts_and_no_name_in_reports(tmp_path: 
         await admin.ask("account delete", name="bob")
         [left] = (await admin.ask("report list", all=True))["reports"]
         assert (left["by"], left["about"], left["reason"]) == ("", "ann", "")
+
+
+async def test_moderators_learn_that_reports_are_no_longer_open(tmp_path: Path) -> None:
+    """By whichever command; a report that was resolved before it is removed is closed once."""
+    async with (
+        administered(tmp_path) as (server, admin),
+        server.peer("ann", "log") as ann,
+        server.peer("bob", "log") as bob,
+        server.peer("mod", "log") as mod,
+    ):
+        await admin.ask("role set", name="mod", role="moderator")
+        for reporter in (ann, ann, ann, mod):
+            sent = await bob.ask(Send(to="#lobby", text="rude"), Sent)
+            await reporter.ask(Report(to="#lobby", seqs=(sent.seq,)), Ok)
+        await admin.ask("report resolve", id=2)
+        await admin.ask("report resolve-of", name="ann")
+        await admin.ask("account delete", name="bob")
+        await mod.expect(ReportClosed, lambda one: one.id == 4)
+        assert [one.id for one in mod.received if isinstance(one, ReportClosed)] == [2, 1, 3, 4]
+        assert (await admin.ask("report list", all=True))["reports"] == []

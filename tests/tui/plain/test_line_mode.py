@@ -146,6 +146,17 @@ def test_moderator_handles_what_a_member_reports_in_lines(
     staff.type("/resolve 1 warned", "/resolve 1", "/reports")
     staff.until("Report 1 is resolved.")
     staff.until("Reports: none")
+    server.run(mei.send, "#den", "ruder")
+    member.until("mei: ruder")
+    member.type("/report")
+    member.until("see that it is from you. mei: ruder")
+    staff.type("/reports")
+    staff.until("2: mei in #den")
+    colleague = server.bot("ivy")
+    server.promote("ivy", "moderator")
+    server.run(colleague.resolve_report, 2)
+    staff.until("* Report 2 is resolved.")
+    assert sum("Report 1 is resolved." in line for line in staff.lines) == 1
     assert member.end()[0] == 0
     _, errors = staff.end()
     assert "ada reports mei" in errors

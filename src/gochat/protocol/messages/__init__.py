@@ -64,6 +64,7 @@ Event: TypeAlias = (
     | Unblocked
     | IsTyping
     | Reported
+    | ReportClosed
     | NewLogin
     | Ping
     | Bye

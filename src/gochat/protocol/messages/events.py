@@ -130,6 +130,14 @@ class Reported(Payload, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class ReportClosed(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A report that the person may handle is no longer open: somebody has resolved it, or it is not
+    kept any longer."""
+
+    msg_type: ClassVar[str] = "report_closed"
+    id: Int
+
+
 class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """The account has logged in on another connection, from an address that is new for it.
 

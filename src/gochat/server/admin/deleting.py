@@ -8,7 +8,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gochat.chat import reports
 from gochat.chat.accounts import has_changed
 from gochat.chat.deletion import withdraw
 from gochat.chat.server_roles import require_over
@@ -60,7 +59,7 @@ async def delete(call: Call, of: Deletion) -> Deleted:
         after.key, TEXT, generation=after.generation
     )
     await services.store.administration.forget(after.key)
-    await reports.forget(services.store.reports, {after.key}, wall_clock())
+    await services.report_keeper.forget({after.key})
     deserted = await withdraw(services.store, services.rooms, after, wall_clock())
     services.deleted.note(after.key)
     return Deleted(

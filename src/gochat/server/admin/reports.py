@@ -126,6 +126,7 @@ async def resolve(call: Call, of: Resolution) -> ShownReport:
     after = resolved(report, call.actor, of.note)
     if not await call.services.store.reports.change(report, after):
         raise no_report(of.id)
+    await call.services.report_keeper.closed((report,))
     return ShownReport.of(after)
 
 
@@ -137,11 +138,15 @@ async def resolve_of(call: Call, of: ResolutionOf) -> ResolvedAll:
     count, after, more = 0, 0, True
     while more:
         found, more = await store.reports.reports(after=after, limit=PAGE)
+        closed: list[Report] = []
         for report in found:
             after = report.id
             if report.reporter == reporter.key:
                 done = resolved(report, call.actor, of.note)
-                count += await store.reports.change(report, done)
+                if await store.reports.change(report, done):
+                    closed.append(report)
+        await call.services.report_keeper.closed(closed)
+        count += len(closed)
     return ResolvedAll(name=reporter.name, resolved=count)
 
 

@@ -72,7 +72,8 @@ class ActivityActions:
             self._panel.refresh_rows()
 
     def open(self) -> None:
-        """Show the list, without reports that others have resolved: nobody is notified of that."""
+        """Show the list, with the reports that wait by now: of a change of roles, which decides who
+        handles one, nobody is notified."""
         self._panel = panel = ActivityPanel(
             lambda: activity.rows(self._model),
             see_all=self.see_all,

@@ -70,7 +70,7 @@ class Controller:
         self._asking: set[str] = set()  # whose statuses were asked for
         #: Where the person goes in a conversation, while that part of the log is being loaded.
         self._going: dict[str, object] = {}
-        self._is_stale = False
+        self._is_stale = self._are_reports_stale = False
         #: Rooms and their members, as of the last request.
         self.rooms: list[Room] = []
         self.members: dict[str, list[Member]] = {}
@@ -360,14 +360,17 @@ class Controller:
     def load_reports(self) -> None:
         """Request the reports that wait for the person, if they are a moderator of the server."""
         if self.model.role != "member" or self.model.reports:
+            self._are_reports_stale = True
             self.spawn(self._load_reports(), "reports")
 
     async def _load_reports(self) -> None:
         with suppress(GochatError):  # not reported: `/reports` asks again
-            self.model.take_reports(
-                await self.client.reports() if self.model.role != "member" else ()
-            )
-            self._changed()
+            while self._are_reports_stale:  # also of one that comes while the server is asked
+                self._are_reports_stale = False
+                self.model.take_reports(
+                    await self.client.reports() if self.model.role != "member" else ()
+                )
+                self._changed()
 
     def load_motd(self) -> None:
         """Request the server's message of the day, unless it is known."""

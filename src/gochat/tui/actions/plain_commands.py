@@ -19,7 +19,7 @@ from gochat.tui.language import N_, _, ngettext, pgettext
 from gochat.tui.model import activity
 from gochat.tui.model.activity import ActivityRow
 from gochat.tui.model.kept import pinned_row, saved_row
-from gochat.tui.model.presentation import because, describe, status_line
+from gochat.tui.model.presentation import because, describe, report_resolved, status_line
 from gochat.tui.text.sanitise import one_line
 
 _NOT_HERE = N_("Not available in line mode: use `gochat tui` without --plain.")
@@ -249,8 +249,12 @@ class PlainCommands:
 
     def resolve_report(self, report: int, note: str = "") -> None:
         """Resolve a report, with a note of what came of it."""
-        done = _("Report {id} is resolved.", id=str(report))
-        self._controller.do(self._client.resolve_report(report, note=note), lambda: self._say(done))
+
+        def say() -> None:
+            if self._model.close_report(report):  # or the event was there first
+                self._say(report_resolved(report))
+
+        self._controller.do(self._client.resolve_report(report, note=note), say)
 
     def pin_selected(self, *, on: bool) -> None:
         """The line mode selects no message."""

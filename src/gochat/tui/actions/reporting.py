@@ -14,7 +14,7 @@ from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
 from gochat.tui.language import N_, _
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.error_texts import error_text
-from gochat.tui.model.presentation import because
+from gochat.tui.model.presentation import because, report_resolved
 from gochat.tui.text.dates import date_and_time
 from gochat.tui.text.names import separated
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -103,7 +103,9 @@ class Reporting(Actions):
     async def _open_report(self, report: Report) -> None:
         note, text, can_show = "", in_full(report), self._can_show(report)
         while True:
-            form = ResolveForm(text, note, can_show=can_show)
+            form = ResolveForm(
+                text, note, can_show=can_show, is_open=lambda: report.id in self._model.reports
+            )
             answer = await self._view.app.push_screen_wait(form)
             if answer is None:
                 return
@@ -121,6 +123,11 @@ class Reporting(Actions):
                     self._controller.report(error_text(error))
         await self._resolve(report.id, note)
 
+    def reports_changed(self) -> None:
+        """Say in the form of a report that it has been resolved elsewhere."""
+        if isinstance(form := self._view.app.screen, ResolveForm):
+            form.look()
+
     def _can_show(self, report: Report) -> bool:
         """Return whether the person is in the room whose messages are reported. A private
         conversation has the name of the other person, who is not this one's."""
@@ -137,7 +144,8 @@ class Reporting(Actions):
             await self._answer(self._client.resolve_report(report, note=note))
         finally:  # also if somebody else was faster
             self._controller.load_reports()
-        self.notify(_("Report {id} is resolved.", id=str(report)))
+        self._model.close_report(report)
+        self.notify(report_resolved(report))
 
     async def _one_of(self, people: list[str]) -> str | None:
         if len(people) == 1:

@@ -8,6 +8,7 @@ the field that a server gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 
 from msgspec.structs import replace
 
@@ -57,6 +58,7 @@ class ScriptedChat:
         self.address_bans: dict[str, AddressBan] = {}
         #: Reports that wait for the person, by their ids.
         self.reports: dict[int, OpenReport] = {}
+        self._report_ids = count(1)
         #: Whom the person blocks.
         self.blocked: set[str] = set()
         #: Up to when the person has seen their activity.
@@ -87,6 +89,10 @@ class ScriptedChat:
             topic, private, members={member.name: member for member in members}
         )
         self.know(*(name for name in self._rooms[room].members if name))
+
+    def new_report_id(self) -> int:
+        """Return an id that no report has had."""
+        return next(self._report_ids)
 
     def time(self) -> int:
         """Return the time in milliseconds."""

@@ -19,7 +19,7 @@ from gochat.client import (
     convert,
 )
 from gochat.client.errors import chat_error
-from gochat.client.events import Invited, MessagesReported, Uninvited
+from gochat.client.events import Invited, MessagesReported, ReportClosed, Uninvited
 from gochat.client.moments import moment
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
@@ -255,14 +255,24 @@ class ScriptedRooms(ScriptedConnection):
             )
         )
 
+    def close_reports(self) -> None:
+        """Let another moderator resolve all reports."""
+        while self._chat.reports:
+            self.close_report(min(self._chat.reports))
+
     def forget_reports(self) -> None:
-        """Let another moderator resolve all reports, of which nobody is notified."""
+        """Let the person no longer handle the reports; nobody is notified of that."""
         self._chat.reports.clear()
+
+    def close_report(self, report: int) -> None:
+        """Let another moderator resolve a report."""
+        del self._chat.reports[report]
+        self.emit(ReportClosed(report))
 
     def _reported(self, name: str, conv: str, seqs: Sequence[int], reason: str) -> wire.OpenReport:
         key = self._chat.address(conv)
         found = [self._chat.message(key, seq, "seqs") for seq in seqs]
-        id_ = max(self._chat.reports, default=0) + 1
+        id_ = self._chat.new_report_id()
         report = self._chat.reports[id_] = wire.OpenReport(
             id=id_,
             ts=self._chat.time(),
@@ -286,8 +296,9 @@ class ScriptedRooms(ScriptedConnection):
         """Resolve one."""
         await self._request("resolve_report", report, note)
         self._require("moderator")
-        if self._chat.reports.pop(report, None) is None:
+        if report not in self._chat.reports:
             raise chat_error(ErrorCode.BAD_REQUEST, f"there is no open report {report}", field="id")
+        self.close_report(report)
 
     def _require(self, least: ServerRole) -> None:
         ranks, role = [*_ROLES], self._chat.role

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Generic, Literal, TypeVar
@@ -189,6 +190,7 @@ class ResolveForm(Form[Resolution]):
     """Shows a report, and asks what came of it. The note can be empty.
 
     `can_show`: the person can read the messages where they were written, to delete one there.
+    `is_open` returns whether the report still waits: somebody else may resolve it meanwhile.
     """
 
     heading: ClassVar[str] = N_("A report")
@@ -199,13 +201,22 @@ class ResolveForm(Form[Resolution]):
         "show": N_("Go to it"),
     }
 
-    def __init__(self, text: str, note: str = "", *, can_show: bool = False) -> None:
+    def __init__(
+        self, text: str, note: str = "", *, can_show: bool, is_open: Callable[[], bool]
+    ) -> None:
         super().__init__(text)
-        self._note, self._can_show = note, can_show
+        self._note, self._can_show, self._is_open = note, can_show, is_open
 
     def on_mount(self) -> None:
         """Leave out what can't be done."""
         self.query_one("#show").display = self._can_show
+        self.look()
+
+    def look(self) -> None:
+        """Say so if the report no longer waits."""
+        if not self._is_open():
+            text = _("This report has been resolved meanwhile.")
+            self.query_one("#field-note", Field).show_error(text)
 
     def fields(self) -> ComposeResult:
         """Yield the field."""

@@ -34,6 +34,7 @@ from gochat.client import (
     PersonLeft,
     PersonUnblocked,
     Presence,
+    ReportClosed,
     Reset,
     RoleChanged,
     SavedChanged,
@@ -181,6 +182,9 @@ class ChatModel(Conversations):
                 self._changes.pins_stale |= event.on  # the list has it at the top
             case RoleChanged():
                 self.set_role(event.role)
+            case ReportClosed():
+                if self.close_report(event.id):
+                    self._changes.closed_reports.append(event.id)
             case NewLogin() | MessagesReported():
                 pass  # for the app
             case ActivityChanged():
@@ -337,6 +341,7 @@ class ChatModel(Conversations):
             view = self.conversations[conv]
             if conv not in known and view.is_room:
                 self._gone(view)
+        self._closed_reports.clear()
         pending = {new.room: new for new in snapshot.invitations}
         if self._synchronised:
             for invitation in snapshot.invitations:

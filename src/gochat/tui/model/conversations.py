@@ -58,6 +58,7 @@ class Conversations:
         self.activity = Activity()
         #: The reports that wait for the person, as a moderator of the server, by their ids.
         self.reports: dict[int, Report] = {}
+        self._closed_reports: set[int] = set()  # since the last snapshot
         #: What the person has saved.
         self.saved = Saved()
         #: The conversation that is shown.
@@ -272,9 +273,20 @@ class Conversations:
         self._changes.activity = self._changes.conversations = True
 
     def take_reports(self, reports: Iterable[Report]) -> None:
-        """Take the reports that wait for the person, instead of what is here."""
-        self.reports = {report.id: report for report in reports}
+        """Take the reports that wait for the person, instead of what is here.
+
+        Those that were resolved while the server was asked may be among them.
+        """
+        self.reports = {one.id: one for one in reports if one.id not in self._closed_reports}
         self._changes.activity = self._changes.conversations = True
+
+    def close_report(self, report: int) -> bool:
+        """Take it that a report no longer waits; return whether that is new."""
+        is_new = report not in self._closed_reports
+        self._closed_reports.add(report)
+        self.reports.pop(report, None)
+        self._changes.activity = self._changes.conversations = True
+        return is_new
 
     def take_members(self, view: ConversationView, operators: Mapping[str, bool]) -> None:
         """Take who is in a room, by name, and whether each is an operator."""

@@ -193,3 +193,8 @@ def describe(row: ActivityRow) -> str:
             return ngettext(
                 "{n} unread message", "{n} unread messages", row.number, n=count(row.number)
             )
+
+
+def report_resolved(report: int) -> str:
+    """Return the notice that a report is resolved."""
+    return _("Report {id} is resolved.", id=str(report))

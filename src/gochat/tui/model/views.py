@@ -150,6 +150,7 @@ class Changes:
     `waits`: the person has begun to wait for something, or no longer does.
     `activity_stale`: the same of what concerns the person, of which `activity` has changed;
     `pins_stale` of what is pinned, and of what the person has saved.
+    `closed_reports`: the ids of reports that somebody has resolved.
     """
 
     conversations: bool = False
@@ -164,12 +165,13 @@ class Changes:
     waits: bool = False
     logs: dict[str, list[Change]] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
+    closed_reports: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
             self.conversations or self.people or self.connection or self.outbox or self.typing
             or self.stale or self.activity or self.activity_stale or self.pins_stale
-            or self.waits or self.logs or self.attention
+            or self.waits or self.logs or self.attention or self.closed_reports
         )  # fmt: skip
 
 

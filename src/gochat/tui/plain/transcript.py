@@ -13,7 +13,7 @@ from gochat.tui.chat_log.items import LogNotice
 from gochat.tui.language import _
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.entries import Inserted, Prepended, Removed, Renewed, Replaced, TimelineEntry
-from gochat.tui.model.presentation import because, moment
+from gochat.tui.model.presentation import because, moment, report_resolved
 from gochat.tui.model.views import Changes
 from gochat.tui.text.names import shortened
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -69,6 +69,8 @@ class Transcript:
                     "{person} invites you to {room}", person=one_line(news.sender),
                     room=one_line(news.conv),
                 )  # fmt: skip
+        for report in changes.closed_reports:
+            yield f"* {report_resolved(report)}"
 
     def recent(self, conv: str) -> Iterator[str]:
         """Yield the last messages of a conversation that was not shown yet."""
