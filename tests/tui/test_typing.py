@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import process_time
 
 import pytest
 from pilots import OpenApp, feed, press_all, screen_text, settle, type_text, typed, until
@@ -13,6 +14,7 @@ from textual.widgets import TextArea
 
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.input import emoji
 from gochat.tui.input.emoji import with_emoji
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.message_input import MessageInput
@@ -156,6 +158,29 @@ def test_names_of_emoji_are_not_found_within_words_or_code() -> None:
 
 def test_names_of_emoji_stand_by_the_letters_of_scripts_without_spaces() -> None:
     assert with_emoji("你好:tada:你好") == "你好🎉你好"
+
+
+@pytest.mark.parametrize("unit", ["`", "``a`", "`:x:` ", ":x:`", "\\``", "```\n", ":x"])
+def test_names_of_emoji_take_time_linear_in_the_length(unit: str) -> None:
+    def took(size: int) -> float:
+        text = ":x: " + unit * (size // len(unit))
+        times = []
+        for _ in range(3):
+            start = process_time()
+            with_emoji(text)
+            times.append(process_time() - start)
+        return min(times)
+
+    # Quadratic time would be 100 times as long for 10 times the text.
+    assert took(40_000) < 40 * max(took(4_000), 0.0002)
+
+
+def test_text_without_names_of_emoji_is_not_read_for_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> None:
+        raise AssertionError("not needed")
+
+    monkeypatch.setattr(emoji, "tokens", fail)
+    assert with_emoji("`a` 10:30 : " * 100) == "`a` 10:30 : " * 100
 
 
 def test_a_backtick_alone_begins_no_code() -> None:

@@ -124,7 +124,8 @@ def tokens(text: str) -> Iterator[TextToken]:
             else:
                 base = end - len(rest)
                 for token in line_tokens(rest, is_first=base == 0):
-                    yield token._replace(start=token.start + base, end=token.end + base)
+                    start, stop = token.start + base, token.end + base
+                    yield TextToken(token.kind, start, stop, token.value, token.label)
         position = end + 1
     if block is not None:
         yield TextToken(TextTokenKind.BLOCK, block[0], len(text), "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from time import process_time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +33,34 @@ def test_no_part_begins_or_ends_with_an_empty_block() -> None:
         "aaaaaaaaa",
         "```py\nx = 1\n```\nend",
     ]
+
+
+def test_backticks_alone_are_divided_like_other_words() -> None:
+    """They might begin a block; but then no part would have room for what is in it."""
+    for text in ("`" * 50, "`" * 20 + "\n" + "`" * 20 + "a", "```" + " " * 40 + "\n" + "a" * 9):
+        assert "".join("".join(divided(text, 24)).split()) == "".join(text.split())
+
+
+@given(st.text("`a \n", max_size=200), st.integers(8, 60))
+def test_no_letter_is_lost_however_many_backticks_there_are(text: str, most: int) -> None:
+    parts = divided(text, most)
+    assert all(0 < len(part) <= most for part in parts)
+    assert "".join(parts).count("a") == text.count("a")
+
+
+@pytest.mark.parametrize("unit", ["`", "`a`", "好", "é", "👩‍💻", "```\n", "```\nx\n"])
+def test_time_is_linear_in_the_length(unit: str) -> None:
+    def took(size: int) -> float:
+        text = unit * (size // len(unit))
+        times = []
+        for _ in range(3):
+            start = process_time()
+            divided(text, 400)
+            times.append(process_time() - start)
+        return min(times)
+
+    # Quadratic time would be 100 times as long for 10 times the text.
+    assert took(40_000) < 40 * max(took(4_000), 0.0002)
 
 
 _LINES = st.lists(st.sampled_from(["word", "two words", "", "```", "```py", "a" * 30]), max_size=20)

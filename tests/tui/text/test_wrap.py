@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from gochat.tui.text import wrap as wrapping
 from gochat.tui.text.sanitise import sanitise
-from gochat.tui.text.wrap import clusters, snap, wrap
+from gochat.tui.text.wrap import Cluster, clusters, snap, wrap
 
 _CLUSTERS = [
     "a",
@@ -102,6 +103,23 @@ def test_snapping_goes_to_the_edge_on_its_side(text: str, index: int) -> None:
     low, high = snap(text, index, up=False), snap(text, index, up=True)
     assert {low, high} <= edges
     assert low <= min(index, len(text)) <= high
+
+
+@pytest.mark.parametrize("unit", ["a", "好", "é", "👩‍💻"])
+def test_snapping_looks_only_at_what_is_near(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked at each key, and a line may be as long as what was pasted."""
+    seen = []
+
+    def spy(text: str, start: int, end: int) -> list[Cluster]:
+        seen.append(end - start)
+        return clusters(text, start, end)
+
+    monkeypatch.setattr(wrapping, "clusters", spy)
+    text = unit * 1000
+    for index in range(len(text) - 10, len(text)):
+        low, high = snap(text, index, up=False), snap(text, index, up=True)
+        assert (low, high - index) == (index // len(unit) * len(unit), -index % len(unit))
+    assert max(seen, default=0) <= len(unit)
 
 
 def test_a_range_within_a_text_wraps_like_a_text_of_its_own() -> None:

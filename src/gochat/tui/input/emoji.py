@@ -116,6 +116,8 @@ def just_named(text: str) -> tuple[int, str] | None:
 
 def with_emoji(text: str) -> str:
     """Return `text` with the emoji that it names, except in code and addresses."""
+    if _NAMED.search(text) is None:  # most texts, and perhaps a very long one
+        return text
     parts, position = [], 0
     for token in tokens(text):
         if token.kind in _LITERAL:

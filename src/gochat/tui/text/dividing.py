@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from gochat.protocol.text import FENCE, ends_block
 from gochat.tui.text.wrap import snap
 
 _END = "\n```"
+_CLOSING = re.compile(r"[^\S\n]*+```[^\S\n]*+(?:\n|\Z)")
 
 
 def divided(text: str, most: int) -> list[str]:
@@ -16,26 +19,36 @@ def divided(text: str, most: int) -> list[str]:
     """
     parts: list[str] = []
     opening = ""  # the line with which the block of code begins that a part ends in
-    while len(opening) + len(text) > most:
-        room = most - len(opening) - (len(_END) if "```" in text or opening else 0)
-        if room <= 0:
-            opening, room = "", most  # no room for fences
-        cut = max(text.rfind("\n", 1, room + 1), 0) or max(text.rfind(" ", 1, room + 1), 0)
-        cut = cut or snap(text, room, up=False) or room
-        part, text = (
-            opening + text[:cut],
-            text[cut:].removeprefix("\n" if text[cut] == "\n" else " "),
-        )
+    position, last_fence = 0, text.rfind("```")
+    while len(opening) + len(text) - position > most:
+        may_end_in_block = bool(opening) or last_fence >= position
+        room = most - len(opening) - (len(_END) if may_end_in_block else 0)
+        if room <= 0 and opening:
+            opening = ""  # no room for fences
+            continue
+        cut = _cut(text, position, room if room > 0 else most)
+        part = opening + text[position:cut]
+        position = cut + (text[cut] in "\n ")
         opening, is_empty = _open_block(part)
+        if len(opening) > most // 2:  # hundreds of backticks, and not for the sake of code
+            opening, is_empty = "", False
         end = _END if opening else ""
-        first, _, after = text.partition("\n")
-        if opening and first.strip() == "```":  # the block ends where the next part would begin
-            opening, text = "", after
+        if opening and (closing := _CLOSING.match(text, position)):
+            opening, position = "", closing.end()  # the block ends where the next part would begin
         elif is_empty:  # it begins where this part ends
             part, end = part.removesuffix(opening.rstrip("\n")), ""
         parts.append(part.rstrip() + end)
-    parts.append((opening + text).rstrip())
+    parts.append((opening + text[position:]).rstrip())
     return [part for part in parts if part.strip()]
+
+
+def _cut(text: str, start: int, room: int) -> int:
+    """Return where a part ends that begins at `start` and has at most `room` characters."""
+    for sign in "\n ":
+        cut = text.rfind(sign, start + 1, start + room + 1)
+        if cut >= 0:
+            return cut
+    return start + (snap(text[start : start + room + 1], room, up=False) or room)
 
 
 def _open_block(text: str) -> tuple[str, bool]:

@@ -17,6 +17,9 @@ MIN_WIDTH: Final = 2
 
 _ONE_CELL_EACH: Final = re.compile(r"[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0373\u0384-\u0482]*")
 
+#: Joins the characters around it to one cluster.
+_JOINER: Final = "\u200d"
+
 #: Must not begin a row in East Asian typography: closing signs, small kana, repetition marks.
 _NOT_FIRST: Final = frozenset(
     "、。，．：；？！」』）］｝〉》】〕〗〙〛’”…‥・ー々ゝゞヽヾぁぃぅぇぉっゃゅょァィゥェォッャュョ%％℃"
@@ -62,15 +65,27 @@ def snap(text: str, index: int, *, up: bool) -> int:
     """Return the edge of a cluster next to `index`: the one after it if `up`, else before it."""
     if not 0 < index < len(text):
         return min(max(index, 0), len(text))
-    # Only the line matters: a break ends every cluster.
-    line = text.rfind("\n", 0, index) + 1
-    stop = text.find("\n", index)
-    if text[index] == "\n" or line == index:
+    # Only what is near matters: the line may be very long.
+    start, stop = index, index + 1
+    while start and not _begins(text, start):
+        start -= 1
+    if start == index:
         return index
-    for cluster in clusters(text, line, len(text) if stop < 0 else stop):
+    while up and stop < len(text) and not _begins(text, stop):
+        stop += 1
+    for cluster in clusters(text, start, stop):
         if cluster.end >= index:
             return index if cluster.end == index else cluster.end if up else cluster.start
     return index
+
+
+def _begins(text: str, index: int) -> bool:
+    """Return whether it is clear from two characters that a cluster begins at `index`, or a line
+    begins or ends there."""
+    before, char = text[index - 1], text[index]
+    if "\n" in (before, char):
+        return True
+    return before != _JOINER and not _is_regional(char) and cell_len(char) > 0
 
 
 def wrap(text: str, start: int, end: int, width: int) -> list[tuple[int, int]]:
