@@ -89,7 +89,8 @@ class PlainCommands:
         if view is not None and view.joined:
             self.open_conversation(room)
         else:
-            self._controller.do(self._client.join(room), lambda: self._entered(room))
+            what = _("Joining {room}…", room=one_line(room))
+            self._controller.do(self._client.join(room), lambda: self._entered(room), what)
 
     def _entered(self, room: str) -> None:
         self._controller.open(room)
@@ -100,7 +101,8 @@ class PlainCommands:
         if conv == LOBBY:
             self._say(_("#lobby is for everybody; it can't be left."))
         elif conv.startswith("#"):
-            self._controller.do(self._client.leave(conv), lambda: self._left(conv))
+            what = _("Leaving {room}…", room=one_line(conv))
+            self._controller.do(self._client.leave(conv), lambda: self._left(conv), what)
         else:
             self._left(conv)
 
@@ -111,7 +113,8 @@ class PlainCommands:
     def create(self, room: str, topic: str, *, private: bool) -> None:
         """Create a room, and write to it."""
         work = self._client.create_room(room, topic=topic, private=private)
-        self._controller.do(work, lambda: self._entered(room))
+        what = _("Creating {room}…", room=one_line(room))
+        self._controller.do(work, lambda: self._entered(room), what)
 
     def decline(self, room: str) -> None:
         """Turn down an invitation."""

@@ -11,8 +11,8 @@ import getpass
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final
 
 import anyio
@@ -23,8 +23,10 @@ from gochat.errors import ChatError, ConfigError, GochatError
 from gochat.tui.actions.client import OpenClient
 from gochat.tui.actions.plain_commands import PlainCommands
 from gochat.tui.actions.session import ChatSession, Credentials, log_in
+from gochat.tui.input.commands import is_command
 from gochat.tui.input.keys import Keymap
-from gochat.tui.language import _
+from gochat.tui.language import _, ngettext
+from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.error_texts import error_text
 from gochat.tui.model.highlights import Highlights
 from gochat.tui.model.presentation import because, connection_line, ended, sentence
@@ -39,6 +41,8 @@ from gochat.tui.text.sanitise import one_line
 PASSWORD: Final = "GOCHAT_TUI_PASSWORD"  # noqa: S105 – the name of a variable
 #: Seconds that messages of a script get to be sent when its input ends.
 _SENDING: Final = 30.0
+#: Seconds after which it is written what is waited for: what is answered sooner needs no words.
+SAID_AFTER: Final = 1.0
 #: The exit code of a script of which something has failed.
 FAILED: Final = 1
 
@@ -67,6 +71,7 @@ class PlainApp:
         self._drawing = False
         self._shown_state = ""
         self._has_failed = False
+        self._is_sending = False
         self._news = anyio.Event()
         self._begun = anyio.Event()
         self._over = anyio.Event()
@@ -143,6 +148,39 @@ class PlainApp:
             self._session.controller.ask_anew()
         if model.current and not model.shown.timeline.newer:
             self._session.controller.mark_read()
+        if model.counts()[0] and not self._is_sending and self._tasks is not None:
+            self._is_sending = True
+            self._tasks.start_soon(self._say_what_is_not_sent, model)
+
+    async def _say_what_is_not_sent(self, model: ChatModel) -> None:
+        """Write how much waits to be sent, if that takes long; return when all is sent."""
+
+        def what() -> str:
+            n = model.counts()[0]
+            return ngettext("{n} waiting to be sent", "{n} waiting to be sent", n)
+
+        with self._saying(what):
+            while model.counts()[0]:
+                await self._news.wait()
+        self._is_sending = False
+
+    @contextmanager
+    def _saying(self, what: Callable[[], str]) -> Iterator[None]:
+        """Write what is waited for, once, if the block takes long."""
+        assert self._tasks is not None
+        is_over = anyio.Event()
+
+        async def say() -> None:
+            with anyio.move_on_after(SAID_AFTER):
+                await is_over.wait()
+            if not is_over.is_set():
+                self.inform(what())
+
+        self._tasks.start_soon(say)
+        try:
+            yield
+        finally:
+            is_over.set()
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -176,9 +214,7 @@ class PlainApp:
         name = self._name or (saved.name if saved else "")
         if saved is not None and saved.token and name == saved.name:
             try:
-                return await log_in(
-                    stack, self._open_client, self, Credentials(server, name, ""), saved.token
-                )
+                return await self._connect(stack, Credentials(server, name, ""), saved.token)
             except ChatError as error:
                 self.warn(error_text(error), seconds=0)  # the token: the password may still do
         if not name and _is_interactive():
@@ -194,7 +230,14 @@ class PlainApp:
                     variable=PASSWORD,
                 )
             )
-        return await log_in(stack, self._open_client, self, Credentials(server, name, password))
+        return await self._connect(stack, Credentials(server, name, password))
+
+    async def _connect(
+        self, stack: AsyncExitStack, credentials: Credentials, token: str | None = None
+    ) -> ChatSession:
+        server = one_line(addresses.shorten(credentials.server))
+        with self._saying(lambda: _("Connecting to {server}…", server=server)):
+            return await log_in(stack, self._open_client, self, credentials, token)
 
     async def _follow(self, session: ChatSession) -> None:
         async def begin() -> None:
@@ -207,23 +250,27 @@ class PlainApp:
         await session.follow(begin)
 
     async def _type(self, commands: PlainCommands) -> None:
-        await self._begun.wait()
+        with self._saying(_waiting):
+            await self._begun.wait()
         async for line in typed_lines(sys.stdin.fileno()):
             commands.line(line)
-            await self._done()  # what follows may be meant for the room that this creates
+            await self._done(line)  # what follows may be meant for the room that this creates
             if self._over.is_set():
                 return
         await self._finish()
 
-    async def _done(self) -> None:
-        """Wait until what was asked for is done, but not for the sake of a server that is away."""
+    async def _done(self, line: str = "") -> None:
+        """Wait until what was asked for is done, by `line` if there is one, but not for the sake of
+        a server that is away."""
         assert self._session is not None
         model, controller = self._session.model, self._session.controller
-        await self._until(
-            lambda: (
-                not controller.is_busy or model.connection.state is not ConnectionState.CONNECTED
-            )
-        )
+
+        def is_done() -> bool:
+            return not controller.is_busy or model.connection.state is not ConnectionState.CONNECTED
+
+        if not is_done():
+            with self._saying(lambda: model.waiting_for or _waiting(line)):
+                await self._until(is_done)
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         """Wait until `is_so`, which changes with the model, but not for ever."""
@@ -254,10 +301,18 @@ class PlainApp:
     def _end_session(self) -> None:
         async def end() -> None:
             assert self._session is not None
-            await self._session.log_out()
+            with self._saying(_waiting):
+                await self._session.log_out()
             self._over.set()
 
         self.start(end(), "log out")
+
+
+def _waiting(line: str = "") -> str:
+    """Return what is written of a wait for the server: for what a line asks for, if it does."""
+    if is_command(line):
+        return _("Waiting for the server: {command}…", command=one_line(line.split()[0]))
+    return _("Waiting for the server…")
 
 
 def _is_interactive() -> bool:
