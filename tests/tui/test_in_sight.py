@@ -17,7 +17,7 @@ from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import MuteForm, ResolveForm, RoomForm
-from gochat.tui.dialogs.pickers import ListMenu, MemberPicker
+from gochat.tui.dialogs.pickers import ListMenu, MemberPicker, PersonMenu
 from gochat.tui.dialogs.report_form import ReportForm
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.past_bar import PastBar
@@ -445,6 +445,67 @@ async def test_new_role_holds_at_once(open_app: OpenApp, client: ScriptedClient)
         await typed(pilot, "/kick mei")
         await until(pilot, lambda: "Only the operators of #design can" in screen_text(pilot))
         assert not isinstance(pilot.app.screen, Confirm)
+
+
+async def test_open_menu_of_a_person_follows_the_role(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    """Enter was meant for what is gone by then, not for the row that is there now."""
+    client.role = "moderator"
+    client.arrive("mei")
+    client.add_room("#design", members=["mei"], joined=True)
+    client.say("#design", "mei", "hello")
+    async with open_app() as pilot:
+        chat(pilot).open_conversation("#design")
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemberPicker))
+        await pilot.press(*"mei", "enter")
+        await until(pilot, lambda: "Mute them" in screen_text(pilot))
+        assert "Hand this room over" not in screen_text(pilot)
+        menu = pilot.app.screen
+        assert isinstance(menu, PersonMenu)
+        client.role = "admin"
+        await until(pilot, lambda: "Hand this room over to them" in screen_text(pilot))
+        while menu.rows.cursor_key != "mute":
+            await pilot.press("down")
+        client.role = "moderator"
+        await until(pilot, lambda: "Hand this room over" not in screen_text(pilot))
+        assert menu.rows.cursor_key == "mute"
+        client.role = "member"
+        await until(pilot, lambda: "Mute them" not in screen_text(pilot))
+        assert "Remove them" not in screen_text(pilot)
+        assert (menu.rows.keys, menu.rows.cursor_key) == (["write", "block"], "write")
+        await client.block("mei")
+        await until(pilot, lambda: "Unblock them" in screen_text(pilot))
+
+
+async def test_what_only_the_staff_sees_is_not_shown_after_a_role_is_lost(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.role = "admin"
+    client.arrive("mei", "bob")
+    seq = client.say("#lobby", "mei", "something rude").seq
+    client.reported("bob", "#lobby", seq, "")
+    async with open_app() as pilot:
+        for command, shown, refusal in (
+            ("/reports", "mei in #lobby", "Only moderators of the server can do this."),
+            ("/restrictions", "Nobody is banned", "Only moderators of the server can do this."),
+            ("/address-bans", "No address is banned", "Only admins of the server can do this."),
+        ):
+            await typed(pilot, command)
+            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]
+            client.role = "member"
+            await until(pilot, lambda refusal=refusal: refusal in screen_text(pilot))  # type: ignore[misc]
+            assert shown not in screen_text(pilot)
+            client.role = "admin"
+            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]
+            await pilot.press("escape")
+        await typed(pilot, "/reports")
+        await until(pilot, lambda: "mei in #lobby" in screen_text(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResolveForm))
+        client.role = "member"
+        await until(pilot, lambda: "is not yours to handle" in screen_text(pilot))
 
 
 async def test_moderator_mutes_from_a_report_in_the_activity(

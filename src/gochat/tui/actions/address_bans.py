@@ -59,15 +59,21 @@ class AddressBanning(Reporting):
                 _("No address is banned."),
                 self._address_bans(),
                 self.unban_address,
+                self._administration_refusal,
             )
 
     async def _address_bans(self) -> dict[str, str]:
         return {one.network: about_address_ban(one) for one in await self._client.address_bans()}
 
-    def _administers(self) -> bool:
+    def _administration_refusal(self) -> str:
         if self._model.role == "admin":
+            return ""
+        return _("Only admins of the server can do this.")
+
+    def _administers(self) -> bool:
+        if not (refusal := self._administration_refusal()):
             return True
-        self.notify(_("Only admins of the server can do this."))
+        self.notify(refusal)
         return False
 
 

@@ -70,14 +70,14 @@ class Actions:
 
     def _open_list(
         self, title: str, empty: str, work: Coroutine[Any, Any, dict[str, str]],
-        then: Callable[[str], None],
+        then: Callable[[str], None], refusal: Callable[[], str] = lambda: "",
     ) -> None:  # fmt: skip
         """Open a list at once, and show in it what `work` returns, or that it is `empty`.
 
         Not when the answer is there: by then the person may be typing something else, and would
-        choose with it what nobody should.
+        choose with it what nobody should. `refusal` as in :class:`ListMenu`.
         """
-        menu = ListMenu(title, empty)
+        menu = ListMenu(title, empty, refusal)
         opened = self._open(menu, then)
 
         async def load() -> None:

@@ -9,7 +9,7 @@ from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.address_bans import AddressBanning, imposed
 from gochat.tui.actions.reporting import BANNED, MUTED
 from gochat.tui.dialogs.confirm import Confirm
-from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.dialogs.pickers import PersonMenu
 from gochat.tui.language import N_, _, pgettext
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.presentation import span
@@ -194,6 +194,7 @@ class RoomModeration(AddressBanning):
                 _("Nobody is banned from the server or muted."),
                 self._restrictions(found),
                 lambda chosen: self.unrestrict(found[chosen].name, found[chosen].kind),
+                self._moderation_refusal,
             )
 
     async def _restrictions(self, found: dict[str, Restriction]) -> dict[str, str]:
@@ -229,26 +230,14 @@ class RoomModeration(AddressBanning):
 
     async def _with_person(self, member: Member, *, in_room: bool) -> None:
         """Ask what to do with a person, who is a member of the shown room or just online."""
-        name = member.name
-        actions = {"write": _("Write to them")}
-        if in_room and self._model.shown.operates:
-            if self._model.shown.operator:
-                actions["member" if member.operator else "operator"] = (
-                    _("Make them an ordinary member")
-                    if member.operator
-                    else _("Make them an operator")
-                )
-            elif self._model.role == "admin" and not member.operator:
-                actions["hand-over"] = _("Hand this room over to them")
-            actions["kick"] = _("Remove them from this room")
-            actions["ban"] = _("Ban them from this room")
-        if self._model.role != "member":
-            actions["mute"] = _("Mute them in #lobby and public rooms")
-            actions["server-ban"] = _("Ban them from the server")
-        is_blocked = name in self._model.blocked
-        actions["block"] = _("Unblock them") if is_blocked else _("Block them")
+        name, room = member.name, self.conv if in_room else None
+
+        def actions() -> dict[str, str]:
+            return self._actions_for(member, room)
+
         title = " · ".join(filter(None, (one_line(name), self._status_of(name))))
-        match await self._view.app.push_screen_wait(ActionMenu(title, actions)):
+        chosen = await self._view.app.push_screen_wait(PersonMenu(title, actions))
+        match chosen if chosen in actions() else None:
             case "write":
                 self._view.open_conversation(f"@{name}")
             case "operator" | "member" as role:
@@ -263,10 +252,35 @@ class RoomModeration(AddressBanning):
                 await self._restrict_with_form(name, "mute")
             case "server-ban":
                 await self._restrict_with_form(name, "ban")
-            case "block":
-                self.block(name, on=not is_blocked)
+            case "block" | "unblock" as act:
+                self.block(name, on=act == "block")
             case _:
                 pass
+
+    def _actions_for(self, member: Member, room: str | None) -> dict[str, str]:
+        """Return what the person may do now with somebody: in `room`, as long as that is shown and
+        they are in it, and at the server."""
+        name, view, role = member.name, self._model.shown, self._model.role
+        known = view.members or {}
+        actions = {"write": _("Write to them")}
+        if view.conv == room and view.operates and (not known or name in known):
+            is_operator = known.get(name, member.operator)
+            if view.operator:
+                actions["member" if is_operator else "operator"] = (
+                    _("Make them an ordinary member") if is_operator else _("Make them an operator")
+                )
+            elif role == "admin" and not is_operator:
+                actions["hand-over"] = _("Hand this room over to them")
+            actions["kick"] = _("Remove them from this room")
+            actions["ban"] = _("Ban them from this room")
+        if role != "member":
+            actions["mute"] = _("Mute them in #lobby and public rooms")
+            actions["server-ban"] = _("Ban them from the server")
+        if name in self._model.blocked:
+            actions["unblock"] = _("Unblock them")
+        else:
+            actions["block"] = _("Block them")
+        return actions
 
 
 def instead_of_op(model: ChatModel, person: str) -> str | None:

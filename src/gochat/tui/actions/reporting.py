@@ -9,7 +9,7 @@ from typing import Final
 from gochat.client import GochatError, MessageId, Report, RestrictionKind
 from gochat.tui.actions.base import Actions
 from gochat.tui.dialogs.forms import BanForm, MuteForm, ResolveForm
-from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.dialogs.pickers import ActionMenu, ListMenu, PersonMenu
 from gochat.tui.dialogs.report_form import MAX_REPORTED, Reportable, ReportForm
 from gochat.tui.language import N_, _
 from gochat.tui.model.entries import TimelineEntry
@@ -88,6 +88,7 @@ class Reporting(Actions):
                 _("No report waits for you."),
                 self._reports(found),
                 lambda chosen: self.open_report(found[chosen]),
+                self._moderation_refusal,
             )
 
     async def _reports(self, found: dict[str, Report]) -> dict[str, str]:
@@ -102,10 +103,17 @@ class Reporting(Actions):
 
     async def _open_report(self, report: Report) -> None:
         note, text, can_show = "", in_full(report), self._can_show(report)
+        role = self._model.role
+
+        def obstacle() -> str:
+            if report.id in self._model.reports:
+                return ""
+            if self._model.role != role:
+                return _("Your role at the server has changed: this report is not yours to handle.")
+            return _("This report has been resolved meanwhile.")
+
         while True:
-            form = ResolveForm(
-                text, note, can_show=can_show, is_open=lambda: report.id in self._model.reports
-            )
+            form = ResolveForm(text, note, can_show=can_show, obstacle=obstacle)
             answer = await self._view.app.push_screen_wait(form)
             if answer is None:
                 return
@@ -123,10 +131,11 @@ class Reporting(Actions):
                     self._controller.report(error_text(error))
         await self._resolve(report.id, note)
 
-    def reports_changed(self) -> None:
-        """Say in the form of a report that it has been resolved elsewhere."""
-        if isinstance(form := self._view.app.screen, ResolveForm):
-            form.look()
+    def look_at_dialogs(self) -> None:
+        """Show in open dialogs what the person may do now, and what is still to be done."""
+        for dialog in self._view.app.screen_stack:
+            if isinstance(dialog, PersonMenu | ListMenu | ResolveForm) and dialog.is_mounted:
+                dialog.look()
 
     def _can_show(self, report: Report) -> bool:
         """Return whether the person is in the room whose messages are reported. A private
@@ -176,10 +185,15 @@ class Reporting(Actions):
             else _("{person} is muted.", person=one_line(person))
         )
 
-    def _moderates(self) -> bool:
+    def _moderation_refusal(self) -> str:
         if self._model.role != "member":
+            return ""
+        return _("Only moderators of the server can do this.")
+
+    def _moderates(self) -> bool:
+        if not (refusal := self._moderation_refusal()):
             return True
-        self.notify(_("Only moderators of the server can do this."))
+        self.notify(refusal)
         return False
 
 

@@ -190,7 +190,7 @@ class ResolveForm(Form[Resolution]):
     """Shows a report, and asks what came of it. The note can be empty.
 
     `can_show`: the person can read the messages where they were written, to delete one there.
-    `is_open` returns whether the report still waits: somebody else may resolve it meanwhile.
+    `obstacle` returns why it can't be resolved any more, or nothing: others may have done it.
     """
 
     heading: ClassVar[str] = N_("A report")
@@ -202,10 +202,11 @@ class ResolveForm(Form[Resolution]):
     }
 
     def __init__(
-        self, text: str, note: str = "", *, can_show: bool, is_open: Callable[[], bool]
+        self, text: str, note: str = "", *, can_show: bool, obstacle: Callable[[], str]
     ) -> None:
         super().__init__(text)
-        self._note, self._can_show, self._is_open = note, can_show, is_open
+        self._note, self._can_show, self._obstacle = note, can_show, obstacle
+        self._shown = ""
 
     def on_mount(self) -> None:
         """Leave out what can't be done."""
@@ -213,9 +214,9 @@ class ResolveForm(Form[Resolution]):
         self.look()
 
     def look(self) -> None:
-        """Say so if the report no longer waits."""
-        if not self._is_open():
-            text = _("This report has been resolved meanwhile.")
+        """Say so if the report can't be resolved any more."""
+        if (text := self._obstacle()) != self._shown:
+            self._shown = text
             self.query_one("#field-note", Field).show_error(text)
 
     def fields(self) -> ComposeResult:

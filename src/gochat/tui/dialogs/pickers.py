@@ -172,15 +172,43 @@ class ActionMenu(Picker):
         return ListRow(Content(f" {self._actions[key]}"))
 
 
+class PersonMenu(ActionMenu):
+    """What can be done with a person, which `actions` returns: it changes with the roles."""
+
+    def __init__(self, title: str, actions: Callable[[], dict[str, str]]) -> None:
+        super().__init__(title, actions())
+        self._now = actions
+
+    def look(self) -> None:
+        """Show what can be done now. The cursor stays where it is; if that can't be done any more,
+        it goes to the top: Enter was not meant for what is below."""
+        actions = self._now()
+        if actions != self._actions:
+            self._actions = actions
+            self.refresh_rows(to_top=self.rows.cursor_key not in actions)
+
+
 class ListMenu(ActionMenu):
     """What the server is asked for, to choose from; open before the answer is there.
 
-    `empty` is shown if there is nothing.
+    `empty` is shown if there is nothing. `refusal` returns why the person may not see this any
+    more, if they may not.
     """
 
-    def __init__(self, title: str, empty: str) -> None:
+    def __init__(self, title: str, empty: str, refusal: Callable[[], str] = lambda: "") -> None:
         super().__init__(title, {})
         self._empty, self._is_known = empty, False
+        self._refusal, self._refused = refusal, ""
+
+    def look(self) -> None:
+        """Show nothing while the person may not see it."""
+        if (refused := self._refusal()) != self._refused:
+            self._refused = refused
+            self.refresh_rows()
+
+    def find(self, query: str) -> Sequence[str]:
+        """By what they are."""
+        return () if self._refused else super().find(query)
 
     def show_actions(self, actions: dict[str, str]) -> None:
         """Show what there is: the answer."""
@@ -189,7 +217,9 @@ class ListMenu(ActionMenu):
             self.refresh_rows()
 
     def nothing_text(self) -> str:
-        """That it is being loaded, or that there is nothing."""
+        """That it is being loaded, or that there is nothing, or not for the person."""
+        if self._refused:
+            return self._refused
         if not self._is_known:
             return _("Loading…")
         return super().nothing_text() if self._actions else self._empty

@@ -144,6 +144,7 @@ class ChatModel(Conversations):
         blocked, before = set(names), self.blocked
         if blocked != before:
             self.blocked = blocked
+            self._changes.people = True
             self._touched |= {
                 conv for conv, view in self.conversations.items() if view.timeline.redraw_pins()
             }

@@ -216,8 +216,7 @@ class ChatScreen(Screen[None]):
             self.set_timer(SHOWN_AFTER, self._status.refresh)
         self.header.refresh_if_changed()
         self.actions.activity.refresh()
-        if changes.activity:
-            self.actions.reports_changed()
+        self.actions.look_at_dialogs()
         self.actions.keeping.refresh()
         self.changes_drawn.publish(changes)
 
