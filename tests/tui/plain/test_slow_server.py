@@ -134,6 +134,21 @@ async def test_what_takes_long_is_said_once(
         assert sum("waiting to be sent" in line for line in lines.written) == 1
 
 
+async def test_first_line_waits_for_what_was_written_before(
+    line_mode: Callable[[float], AbstractAsyncContextManager[Lines]],
+    client: ScriptedClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else `/report` would find nothing to report."""
+    client.say("#lobby", "mei", "something rude")
+    history = Held(client, "history", monkeypatch)
+    async with line_mode(0.01) as lines:
+        lines.type("/report spam")
+        await lines.until("* Waiting for the server…")
+        history.answer()
+        await lines.until("see that it is from you. mei: something rude")
+
+
 async def test_nothing_is_said_of_quick_answers(
     line_mode: Callable[[float], AbstractAsyncContextManager[Lines]], client: ScriptedClient
 ) -> None:

@@ -252,6 +252,7 @@ class PlainApp:
     async def _type(self, commands: PlainCommands) -> None:
         with self._saying(_waiting):
             await self._begun.wait()
+        await self._done()  # what was written here before may be what the first line is about
         async for line in typed_lines(sys.stdin.fileno()):
             commands.line(line)
             await self._done(line)  # what follows may be meant for the room that this creates
