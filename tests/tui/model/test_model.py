@@ -20,6 +20,7 @@ from gochat.client import (
     OutgoingChanged,
     Person,
     Presence,
+    ReportClosed,
     Reset,
     Sent,
     StateChanged,
@@ -78,6 +79,15 @@ def badges(model: ChatModel) -> dict[str, tuple[int, int]]:
         for view in model.ordered()
         if view.unread or view.mentions
     }
+
+
+def test_closed_reports_are_forgotten_but_for_the_last(model: ChatModel) -> None:
+    """A server may close as many as it likes."""
+    for number in range(3000):
+        model.apply(ReportClosed(number))
+    assert not model.close_report(2999)
+    assert model.take_changes().closed_reports == [*range(3000)]
+    assert len(model.closed_reports) <= 1000
 
 
 def test_the_lobby_is_shown_first_and_heads_the_list(model: ChatModel) -> None:

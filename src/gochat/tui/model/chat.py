@@ -342,7 +342,7 @@ class ChatModel(Conversations):
             view = self.conversations[conv]
             if conv not in known and view.is_room:
                 self._gone(view)
-        self._closed_reports.clear()
+        self.closed_reports.clear()
         pending = {new.room: new for new in snapshot.invitations}
         if self._synchronised:
             for invitation in snapshot.invitations:

@@ -35,6 +35,8 @@ from gochat.tui.model.views import Changes, ConversationView
 
 #: Entries that a conversation keeps while another one is shown; history brings the others back.
 KEPT: Final = 1000
+#: Closed reports that are remembered: a server keeps as many.
+_MAX_CLOSED: Final = 1000
 
 
 class Conversations:
@@ -58,7 +60,8 @@ class Conversations:
         self.activity = Activity()
         #: The reports that wait for the person, as a moderator of the server, by their ids.
         self.reports: dict[int, Report] = {}
-        self._closed_reports: set[int] = set()  # since the last snapshot
+        #: The last that are closed, since the last snapshot.
+        self.closed_reports: dict[int, None] = {}
         #: What the person has saved.
         self.saved = Saved()
         #: The conversation that is shown.
@@ -277,13 +280,15 @@ class Conversations:
 
         Those that were resolved while the server was asked may be among them.
         """
-        self.reports = {one.id: one for one in reports if one.id not in self._closed_reports}
+        self.reports = {one.id: one for one in reports if one.id not in self.closed_reports}
         self._changes.activity = self._changes.conversations = True
 
     def close_report(self, report: int) -> bool:
         """Take it that a report no longer waits; return whether that is new."""
-        is_new = report not in self._closed_reports
-        self._closed_reports.add(report)
+        is_new = report not in self.closed_reports
+        self.closed_reports[report] = None
+        if len(self.closed_reports) > _MAX_CLOSED:
+            del self.closed_reports[next(iter(self.closed_reports))]
         self.reports.pop(report, None)
         self._changes.activity = self._changes.conversations = True
         return is_new
