@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from _pytest.unraisableexception import gc_collect_iterations_key
 from children import looked_after
 from hypothesis import HealthCheck, settings
 from redis_deployments import NEVER, ClusterOf3, Watched
@@ -212,6 +213,11 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterO
         yield cluster
     finally:
         cluster.stop()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the garbage of all tests once at the end, not five times: that takes seconds."""
+    config.stash[gc_collect_iterations_key] = 1
 
 
 def pytest_collection_finish() -> None:
