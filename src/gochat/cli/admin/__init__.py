@@ -10,7 +10,8 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,7 @@ from msgspec import Meta, Struct
 
 from gochat.cli.admin import connection, exporting, many, offline, output, paging
 from gochat.errors import NOT_NOW, ConfigError
-from gochat.server.admin.command import DURATION, HIDDEN, SECRET, Command
+from gochat.server.admin.command import DURATION, HIDDEN, SECRET
 from gochat.server.admin.commands import COMMANDS
 from gochat.server.admin.place import socket_path
 from gochat.server.admin.wire import Reply, Request
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         its = groups.get(group, actions).add_parser(
             word, help=command.summary, description=_sentence(command.summary), allow_abbrev=False
         )
-        for field in _fields(command):
+        for field in _fields(command.arguments):
             field.add_to(its)
         if command.exports:
             its.add_argument(
@@ -107,7 +108,7 @@ def _send(args: argparse.Namespace) -> int:
     from gochat.cli import FAILED, USAGE
 
     command = COMMANDS[args.admin_command]
-    fields = {field.name: field for field in _fields(command)}
+    fields = {field.name: field for field in _fields(command.arguments)}
     arguments = {
         name: value for name, field in fields.items() if (value := field.value(args)) is not None
     }
@@ -272,12 +273,14 @@ def _bounds(type_: Any, *, is_limit: bool) -> _Bounds:
     return _Bounds(least, _ANY if is_limit else most)
 
 
-def _fields(command: Command) -> Iterator[_Field]:
-    struct: type[Struct] = command.arguments
+@cache
+def _fields(struct: type[Struct]) -> Sequence[_Field]:
     hints = get_type_hints(struct, include_extras=True)
-    for field in msgspec.structs.fields(struct):
-        if not any(getattr(one, "extra", None) == HIDDEN for one in get_args(hints[field.name])):
-            yield _Field(field.name, hints[field.name], field.default)
+    return [
+        _Field(field.name, hints[field.name], field.default)
+        for field in msgspec.structs.fields(struct)
+        if not any(getattr(one, "extra", None) == HIDDEN for one in get_args(hints[field.name]))
+    ]
 
 
 def _sentence(text: str) -> str:
