@@ -20,6 +20,7 @@ from patience import PATIENCE
 from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 
+from gochat.chat.drafts import new_cid
 from gochat.chat.log import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
@@ -520,6 +521,20 @@ async def test_directory_and_files_are_accessible_only_to_their_owner(tmp_path: 
     assert modes == dict.fromkeys(files, file_mode)
     for directory in (path.parent, path.parent.parent):
         assert directory.stat().st_mode & 0o777 == directory_mode
+
+
+async def test_messages_of_many_people_change_a_few_pages(path: Path) -> None:
+    """Not one of the index of cids for each of them."""
+    people = [f"p{number}" for number in range(150)]
+    async with opened(path) as chat:
+        await chat.register(*people)
+        for _ in range(40):
+            await chat.append(*(draft(who, "#lobby", "hi", cid=new_cid()) for who in people))
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            await chat.append(*(draft(who, "#lobby", "hi", cid=new_cid()) for who in people))
+            _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert 0 < pages < 25
 
 
 # -- migrations -----------------------------------------------------------------------------------
