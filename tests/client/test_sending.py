@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import anyio
@@ -36,6 +37,7 @@ from gochat.client import (
 )
 from gochat.client.options import InternalOptions
 from gochat.client.outbox import RECENT_SECONDS
+from gochat.client.outgoing import new_cid
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -407,3 +409,15 @@ async def test_waiting_for_a_message_ends_with_the_client() -> None:
 
             tasks.start_soon(wait)
             await anyio.lowlevel.checkpoint()
+
+
+def test_ids_of_one_hour_begin_alike_and_tell_nobody_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    for now in (1_764_536_400.0, 1_764_536_401.0, 1_764_539_999.9, 1_764_540_000.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        made.append(new_cid())
+    assert [len(bytes.fromhex(cid)) for cid in made] == [16] * 4
+    assert made[0][:5] == made[1][:5] == made[2][:5] < made[3][:5]
+    assert len({cid[5:] for cid in made}) == 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,8 +33,13 @@ class OutgoingState(StrEnum):
 
 
 def new_cid() -> str:
-    """Return a unique id for a request that writes: a random UUID in hexadecimal."""
-    return uuid.uuid4().hex
+    """Return a unique id for a request that writes: 32 hexadecimal digits.
+
+    The first five are the hour, so that a server finds what is new in a small part of its index of
+    millions; the time itself would tell everybody how long a message has waited to be sent. The
+    others are random.
+    """
+    return f"{int(time.time()) // 3600 % 16**5:05x}{secrets.token_hex(14)[1:]}"
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
