@@ -40,6 +40,7 @@ from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub, OnlinePerson
 from gochat.server.limits import WriteLimiter
 from gochat.server.posting import Sink
+from gochat.server.presence_updates import AT_ONCE
 
 pytestmark = pytest.mark.trio
 
@@ -547,7 +548,7 @@ async def test_presence_is_published_at_most_once_per_interval(
     watcher.post = noted  # type: ignore[method-assign]  # when, not just what
     async with trio.open_nursery() as nursery:
         nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
-        for number in range(100):
+        for number in range(90):
             chat.join(f"p{number}")
             await trio.sleep(0.01)
         await trio.sleep(10)
@@ -563,7 +564,7 @@ async def test_presence_is_published_at_most_once_per_interval(
         if isinstance(event, Presence)
         for person in event.online
     ]
-    assert names_told == ["watcher", *(f"p{number}" for number in range(100))]
+    assert names_told == ["watcher", *(f"p{number}" for number in range(90))]
     assert flushed == len(told)
 
 
@@ -617,6 +618,44 @@ async def test_slow_reader_gets_the_current_presence_later(
         await trio.sleep(100)
         assert chat.delivery.count == flushed
         nursery.cancel_scope.cancel()
+
+
+async def test_others_have_their_turn_while_a_crowd_is_told(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    """Also somebody who leaves meanwhile, and somebody who comes."""
+    crowd = [chat.join(f"p{number:03}") for number in range(3 * AT_ONCE)]
+    told_before: list[int] = []
+    begun, post = trio.Event(), crowd[0].post
+
+    def noted(frames: bytes) -> None:
+        begun.set()
+        post(frames)
+
+    crowd[0].post = noted  # type: ignore[method-assign]  # when, not just what
+
+    async def other() -> None:
+        await begun.wait()
+        told_before.append(sum(bool(session.posts) for session in crowd))
+        chat.leave(crowd[-1])
+        chat.join("late")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.presence.run, lambda: 0.1)
+        nursery.start_soon(other)
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    [told] = told_before
+    assert told in (AT_ONCE, 2 * AT_ONCE)
+    assert not crowd[-1].posts
+    names_here = [f"p{number:03}" for number in range(3 * AT_ONCE - 1)]
+    for session in crowd[:-1]:
+        events = [event for event in session.received if isinstance(event, Presence)]
+        online = {person.name for event in events for person in event.online}
+        assert online >= {"late", *names_here}
+        offline = [name for event in events for name in event.offline]
+        assert offline == [crowd[-1].person.name] * (len(offline) or 1)
+    assert not chat.hub.roster._changed, "everybody was told everything"
 
 
 async def test_coming_and_going_within_an_interval_is_one_event(

@@ -2,13 +2,14 @@
 
 Changes are numbered (:mod:`gochat.chat.presence`), and each session has the number of the last one
 that it was sent. So a session that is behind gets them later, and a crowd that arrives evicts
-nobody.
+nobody. And so they can be sent to a few sessions at a time, with everything else in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final, NoReturn, TypeAlias
 
 import trio
 
@@ -21,6 +22,12 @@ from gochat.server.posting import Subscriber
 #: Shortest time, in seconds, for which changes are collected. While some sessions are behind, all
 #: are visited again after it.
 LEAST_INTERVAL: Final = 0.01
+#: Sessions that are sent changes in one step of the event loop: about a millisecond.
+AT_ONCE: Final = 100
+
+#: For each number of a change, and whether statuses are wanted: what to send after it, and the
+#: number up to which that goes.
+_News: TypeAlias = dict[tuple[int, bool], tuple[bytes, int]]
 
 
 class PresenceUpdates:
@@ -52,15 +59,20 @@ class PresenceUpdates:
         while True:
             await self._roster.wait_for_news()
             await trio.sleep(max(interval(), LEAST_INTERVAL))
-            self._post()
-            self._delivery.flush()
+            news: _News = {}
+            sessions = iter(tuple(self._sent))
+            while some := tuple(islice(sessions, AT_ONCE)):
+                self._post(some, news)
+                self._delivery.flush()
+                await trio.lowlevel.checkpoint()
+            self._forget()
 
-    def _post(self) -> None:
-        # Most sessions were sent the same changes; those that are behind may differ.
-        news: dict[tuple[int, bool], tuple[bytes, int]] = {}
-        for session, sent in self._sent.items():
-            if sent == self._roster.changes or session.events.is_behind:
+    def _post(self, sessions: Iterable[Subscriber], news: _News) -> None:
+        for session in sessions:
+            sent = self._sent.get(session)  # None: it has left
+            if sent is None or sent == self._roster.changes or session.events.is_behind:
                 continue
+            # Most sessions were sent the same changes; those that are behind may differ.
             due = sent, Capability.STATUS in session.caps
             if due not in news:
                 events, up_to = self._roster.news(sent, with_status=due[1])
@@ -70,6 +82,8 @@ class PresenceUpdates:
                 session.events.post(frames)
             self._sent[session] = up_to
             self._newest = max(self._newest, up_to)
+
+    def _forget(self) -> None:
         self._roster.forget(min(self._sent.values(), default=self._roster.changes))
         if not self._sent:
             self._newest = self._roster.changes
