@@ -24,6 +24,7 @@ from gochat.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
+from gochat.storage.sqlite.pace import LIMIT
 
 
 @pytest.fixture
@@ -181,6 +182,17 @@ def test_module_and_command_are_the_same() -> None:
         [sys.executable, "-m", "gochat", "--version"], capture_output=True, text=True, check=True
     )
     assert result.stdout == f"gochat {__version__}\n"
+
+
+def test_server_lets_threads_take_turns_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the event loop waits up to 5 ms whenever it has let go of the interpreter, as each write
+    does, and a few rows read or committed seem to come from a slow disk."""
+    intervals: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", intervals.append)
+    monkeypatch.setattr(serve, "_calm_the_collector", lambda: None)
+    serve._set_up_the_interpreter()
+    [interval] = intervals
+    assert 4 * interval < LIMIT, "a commit waits twice, a read once"
 
 
 def test_server_looks_for_cycles_in_small_portions_and_seldom_at_everything(

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 #: After how many new objects Python looks at these for unreachable cycles; after how many times of
 #: that at those before them, too; and after how many times of that at all.
 COLLECT_AFTER: Final = (1_000, 5, 200)
+#: Seconds after which a thread that computes lets another one have the interpreter (by default 5
+#: ms). The event loop gives it up with each write to a socket, and each commit waits for it twice:
+#: beside the search index a tenth of them took so long that the disk seemed to be slow.
+SWITCH_INTERVAL: Final = 0.001
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         workers.check(config)
         run: signals.Run = partial(_supervise, args, config, notifier, handed_over)
     else:
-        _calm_the_collector()
+        _set_up_the_interpreter()
         serving = partial(
             serve,
             config,
@@ -222,6 +226,12 @@ async def _supervise(
             notifier=notifier,
             sockets=sockets,
         )
+
+
+def _set_up_the_interpreter() -> None:
+    """Set how often Python changes threads, and looks for unreachable cycles."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    _calm_the_collector()
 
 
 def _calm_the_collector() -> None:
