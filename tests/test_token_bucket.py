@@ -106,3 +106,12 @@ def test_what_is_owed_has_a_bound() -> None:
     for _ in range(100):
         bucket.charge(0.0, max_debt=2)
     assert bucket.wait(0.0) == pytest.approx(3.0)
+
+
+def test_what_costs_more_than_is_left_is_taken_once_and_owed() -> None:
+    bucket = TokenBucket(10, 1, now=0.0)
+    assert bucket.take(0.0, 25.0) == 0.0
+    assert bucket.take(0.0, 1.0) == 16.0
+    assert bucket.take(15.9, 100.0) > 0.0, "and none is taken"
+    assert bucket.take(16.0, 1.0) == 0.0
+    assert bucket.take(16.0, 1.0) == 1.0

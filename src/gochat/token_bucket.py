@@ -36,11 +36,14 @@ class TokenBucket:
         self._per_second = per_second
         self._tokens = min(burst, self._tokens)
 
-    def take(self, now: float) -> float:
-        """Take one token and return 0, or take none and return the seconds until there is one."""
+    def take(self, now: float, tokens: float = 1.0) -> float:
+        """Take tokens and return 0, or take none and return the seconds until there is one.
+
+        While there is one, more may be taken than there are: the missing ones are owed.
+        """
         wait = self.wait(now)
         if not wait:
-            self._tokens -= 1
+            self._tokens -= tokens
         return wait
 
     def wait(self, now: float) -> float:

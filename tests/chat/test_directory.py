@@ -7,10 +7,12 @@ from collections.abc import Collection
 import pytest
 from talking import World
 
+from gochat.chat import directory as directories
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.names import NameKey
 from gochat.chat.room_state import RoomState
+from gochat.errors import ChatError
 from gochat.protocol.messages import CreateRoom
 
 pytestmark = pytest.mark.trio
@@ -95,3 +97,44 @@ async def test_cache_is_cleared_when_the_data_is_replaced(world: World, asked: Q
     assert asked.people == [{MEI}, {MEI}]
     assert asked.rooms.count(GARDEN) >= 2
     assert LOBBY_KEY not in asked.rooms
+
+
+async def test_an_address_means_another_conversation_to_each_person(
+    world: World, asked: Questions
+) -> None:
+    for _ in range(2):
+        for own, spelling, key in ((MEI, "@BOB", "@bob,mei"), (EVE, "@bob", "@bob,eve")):
+            found = await world.directory.destination(own, spelling)
+            assert (found.key, found.shown, found.peer) == (key, "@Bob", BOB)
+            assert not found.is_joined
+        alone = await world.directory.destination(BOB, "@bob")
+        assert (alone.key, alone.peer) == ("@bob,bob", BOB)
+    assert asked.people == [{BOB}]
+    lobby = await world.directory.destination(MEI, "#Lobby")
+    assert (lobby.key, lobby.shown, lobby.peer) == (LOBBY_KEY, "#lobby", None)
+    assert not lobby.is_joined
+
+
+async def test_an_address_that_means_nothing_yet_is_looked_up_again(world: World) -> None:
+    for address, code in (("@nobody", "unknown_person"), ("#garden", "unknown_conversation")):
+        with pytest.raises(ChatError) as refused:
+            await world.directory.destination(MEI, address)
+        assert refused.value.code == code
+    await world.register("Nobody")
+    await world.ask("Mei", CreateRoom(room="#Garden"))
+    assert (await world.directory.destination(MEI, "@nobody")).shown == "@Nobody"
+    room = await world.directory.destination(BOB, "#garden")
+    assert (room.shown, room.peer, room.is_joined) == ("#Garden", None, True)
+
+
+async def test_addresses_are_looked_up_again_when_there_are_many_or_the_data_is_replaced(
+    world: World, asked: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directories, "MAX_ADDRESSES", 2)
+    for address in ("@mei", "@bob", "@eve", "@bob", "@mei"):
+        await world.directory.destination(MEI, address)
+        assert len(world.directory._addresses) <= 2
+    assert asked.people == [{MEI}, {BOB}, {EVE}]  # names are remembered by themselves
+    world.directory.forget()
+    assert (await world.directory.destination(MEI, "@bob")).shown == "@Bob"
+    assert asked.people[3:] == [{BOB}]

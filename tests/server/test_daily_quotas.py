@@ -75,7 +75,7 @@ class Day:
 
     def __init__(self, **limits: Any) -> None:
         self.now = 0.0
-        self.quotas = Quotas(Limits(**limits), lambda: self.now)
+        self.quotas = Quotas(Limits(**limits))
         self.written = 0
 
     def write(self, request: LogRequest, *, seconds: float, every: float = 5.0) -> bool:
@@ -85,7 +85,7 @@ class Day:
             self.now += every
             for _ in range(times):
                 try:
-                    self.quotas.charge(MEI, request)
+                    self.quotas.charge(MEI, request, self.now)
                 except QuotaExceeded:
                     refused = True
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 from moderated import Stage, open_stage, stores_of
 from msgspec import structs
 from peers import Peer
@@ -183,7 +184,7 @@ async def test_report_is_resolved_once_and_recorded(stage: Stage) -> None:
 async def test_repeated_report_adds_nothing_and_costs_no_quota(stage: Stage) -> None:
     for server in stage.servers:
         limits = structs.replace(server.services.config.limits, reports_per_day=2)
-        server.services.quotas.configure(limits)
+        server.services.quotas.configure(limits, trio.current_time())
     mod = await stage.peer("mod", "moderator")
     ann, bob = stage.connect(), await stage.peer("bob")
     await ann.register("ann")

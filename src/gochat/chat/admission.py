@@ -23,7 +23,8 @@ from gochat.chat.accounts import Identity
 from gochat.chat.admission_store import MAX_KEPT, ServerInvitation
 from gochat.chat.bounds import MAX_LIFE, MAX_USES
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import Destination, make_draft
+from gochat.chat.directory import Destination
+from gochat.chat.drafts import make_draft
 from gochat.chat.external import Directory, NoDirectory, registered_elsewhere
 from gochat.chat.facts import Facts
 from gochat.chat.log import Draft

@@ -23,7 +23,8 @@ from gochat.chat.account import Account
 from gochat.chat.accounts import Identity
 from gochat.chat.commits import Outcome, settle
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.drafts import Destination, make_draft
+from gochat.chat.directory import Destination
+from gochat.chat.drafts import make_draft
 from gochat.chat.log import Draft
 from gochat.chat.names import NameKey
 from gochat.chat.store import Store
@@ -152,7 +153,7 @@ async def _remove_from(
 def _taking_back(who: Identity, key: ConversationKey, entry: Message) -> Iterable[Draft]:
     if entry.kind != "text" or entry.deleted:
         return
-    to = Destination(key, entry.to)
+    to = Destination(key, entry.to, who.key)
     if names.known(entry.from_) == who.key:
         yield make_draft(who, to, "delete", None, ref=entry.seq)
         return

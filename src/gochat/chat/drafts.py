@@ -18,8 +18,8 @@ from msgspec import structs
 
 from gochat.chat import blocks, conversations, extras, names
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.directory import Directory
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.directory import Destination, Directory
 from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.log import Draft
@@ -28,7 +28,6 @@ from gochat.chat.muting import mute_refusal, saying_why
 from gochat.chat.names import NameKey
 from gochat.chat.operating import acting_on, operating
 from gochat.chat.refusals import check_length, not_inside, operators_only, unknown_message
-from gochat.chat.room_state import RoomState
 from gochat.chat.server_roles import ServerRole
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode
@@ -66,21 +65,6 @@ _PROCESS: Final = secrets.token_urlsafe(9)
 _made: Final = count()
 
 
-class Destination:
-    """A conversation that somebody may write to: its key, and its address as displayed."""
-
-    __slots__ = ("key", "shown")
-
-    def __init__(self, key: ConversationKey, shown: str) -> None:
-        self.key: Final = key
-        self.shown: Final = shown
-
-    @classmethod
-    def of(cls, room: RoomState) -> Destination:
-        """Return a room as a destination."""
-        return cls(room.key, room.name)
-
-
 class Drafts:
     """Makes drafts.
 
@@ -106,23 +90,14 @@ class Drafts:
         Raises:
             ChatError: ``unknown_person``, ``unknown_conversation`` or ``not_a_member``.
         """
-        key = conversations.key(to, who.key, field)
-        if conversations.is_private(key):
-            peer = conversations.peer(key, who.key)
-            shown = (await self._directory.people((peer,))).get(peer)
-            if shown is None:
-                raise conversations.nobody(to[1:], field)
-            return Destination(key, "@" + shown)
-        name = await self._directory.room(key, who.key)
-        if name is None:
-            raise conversations.unknown(to, field)
-        if key != LOBBY_KEY and (rooms is None or key not in rooms):
-            room = await self._store.room(key, who.key)
+        address = await self._directory.destination(who.key, to, field)
+        if address.is_joined and (rooms is None or address.key not in rooms):
+            room = await self._store.room(address.key, who.key)
             if room is None or room.is_hidden:
                 raise conversations.unknown(to, field)
             if not room.is_inside:
-                raise not_inside(name, field)
-        return Destination(key, name)
+                raise not_inside(address.shown, field)
+        return address
 
     async def send(
         self, who: Identity, rooms: Collection[ConversationKey] | None, request: Send
@@ -134,7 +109,17 @@ class Drafts:
             await self._said(who, address, request.reply_to, "reply_to")
         facts = await self._open(who, rooms, address, "text")
         facts, mentioned = await self._mentions(who, address, request.text, facts)
-        return draft_of(request, who, address, facts, mentioned=mentioned)
+        return make_draft(
+            who,
+            address,
+            "text",
+            facts,
+            text=request.text,
+            ref=request.reply_to,
+            mentioned=mentioned,
+            cid=request.cid,
+            extra=extras.of_message(request.form, request.meta),
+        )
 
     async def edit(
         self, who: Identity, rooms: Collection[ConversationKey] | None, request: Edit
@@ -172,7 +157,7 @@ class Drafts:
                     details={"rule": "author_or_operator"},
                 )
             facts = await acting_on(self._store, who, room, acts, names.known(said.from_))
-        if request.reason and not conversations.is_private(address.key):
+        if request.reason and address.peer is None:
             room = await self._store.room(address.key, who.key)
             if room is not None:
                 facts = await saying_why(self._store, who, room, facts, request.reason)
@@ -227,7 +212,7 @@ class Drafts:
         """
         address = await self.address(who, rooms, request.to)
         await self._said(who, address, request.seq)
-        if conversations.is_private(address.key):
+        if address.peer is not None:
             return draft_of(request, who, address, await self._open(who, rooms, address, "pin"))
         kind, _, _ = content(request)
         room = await self._store.room(address.key, who.key)
@@ -253,15 +238,12 @@ class Drafts:
         Raises:
             ChatError: ``unknown_person``: the other person's account was deleted.
         """
-        if conversations.is_private(address.key):
-            peer = conversations.peer(address.key, who.key)
-            if peer in self._directory.gone:
-                raise conversations.nobody(address.shown[1:])
+        if address.peer is not None and address.peer in self._directory.gone:
+            raise conversations.nobody(address.shown[1:])
         role = None
         if rooms is None:
             role = await self.require_open(who, address, kind)
-        is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
-        facts = _IS_OPEN_INSIDE if is_joined else _IS_OPEN
+        facts = _IS_OPEN_INSIDE if address.is_joined else _IS_OPEN
         return facts if role is None else structs.replace(facts, server_role=role)
 
     async def require_open(
@@ -275,10 +257,9 @@ class Drafts:
             ChatError: ``blocked``, ``not_permitted``, ``slow_mode`` or ``muted``.
         """
         role: ServerRole | None = None
-        if conversations.is_private(address.key):
-            peer = conversations.peer(address.key, who.key)
-            blockers = await self._store.blockers(who.key, peer)
-            refused = blocks.refusal(blockers, who, peer, address.shown[1:], "to")
+        if address.peer is not None:
+            blockers = await self._store.blockers(who.key, address.peer)
+            refused = blocks.refusal(blockers, who, address.peer, address.shown[1:], "to")
         else:
             room = await self._store.room(address.key, who.key)
             refused = room.refusal(kind, "to") if room is not None else None
@@ -315,7 +296,7 @@ class Drafts:
         self, who: Identity, address: Destination, text: str, facts: Facts | None
     ) -> tuple[Facts | None, dict[NameKey, str]]:
         """Return whom a text mentions, and the facts that it depends on besides `facts`."""
-        if conversations.is_private(address.key):
+        if address.peer is not None:
             return facts, {}
         found, names_everybody = await self._mentioned(text)
         if names_everybody:
@@ -362,8 +343,7 @@ def _inside(address: Destination) -> Facts | None:
 
     They are that the sender is in the room, if it is a room that people join.
     """
-    is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
-    return _IS_INSIDE if is_joined else None
+    return _IS_INSIDE if address.is_joined else None
 
 
 def new_cid() -> str:
@@ -427,8 +407,12 @@ def make_draft(
     extra: str = "",
 ) -> Draft:
     """Return a draft of an entry of a conversation. Without `cid` it gets a new one."""
-    mentioned = mentioned or {}
-    is_for_everybody = EVERYBODY in mentioned.values()
+    shown: tuple[str, ...] = ()
+    keys: tuple[NameKey, ...] = ()
+    if mentioned:
+        shown, keys = tuple(mentioned.values()), tuple(mentioned)
+        if EVERYBODY in shown:
+            keys = ()
     return Draft(
         conversation=to.key,
         to=to.shown,
@@ -438,8 +422,8 @@ def make_draft(
         text=text,
         ref=ref,
         cid=cid or new_cid(),
-        mentions=tuple(mentioned.values()),
-        mentioned=() if is_for_everybody else tuple(mentioned),
+        mentions=shown,
+        mentioned=keys,
         subject=subject,
         facts=facts,
         extra=extra,

@@ -20,7 +20,8 @@ from gochat.chat import conversations, names, operating
 from gochat.chat.accounts import Identity
 from gochat.chat.commits import Outcome, settle
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import Destination, make_draft
+from gochat.chat.directory import Destination
+from gochat.chat.drafts import make_draft
 from gochat.chat.facts import Facts
 from gochat.chat.log import Appended, Draft
 from gochat.chat.room_state import RoomState

@@ -102,11 +102,14 @@ class Unchanged(Struct, frozen=True):
 Outcomes: TypeAlias = Sequence[Appended | Unchanged | ChatError]
 
 
+Done: TypeAlias = Callable[[Outcomes | StoreUnavailable], None]
+
+
 class Submission(NamedTuple):
     """Drafts to append, and what is called with their outcomes."""
 
     drafts: Sequence[Draft]
-    done: Callable[[Outcomes | StoreUnavailable], None]
+    done: Done
 
 
 class Logged(Struct, frozen=True):

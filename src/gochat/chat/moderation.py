@@ -13,7 +13,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from gochat.chat.accounts import Identity
-from gochat.chat.drafts import Destination, draft_of
+from gochat.chat.directory import Destination
+from gochat.chat.drafts import draft_of
 from gochat.chat.facts import Facts, Role
 from gochat.chat.log import Draft
 from gochat.chat.room_access import RoomAccess

@@ -20,8 +20,8 @@ from typing import Final
 
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
-from gochat.chat.directory import Directory
-from gochat.chat.drafts import Destination, draft_of
+from gochat.chat.directory import Destination, Directory
+from gochat.chat.drafts import draft_of
 from gochat.chat.log import Appended, Draft
 from gochat.chat.log_requests import LogRequest, RoomRequest
 from gochat.chat.store import Store
@@ -52,7 +52,7 @@ class Retries:
     async def _draft(self, who: Identity, request: LogRequest) -> Draft:
         """Return the request's draft, whether or not it is allowed."""
         address = request.room if isinstance(request, RoomRequest) else request.to
-        to = Destination(conversations.key(address, who.key), address)
+        to = Destination(conversations.key(address, who.key), address, who.key)
         text = None
         if isinstance(request, Invite | Kick | SetOperator | Ban | Unban):
             person = names.fold_person(request.name)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.directory import Directory
-from gochat.chat.drafts import Destination, make_draft
+from gochat.chat.directory import Destination, Directory
+from gochat.chat.drafts import make_draft
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.log import Draft
 from gochat.chat.muting import saying_why

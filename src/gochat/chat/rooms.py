@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
-from gochat.chat.directory import Directory
-from gochat.chat.drafts import Destination, draft_of, make_draft
+from gochat.chat.directory import Destination, Directory
+from gochat.chat.drafts import draft_of, make_draft
 from gochat.chat.facts import Facts
 from gochat.chat.log import Draft
 from gochat.chat.muting import mute_refusal

@@ -83,7 +83,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         moderation=Moderation(store, directory),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
-        quotas=Quotas(limits, trio.current_time),
+        quotas=Quotas(limits),
         connections=ConnectionLimiter(limits, max_connections(limits)),
         anonymous=set(),
         logins=LoginLimiter(limits),
@@ -117,7 +117,7 @@ def configure(services: Services, config: Config, passwords: Passwords) -> None:
         drafts.max_text = limits.text_chars
     services.rooms.reserve(registration.reserved_rooms)
     services.budgets.configure(limits)
-    services.quotas.configure(limits)
+    services.quotas.configure(limits, trio.current_time())
     services.connections.configure(limits, max_connections(limits))
     services.logins.configure(limits)
     services.login_lines.configure(limits.login_interval, limits.login_line)

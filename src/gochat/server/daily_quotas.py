@@ -7,7 +7,6 @@ people have used in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -48,11 +47,13 @@ def size(request: LogRequest) -> int:
     ASCII, in letters of two bytes or in 漢字. Characters that fold to many, of which the index has
     more than was written, are few, so they add little to the index: 0.2 to 1.1 times.
     """
+    cid = ENTRY if request.cid is None else ENTRY + _bytes(request.cid)
+    if isinstance(request, Send):
+        meta = sum(_bytes(key) + _bytes(value) for key, value in request.meta.items())
+        return cid + _bytes(request.text) + meta
     _, text, _ = content(request)
-    size = ENTRY + _bytes(text) + _bytes(request.cid or "")
+    size = cid + _bytes(text)
     match request:
-        case Send():
-            size += sum(_bytes(key) + _bytes(value) for key, value in request.meta.items())
         case Ban() | Delete() | Kick() | Leave():
             size += _bytes(request.reason)
         case CreateRoom():  # and its topic, an entry of its own
@@ -65,18 +66,19 @@ def _bytes(text: str) -> int:
 
 
 class Quotas:
-    """The quotas of all people of a server. `clock` is monotonic, in seconds."""
+    """The quotas of all people of a server.
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    The caller passes the present time, in seconds of a monotonic clock.
+    """
+
+    def __init__(self, limits: Limits) -> None:
         self._bytes = _buckets(limits.bytes_per_day)
         self._rooms = _buckets(limits.rooms_per_day)
         self._conversations = _buckets(limits.conversations_per_day)
         self._reports = _buckets(limits.reports_per_day)
 
-    def configure(self, limits: Limits) -> None:
+    def configure(self, limits: Limits, now: float) -> None:
         """Change the limits, also of quotas that are in use."""
-        now = self._clock()
         for buckets, per_day in (
             (self._bytes, limits.bytes_per_day),
             (self._rooms, limits.rooms_per_day),
@@ -85,49 +87,44 @@ class Quotas:
         ):
             buckets.configure(per_day, per_day / _DAY, now)
 
-    def charge(self, person: NameKey, request: LogRequest) -> None:
+    def charge(self, person: NameKey, request: LogRequest, now: float) -> None:
         """Charge for a request that is about to be appended.
 
         It may cost more than is left: then the remainder is owed. Raises QuotaExceeded, and charges
         nothing, if nothing is left.
         """
-        now = self._clock()
-        written = self._bytes.of(person, now)
-        if wait := written.wait(now):
+        written, cost = self._bytes.of(person, now), size(request)
+        if wait := written.take(now, cost):
             raise QuotaExceeded("bytes_per_day", "you have written too much", wait)
-        if isinstance(request, CreateRoom):
-            rooms = self._rooms.of(person, now)
-            if wait := rooms.take(now):
-                raise QuotaExceeded("rooms_per_day", "you have created many rooms", wait)
-        written.charge(now, size(request))
+        if isinstance(request, CreateRoom) and (wait := self._rooms.of(person, now).take(now)):
+            written.give_back(cost)
+            raise QuotaExceeded("rooms_per_day", "you have created many rooms", wait)
 
-    def settle(self, person: NameKey, request: LogRequest, appended: Appended | None) -> None:
+    def settle(
+        self, person: NameKey, request: LogRequest, appended: Appended | None, now: float
+    ) -> None:
         """Adjust the charge for a request to its outcome.
 
         `appended` is its new entry, or None if it added none, which refunds it.
         """
         if appended is None:
-            now = self._clock()
             self._bytes.of(person, now).give_back(size(request))
             if isinstance(request, CreateRoom):
                 self._rooms.of(person, now).give_back()
-        elif isinstance(request, Send) and request.to.startswith("@") and appended.entry.seq == 1:
-            now = self._clock()
+        elif appended.entry.seq == 1 and isinstance(request, Send) and request.to.startswith("@"):
             self._conversations.of(person, now).charge(now)
 
-    def charge_report(self, person: NameKey) -> None:
+    def charge_report(self, person: NameKey, now: float) -> None:
         """Charge for a report that is about to be added. Raises QuotaExceeded."""
-        now = self._clock()
         if wait := self._reports.of(person, now).take(now):
             raise QuotaExceeded("reports_per_day", "you have made many reports", wait)
 
-    def refund_report(self, person: NameKey) -> None:
+    def refund_report(self, person: NameKey, now: float) -> None:
         """Undo that, because none was added."""
-        self._reports.of(person, self._clock()).give_back()
+        self._reports.of(person, now).give_back()
 
-    def new_conversation(self, person: NameKey) -> QuotaExceeded | None:
+    def new_conversation(self, person: NameKey, now: float) -> QuotaExceeded | None:
         """Return None if a person may start a private conversation, or the refusal."""
-        now = self._clock()
         wait = self._conversations.of(person, now).wait(now)
         if not wait:
             return None

@@ -331,15 +331,17 @@ class Hub:
         new.
         """
         encoded = Frames()
-        for key in dict.fromkeys(participants(conversation)):
+        for key in participants(conversation):
             if (person := self._people.get(key)) is None:
                 continue
             theirs: dict[bool, list[Piece]] = {}  # with what is new, and without
-            for session in _seeing(person.sessions, conversation):
+            for session in person.sessions:
+                if not session.grant.sees(conversation):
+                    continue
                 is_new = bool(session.caps)
                 if is_new not in theirs:
                     seen = [addressed(entry, key) if is_new else plain(entry) for entry in entries]
-                    theirs[is_new] = list(pieces(seen, encoded, is_last=is_last))
+                    theirs[is_new] = pieces(seen, encoded, is_last=is_last)
                 self.deliveries += len(entries)
                 for piece in theirs[is_new]:
                     if session.wants_log:

@@ -43,7 +43,7 @@ from typing import Final, NoReturn, Protocol
 import structlog
 import trio
 
-from gochat.chat.log import Outcomes, Submission
+from gochat.chat.log import Done, Outcomes, Submission
 from gochat.errors import StoreUnavailable
 from gochat.server.sockets import READ_SIZE
 
@@ -389,17 +389,17 @@ class Intake:
             if submission is None:
                 number += _APART
             else:
-                number += len(submission.drafts)
-                done = partial(self._settled, submission)
-                submissions.append(submission._replace(done=done))
+                drafts, done = submission
+                number += len(drafts)
+                self._unsettled += len(drafts)
+                submissions.append(Submission(drafts, partial(self._settled, len(drafts), done)))
         if not self.is_full:
             self._may_read.set()
         if submissions:
-            self._unsettled += sum(len(submission.drafts) for submission in submissions)
             self._submit(submissions)
 
-    def _settled(self, submission: Submission, outcomes: Outcomes | StoreUnavailable) -> None:
-        self._unsettled -= len(submission.drafts)
+    def _settled(self, number: int, done: Done, outcomes: Outcomes | StoreUnavailable) -> None:
+        self._unsettled -= number
         if self._line:
             self._may_take.set()
-        submission.done(outcomes)
+        done(outcomes)

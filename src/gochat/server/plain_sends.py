@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import trio
 
@@ -37,11 +37,8 @@ MOST_TOGETHER: Final = 64
 _SCOPE: Final = scope_of(Send)
 
 
-class _Taken(NamedTuple):
-    """A message, and the number of bytes that arrived before it."""
-
-    request: Send
-    start: int
+#: Messages, each with the number of bytes that arrived before it.
+_Taken: TypeAlias = Sequence[tuple[Send, int]]
 
 
 class PlainSends:
@@ -74,25 +71,25 @@ class PlainSends:
             or self._services.revocations.must_ask
         ):
             return None
-        sends = decode_sends(data, session.frame_bytes, MOST_TOGETHER)
-        if not sends:
+        taken = decode_sends(data, session.frame_bytes, MOST_TOGETHER)
+        if not taken:
             return None
-        taken = [_Taken(*send) for send in sends]
-        drafts = self._draft_all(session, login, taken)
+        now = trio.current_time()
+        drafts = self._draft_all(session, login, taken, now)
         if drafts is None:
             return None
         session.note_read(len(data))
         session.requests += len(taken)
         session.owed += FRAME * len(taken) + PER_BYTE * len(data)
         session.is_waiting = False
-        session.working_since = trio.current_time()
+        session.working_since = now
         if login.wants_log:  # others get no acknowledgement
             session.outlet.cork()
             self._corked.append(session.outlet)
         return Submission(drafts, partial(self._settled, session, login, data, taken))
 
     def _draft_all(
-        self, session: Session, login: ActiveLogin, taken: Sequence[_Taken]
+        self, session: Session, login: ActiveLogin, taken: _Taken, now: float
     ) -> list[Draft] | None:
         """Return the drafts, all of them admitted; None, and nothing admitted, if one can't be."""
         who, person, due = login.identity, login.person, session.due
@@ -104,10 +101,10 @@ class PlainSends:
                     break
                 due += request.n is not None
                 require_permission(login.grant, who.key, request, _SCOPE)
-                self._writing.admit(who, person, request)
+                self._writing.admit(who, person, request, now)
                 admitted += 1
                 draft = at_once(self._services.drafts_at_once.send(who, person.rooms, request))
-                if self._writing.may_begin(who, draft) is not None:
+                if self._writing.may_begin(who, draft, now) is not None:
                     break
                 drafts.append(draft)
         except (ChatError, WouldWait):
@@ -115,7 +112,7 @@ class PlainSends:
         if len(drafts) == len(taken):
             return drafts
         for request, _ in taken[:admitted]:
-            self._writing.give_back(who, person, request)
+            self._writing.give_back(who, person, request, now)
         return None
 
     def _settled(
@@ -123,25 +120,27 @@ class PlainSends:
         session: Session,
         login: ActiveLogin,
         data: bytes,
-        taken: Sequence[_Taken],
+        taken: _Taken,
         outcomes: Sequence[Outcome] | StoreUnavailable,
     ) -> None:
         """Answer messages, and let the session's task read on. Raises nothing."""
+        now = trio.current_time()
         if session.working_since is not None:
-            self._services.append_seconds.observe(trio.current_time() - session.working_since)
+            self._services.append_seconds.observe(now - session.working_since)
         try:
-            remainder = self._answer(session, login, taken, outcomes)
+            remainder = self._answer(session, login, taken, outcomes, now)
         except Exception as error:  # a bug: it must end this session, not the server
             session.fail(error)
             remainder = None
-        session.continue_reading(None if remainder is None else data[remainder:])
+        session.continue_reading(None if remainder is None else data[remainder:], now)
 
     def _answer(
         self,
         session: Session,
         login: ActiveLogin,
-        taken: Sequence[_Taken],
+        taken: _Taken,
         outcomes: Sequence[Outcome] | StoreUnavailable,
+        now: float,
     ) -> int | None:
         """Answer messages; return where those begin that the session's task has to handle."""
         who, person = login.identity, login.person
@@ -153,11 +152,11 @@ class PlainSends:
             if remainder is None and (result is None or isinstance(result, FactsChanged)):
                 remainder = start  # it is decided again, on what is so now
             if remainder is not None or result is None:
-                self._writing.give_back(who, person, request)
+                self._writing.give_back(who, person, request, now)
                 continue
             if not is_due(request, session.due):  # one before it was refused for now
                 result = out_of_order(request, session.due)
-            self._writing.charge(session, who, person, request, result)
+            self._writing.charge(session, who, person, request, result, now)
             self._writing.acknowledge(session, request, result)
         if session.owed >= UNCHARGED:
             session.handlers.settle(session)

@@ -57,9 +57,10 @@ class Frames:
 
     def of(self, entry: Message) -> bytes:
         """Return the frame of an entry."""
-        if id(entry) not in self._encoded:
-            self._encoded[id(entry)] = entry, encode(entry)
-        return self._encoded[id(entry)][1]
+        found = self._encoded.get(id(entry))
+        if found is None:
+            found = self._encoded[id(entry)] = entry, encode(entry)
+        return found[1]
 
 
 class Piece:
@@ -93,13 +94,17 @@ def editions(
         yield [session for session in audience if session.caps], entries
 
 
-def pieces(entries: Sequence[Message], encoded: Frames, *, is_last: bool) -> Iterator[Piece]:
+def pieces(entries: Sequence[Message], encoded: Frames, *, is_last: bool) -> list[Piece]:
     """Cut entries into pieces whose frames are at most :data:`MAX_POST` bytes, or one frame."""
     frames = [encoded.of(entry) for entry in entries]
+    if len(frames) == 1 or sum(map(len, frames)) <= MAX_POST:
+        return [Piece(entries, frames, is_last=is_last)]
+    found: list[Piece] = []
     start = size = 0
     for number, frame in enumerate(frames):
         size += len(frame)
         if size > MAX_POST and number > start:
-            yield Piece(entries[start:number], frames[start:number], is_last=False)
+            found.append(Piece(entries[start:number], frames[start:number], is_last=False))
             start, size = number, len(frame)
-    yield Piece(entries[start:], frames[start:], is_last=is_last)
+    found.append(Piece(entries[start:], frames[start:], is_last=is_last))
+    return found

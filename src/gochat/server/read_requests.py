@@ -9,7 +9,6 @@ from msgspec import structs
 
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.effort import measured
 from gochat.chat.log_times import first_since
 from gochat.chat.names import NameKey
@@ -149,7 +148,7 @@ class ReadRequests:
         if request.level is not None and not await store.set_level(
             who.key, address.key, request.level
         ):
-            if conversations.is_private(address.key):
+            if address.peer is not None:
                 raise ChatError(
                     ErrorCode.BAD_REQUEST,
                     f"nothing has been written yet with {address.shown[1:]}: "
@@ -178,7 +177,7 @@ class ReadRequests:
     ) -> None:
         """Reply with a page of a room's members."""
         address = await self._services.drafts.address(who, person.rooms, request.room, "room")
-        if address.key == LOBBY_KEY or conversations.is_private(address.key):
+        if not address.is_joined:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
                 f"{address.shown} is not a room: ask who is online",

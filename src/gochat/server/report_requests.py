@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import trio
 from msgspec.structs import replace
 
 from gochat.chat import names
 from gochat.chat.accounts import Identity
-from gochat.chat.drafts import Destination
+from gochat.chat.directory import Destination
 from gochat.chat.extras import MAX_REASON
 from gochat.chat.names import NameKey
 from gochat.chat.operating import server_role
@@ -67,17 +68,17 @@ class ReportRequests:
         )
         self._require_fit(report)
         store, quotas = self._services.store, self._services.quotas
-        quotas.charge_report(who.key)
+        quotas.charge_report(who.key, trio.current_time())
         try:
             id_, is_new = await store.reports.add(report)
         except ChatError:
-            quotas.refund_report(who.key)
+            quotas.refund_report(who.key, trio.current_time())
             raise
         if is_new:
             session.note("messages reported", report=id_, count=len(report.messages))
             await self._services.report_keeper.made(replace(report, id=id_))
         else:
-            quotas.refund_report(who.key)
+            quotas.refund_report(who.key, trio.current_time())
         session.reply(Ok(request_id=request.request_id))
 
     async def _copy(self, who: Identity, to: Destination, seq: int) -> CopiedMessage:

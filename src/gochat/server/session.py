@@ -435,10 +435,11 @@ class Session:
         """Implement :meth:`.intake.Reader.take`."""
         return None if self._take is None else self._take(self, data)
 
-    def continue_reading(self, remainder: bytes | None) -> None:
+    def continue_reading(self, remainder: bytes | None, now: float) -> None:
         """Listen to the peer again, after what :meth:`take` has taken was settled.
 
-        `remainder` is what the session's task has to handle after all.
+        `remainder` is what the session's task has to handle after all. Somebody is logged in, and
+        no part of a frame has arrived, so only the peer's silence has a deadline.
         """
         if self.has_ended:
             return
@@ -446,8 +447,8 @@ class Session:
         self.is_waiting = True
         if self.receipts:
             self.receipts.look()
-        if self.working_since is not None:
-            self.listen_again(self.working_since)
+        self.last_heard = now
+        self.working_since = self.pinged = None
         if self.is_ending:
             self.scope.cancel()
         elif remainder is not None or self._pause:

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.drafts import Destination
+from gochat.chat.directory import Destination
 from gochat.chat.refusals import check_length, muted
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing

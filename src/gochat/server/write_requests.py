@@ -97,7 +97,7 @@ class WriteRequests:
             outcome: Draft | ChatError | StoreUnavailable
             is_admitted = False
             try:
-                self.admit(who, person, request)
+                self.admit(who, person, request, trio.current_time())
                 is_admitted = True
                 outcome = await self._message(who, person.rooms, request)
             except (ChatError, StoreUnavailable) as error:
@@ -139,7 +139,7 @@ class WriteRequests:
             else:
                 result = outcome
             if is_admitted:
-                self.charge(session, who, person, request, result)
+                self.charge(session, who, person, request, result, trio.current_time())
             self.acknowledge(session, request, result)
             await session.wait_for_peer()
             await session.give_way()
@@ -155,12 +155,12 @@ class WriteRequests:
         """Append the drafts that `decide` returns. The outcome of the last one is the reply."""
         result: Outcome
         try:
-            self.admit(who, person, request)
+            self.admit(who, person, request, trio.current_time())
         except ChatError as error:
             result = await self._earlier_or(session, error, who, request)
         else:
             result = await self._settle(session, who, request, decide, rooms=person.rooms)
-            self.charge(session, who, person, request, result)
+            self.charge(session, who, person, request, result, trio.current_time())
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self.acknowledge(session, request, result)
@@ -169,24 +169,26 @@ class WriteRequests:
 
     # -- limits ---------------------------------------------------------------------------------
 
-    def admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
-        """Count a request against its sender's limits.
+    def admit(self, who: Identity, person: OnlinePerson, request: LogRequest, now: float) -> None:
+        """Count a request, at the time `now`, against its sender's limits.
 
         Raises:
             ChatError: `rate_limited`. Nothing was counted.
         """
-        if refused := person.rate_limit.refused(trio.current_time()):
+        if refused := person.rate_limit.refused(now):
             raise refused
         try:
-            self._services.quotas.charge(who.key, request)
+            self._services.quotas.charge(who.key, request, now)
         except QuotaExceeded:
             person.rate_limit.give_back()
             raise
 
-    def give_back(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
+    def give_back(
+        self, who: Identity, person: OnlinePerson, request: LogRequest, now: float
+    ) -> None:
         """Undo :meth:`admit`."""
         person.rate_limit.give_back()
-        self._services.quotas.settle(who.key, request, None)
+        self._services.quotas.settle(who.key, request, None, now)
 
     def charge(
         self,
@@ -195,13 +197,14 @@ class WriteRequests:
         person: OnlinePerson,
         request: LogRequest,
         result: Outcome,
+        now: float,
     ) -> None:
         """Refund what was counted for a request that wrote nothing new, except for its cost."""
         new = result if isinstance(result, Appended) and not result.dup else None
         if new is None:
             person.rate_limit.give_back()
             session.owed += REFUSED_WRITE
-        self._services.quotas.settle(who.key, request, new)
+        self._services.quotas.settle(who.key, request, new, now)
 
     # -- outcomes -------------------------------------------------------------------------------
 
@@ -274,7 +277,7 @@ class WriteRequests:
                 one. Whether it would is looked up only in that case.
         """
         draft = await self._services.drafts.send(who, rooms, request)
-        refusal = self.may_begin(who, draft)
+        refusal = self.may_begin(who, draft, trio.current_time())
         if (
             refusal is not None
             and await self._services.store.conversation(who.key, draft.conversation) is None
@@ -282,10 +285,10 @@ class WriteRequests:
             raise refusal
         return draft
 
-    def may_begin(self, who: Identity, draft: Draft) -> QuotaExceeded | None:
+    def may_begin(self, who: Identity, draft: Draft, now: float) -> QuotaExceeded | None:
         """Return None, or why a message is refused if it would start a private conversation."""
         if conversations.is_private(draft.conversation):
-            return self._services.quotas.new_conversation(who.key)
+            return self._services.quotas.new_conversation(who.key, now)
         return None
 
     async def _messages(

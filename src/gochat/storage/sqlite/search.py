@@ -28,7 +28,7 @@ _MAX_CACHED: Final = 24
 
 # FTS5's ascii tokenizer treats all ASCII characters except letters and digits as separators, and no
 # others. So signs are mapped to the private use area.
-_SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isalnum()}
+_SIGNS: Final = {chr(code): chr(0xE000 + code) for code in range(128) if not chr(code).isalnum()}
 
 
 def grams(text: str) -> str:
@@ -42,8 +42,16 @@ def grams(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _tokens(word: str) -> frozenset[str]:
     """Return the tokens of a word. People use the same words again and again."""
-    shown = word if word.isalnum() else word.translate(_SIGNS)
+    shown = _shown(word)
     return frozenset([shown[start : start + GRAM] for start in range(len(shown))])
+
+
+def _shown(word: str) -> str:
+    """Return a word in characters that the tokenizer takes for letters."""
+    if not word.isalnum():
+        for sign in _SIGNS.keys() & set(word):
+            word = word.replace(sign, _SIGNS[sign])
+    return word
 
 
 class IndexedWords(SearchWords):
@@ -53,7 +61,7 @@ class IndexedWords(SearchWords):
         """Return an FTS5 query that finds every text that may match."""
         terms: dict[str, None] = {}
         for word in self.words:
-            shown = word.translate(_SIGNS)
+            shown = _shown(word)
             if len(shown) < GRAM:
                 terms[f'"{shown}" *'] = None
                 continue
