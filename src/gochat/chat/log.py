@@ -42,7 +42,7 @@ OF_MESSAGES: Final[frozenset[EntryKind]] = frozenset(
 )
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class Draft(Struct, frozen=True, kw_only=True, gc=False):
     """An entry that is to be appended to the log.
 
     `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
@@ -84,7 +84,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         return emoji is not None and emoji == normalise(self.text)
 
 
-class Appended(Struct, frozen=True):
+class Appended(Struct, frozen=True, gc=False):
     """A draft that is committed.
 
     With `dup` it was committed before, and `entry` is that entry in its current form.
@@ -112,7 +112,7 @@ class Submission(NamedTuple):
     done: Done
 
 
-class Logged(Struct, frozen=True):
+class Logged(Struct, frozen=True, gc=False):
     """An entry with the key of its conversation; `subject` as in :class:`Draft`.
 
     `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`). `topic`,

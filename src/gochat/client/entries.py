@@ -35,14 +35,14 @@ class MessageRef(Protocol):
         ...
 
 
-class MessageId(Struct, frozen=True):
+class MessageId(Struct, frozen=True, gc=False):
     """Names a message: its conversation, and its seq there, which counts from 1."""
 
     conversation: str
     seq: int
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """What all entries have.
 
     `conversation` is where, as the person sees it: ``#lobby``, ``#room``, or ``@name``. `sender`

@@ -18,7 +18,7 @@ from gochat.protocol.framing import HEADER_SIZE, frame
 from gochat.protocol.messages import Cid, Payload, Request, RequestId, Send, ServerMessage
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """The outer JSON object of every frame."""
 
     msg_type: str

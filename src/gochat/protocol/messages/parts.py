@@ -67,8 +67,11 @@ class Capability(StrEnum):
     STATUS = "status"
 
 
-class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The base of every payload: immutable, and tagged by its class."""
+class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The base of every payload: immutable, and tagged by its class.
+
+    None can be in a reference cycle, so the collector need not look at them.
+    """
 
     msg_type: ClassVar[str]
 
@@ -88,7 +91,7 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: Level | None = None
 
 
-class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a person says of themselves: an emoji, a line of text, or both.
 
     It ends at `until`; 0 means when it is taken back.
@@ -99,7 +102,7 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: Time = 0
 
 
-class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A person, who is online if the frame does not say otherwise. `away` is their notice while
     they are away. Only sessions with the capability `status` are sent `status`."""
 
@@ -295,7 +298,7 @@ EntryKind: TypeAlias = Literal[
 Form: TypeAlias = Literal["text", "notice", "action"]
 
 
-class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How often `emoji` was given, by whom (the first ten), and whether the reader gave it
     (`me`)."""
 
