@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from gochat.chat.hashing import NICENESS, HashingQueue
+from gochat.chat.hashing import MAX_WAITING, NICENESS, HashingQueue
 from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio
@@ -68,6 +68,32 @@ async def test_wait_of_a_full_queue_is_estimated_from_finished_hashes(
     assert refusals[-1].retry_after == pytest.approx(10, rel=0.05)
     assert "again in 10 s" in refusals[-1].text
     assert 100 not in served
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(1.0, MAX_WAITING), (0.001, 2000)])
+async def test_queue_may_be_long_while_hashing_is_quick(
+    seconds: float, longest: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    queue = HashingQueue(slots=2)
+    refused = 0
+
+    async def log_in() -> None:
+        nonlocal refused
+        try:
+            async with queue.slot():
+                await trio.sleep(seconds)
+        except ChatError:
+            refused += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):  # from which it knows how long one takes
+            nursery.start_soon(log_in)
+        await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery:
+        for _ in range(2000):
+            nursery.start_soon(log_in)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (queue.waiting, refused) == (longest, 2000 - longest)
 
 
 async def test_slot_granted_to_a_leaver_is_released() -> None:

@@ -71,6 +71,12 @@ def test_address_may_register_a_class_and_more_over_time() -> None:
     assert registrar.register("10.0.1.1") == ""
 
 
+def test_address_may_register_a_tenth_of_all_unless_that_is_configured() -> None:
+    for in_all, per_address, expected in ((300, 0, 30), (20_000, 0, 2000), (5, 0, 1), (300, 7, 7)):
+        registrar = Registrar(in_all=in_all, per_address=per_address)
+        assert in_a_row([registrar.register() for _ in range(2100)]) == expected
+
+
 @pytest.mark.parametrize(
     "error", [ErrorCode.BAD_NAME, ErrorCode.BAD_PASSWORD, ErrorCode.NAME_TAKEN]
 )
@@ -178,7 +184,7 @@ async def test_sender_of_nonsense_cant_keep_others_from_registering() -> None:
     limits = structs.replace(
         LIMITS,
         registrations=Limits().registrations,
-        registrations_per_address=Limits().registrations_per_address,
+        registrations_per_address=0,
     )
     async with running_server(structs.replace(config(), limits=limits)) as server:
         async with server.connect() as peer:

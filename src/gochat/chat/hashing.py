@@ -21,8 +21,11 @@ from gochat.chat.work_queue import WorkQueue
 
 T = TypeVar("T")
 
-#: Length of the queue: at 17 ms each and on two cores the last one waits about 2 s.
+#: Length of the queue, unless it is configured: at 17 ms each and on two cores the last one waits
+#: about 2 s. It may be longer where there are more cores, or hashing is cheaper: up to the seconds
+#: that the last one would wait.
 MAX_WAITING: Final = 256
+MAX_DELAY: Final = 8.0
 #: Seconds that a slot is assumed to be held, until one has been.
 GUESS: Final = 0.02
 
@@ -32,12 +35,22 @@ NICENESS: Final = 10
 
 
 class HashingQueue(WorkQueue):
-    """Hands out the slots for hashing, one per core."""
+    """Hands out the slots for hashing, one per core.
 
-    def __init__(self, max_waiting: int = MAX_WAITING, *, slots: int | None = None) -> None:
+    With `max_waiting` 0 the queue's length is bounded by :data:`MAX_WAITING` and :data:`MAX_DELAY`.
+    """
+
+    def __init__(self, max_waiting: int = 0, *, slots: int | None = None) -> None:
         slots = slots or os.cpu_count() or 1
         super().__init__(max_waiting, slots, GUESS)
         self._threads = ThreadPoolExecutor(slots, "hashing", initializer=_stand_back)
+
+    @property
+    def is_full(self) -> bool:
+        """Implement :attr:`WorkQueue.is_full`."""
+        if self.max_waiting:
+            return super().is_full
+        return self.waiting >= MAX_WAITING and self.delay >= MAX_DELAY
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run `function` in a thread. The caller holds a slot. Once started it isn't cancelled."""

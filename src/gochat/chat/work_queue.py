@@ -51,13 +51,18 @@ class WorkQueue:
         """Seconds until everyone who is queued now will have been served."""
         return self.waiting * self._held_for / self._slots.total_tokens
 
+    @property
+    def is_full(self) -> bool:
+        """True if the next one is refused."""
+        return self.waiting >= self.max_waiting
+
     @asynccontextmanager
     async def slot(self, wait: Wait = wait_patiently) -> AsyncIterator[None]:
         """Queue, and hold a slot for the block. `wait` runs the waiting if no slot is free.
 
         If cancelled while waiting, it leaves the queue. Raises ChatError: ``busy``.
         """
-        if self.waiting >= self.max_waiting:
+        if self.is_full:
             seconds = min(max(self.delay, RETRY_AFTER[0]), RETRY_AFTER[1])
             raise ChatError(
                 ErrorCode.BUSY,

@@ -36,12 +36,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     hashing_queue: Annotated[
         int,
         within(
-            1,
+            0,
             100_000,
             "Logins that may be in line for a core to hash on, before the next one gets `busy`. "
-            "The default is some 3 s of work on two cores.",
+            "0: 256, and more as long as the last one waits less than 8 s.",
         ),
-    ] = 256
+    ] = 0
     password_min: Annotated[
         int, within(1, 128, "Characters of a password at least. Length is what resists guessing.")
     ] = 8
@@ -99,12 +99,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     registrations_per_address: Annotated[
         int,
         within(
-            1,
+            0,
             1_000_000,
             "Of those, from one address; so many attempts may fail besides. From its network "
-            "twice as many.",
+            "twice as many. 0: a tenth of them.",
         ),
-    ] = 30
+    ] = 0
     registration_window: Annotated[
         Seconds, within(1, 30 * DAY, "Seconds of that window: a class signs up, a robot stops.")
     ] = 600.0

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: A network has this many times the limit of one of its addresses.
 PER_NETWORK: Final = 2
+#: The part (1/SHARE) of all accounts that one address can make, unless that is configured.
+SHARE: Final = 10
 #: Wrong invite codes allowed in each window, from one address and in total. Codes have 80
 #: random bits, so this protects the store from being asked all the time, not the codes.
 WRONG_INVITES: Final = 10
@@ -153,10 +155,9 @@ def _rates(limits: Limits) -> tuple[tuple[int, int, int | None], ...]:
 
     Each from an address, from a network, and in all.
     """
-    per_network = max(
-        1, min(limits.registrations // 2, PER_NETWORK * limits.registrations_per_address)
-    )
-    per_address = min(limits.registrations_per_address, per_network)
+    per_address = limits.registrations_per_address or max(1, limits.registrations // SHARE)
+    per_network = max(1, min(limits.registrations // 2, PER_NETWORK * per_address))
+    per_address = min(per_address, per_network)
     return (
         (per_address, per_network, limits.registrations),
         (per_address, per_network, None),
