@@ -6,14 +6,16 @@ what that is worth, these tests keep it so.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import pytest
 import structlog
@@ -22,6 +24,9 @@ from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.log import Appended, Draft, Logged
+from gochat.chat.names import NameKey
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Message, Payload, Presence, Send, Sent
 from gochat.server import posting
@@ -31,6 +36,9 @@ from gochat.storage.sqlite import pace
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
+
+#: Packages of the server that the peers of these tests don't use.
+SERVER = ("/gochat/server/", "/gochat/chat/", "/gochat/storage/")
 
 
 class Counting(trio.abc.Instrument):
@@ -167,6 +175,37 @@ async def test_a_private_message_costs_one_commit_and_a_write_to_each_of_the_two
         assert counting.counts["encodes"] == 2, "with and without `conv`"
         assert counting.counts["writes"] == 2
         await listeners[0].text(lambda message: message.text == "hello")
+
+
+async def test_a_private_message_is_few_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of functions written in Python, in the server's own packages. Each takes some 0.4 µs."""
+    Counting(monkeypatch)
+    calls: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and any(part in frame.f_code.co_filename for part in SERVER):
+            calls.append(frame.f_code.co_qualname)
+
+    async with crowd(tmp_path, 3) as (speaker, listeners):
+        for number in range(12):
+            if number == 2:
+                sys.setprofile(note)
+            await speaker.ask(Send(to="@listener0-0", text="hello"), Sent)
+            await listeners[0].text(lambda message: message.text == "hello")
+        sys.setprofile(None)
+    assert 100 < len(calls) / 10 < 195, Counter(calls).most_common()
+
+
+async def test_the_collector_need_not_look_at_messages() -> None:
+    sent = Sent(to="@mei", epoch="e", seq=1, ts=1)
+    entry = Message(to="@mei", epoch="e", seq=1, ts=1, from_="bob", text="hi")
+    draft = Draft(
+        conversation=ConversationKey("@bob,mei"), to="@mei", sender_key=NameKey("bob"), sender="bob"
+    )
+    for made in (sent, entry, draft, Logged(draft.conversation, entry), Appended(entry)):
+        assert not gc.is_tracked(made)
 
 
 async def test_a_further_node_encodes_and_writes_for_its_own_people_only(
