@@ -474,8 +474,7 @@ async def test_busy_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (error["code"], error["args"]) == ("busy", {"rule": "conflict"})
     async with hello_at(config()) as one:
         await one.ask("register", name="mei", password=PASSWORD)
-        full = property(lambda _: 256, lambda *_: None)
-        monkeypatch.setattr(HashingQueue, "waiting", full, raising=False)
+        monkeypatch.setattr(HashingQueue, "is_full", True)
         error = await refusal(one, "login", name="mei", password=PASSWORD)
         assert (error["code"], error["args"]) == ("busy", {"rule": "line"})
 
