@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import cycle, islice
+from itertools import count, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Final, TypeAlias
@@ -32,10 +32,19 @@ class RedisNotFound(Exception):
 
 #: From which ports for tests are chosen: no system gives one of these to a program that asks for
 #: any port, or that connects. Those of a cluster's bus are 10,000 higher, and aren't given, either.
-_PORTS: Final = range(10_240, 20_480)
-_next_ports: Final = cycle(_PORTS)
-# Each process begins elsewhere.
-deque(islice(_next_ports, random.SystemRandom().randrange(len(_PORTS))), maxlen=0)
+_PORTS: Final = range(10_240, 20_240)
+
+
+def _own_ports() -> Iterator[int]:
+    """Return all ports, again and again: each run, and each process of a run, begins elsewhere."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex())
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = len(_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    begin = random.Random(run).randrange(len(_PORTS)) + process * share
+    return (_PORTS[number % len(_PORTS)] for number in count(begin))
+
+
+_next_ports: Final = _own_ports()
 
 
 def free_port() -> int:
