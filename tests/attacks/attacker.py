@@ -95,7 +95,9 @@ async def attacker() -> AsyncIterator[Attacker]:
     The server's text index does not index long texts in turns: a turn would count for another
     request than the one that caused it. The cost of indexing is measured separately.
     """
-    gc.collect()
+    # What other tests have left is not looked through while a request is measured. Nor is what is
+    # older: in a run of all tests, to look through that takes longer than most of these tests.
+    gc.collect(1)
     async with open_server(without_limits()) as server, trio.open_nursery() as nursery:
         mallory = Attacker(server, nursery)
         await mallory.prepare()
