@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import assert_linear
 
 from gochat.protocol.text import (
     MAX_TYPED_NAME,
@@ -95,14 +95,4 @@ def test_a_word_that_is_too_long_for_a_name_is_not_a_mention() -> None:
      "```\n", "好@", "a.", "@" + "é" * 100, "\n", "\u0301@"],
 )  # fmt: skip
 def test_time_is_linear_in_the_length(unit: str) -> None:
-    def took(size: int) -> float:
-        text = unit * (size // len(unit))
-        times = []
-        for _ in range(3):
-            start = process_time()
-            list(mentions(text))
-            times.append(process_time() - start)
-        return min(times)
-
-    # Quadratic time would be 100 times as long for 10 times the text.
-    assert took(40_000) < 40 * max(took(4_000), 0.0002)
+    assert_linear(lambda text: list(mentions(text)), unit)

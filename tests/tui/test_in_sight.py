@@ -493,12 +493,12 @@ async def test_what_only_the_staff_sees_is_not_shown_after_a_role_is_lost(
             ("/address-bans", "No address is banned", "Only admins of the server can do this."),
         ):
             await typed(pilot, command)
-            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]
+            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]  # a default binds it
             client.role = "member"
-            await until(pilot, lambda refusal=refusal: refusal in screen_text(pilot))  # type: ignore[misc]
+            await until(pilot, lambda refusal=refusal: refusal in screen_text(pilot))  # type: ignore[misc]  # a default binds it
             assert shown not in screen_text(pilot)
             client.role = "admin"
-            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]
+            await until(pilot, lambda shown=shown: shown in screen_text(pilot))  # type: ignore[misc]  # a default binds it
             await pilot.press("escape")
         await typed(pilot, "/reports")
         await until(pilot, lambda: "mei in #lobby" in screen_text(pilot))

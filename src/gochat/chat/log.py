@@ -101,7 +101,7 @@ class Unchanged(Struct, frozen=True):
 #: What became of drafts, in their order.
 Outcomes: TypeAlias = Sequence[Appended | Unchanged | ChatError]
 
-
+#: Is called with them, or with why there are none.
 Done: TypeAlias = Callable[[Outcomes | StoreUnavailable], None]
 
 

@@ -48,7 +48,7 @@ class Roster:
 
     A person is online while they are at any node. Nodes are only counted, never shown. `changes` is
     the number of the last change. `clock` returns milliseconds since the Unix epoch: a status that
-    has ended is not shown. That it ends is no change: clients see that by its `until`.
+    has ended is not shown. The end of a status is not a change: clients know it from `until`.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:

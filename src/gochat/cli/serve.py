@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COLLECT_AFTER: Final = (1_000, 5, 200)
 #: Seconds after which a thread that computes lets another one have the interpreter (by default 5
 #: ms). The event loop gives it up with each write to a socket, and each commit waits for it twice:
-#: beside the search index a tenth of them took so long that the disk seemed to be slow.
+#: beside the search index one in some hundred took so long that the disk seemed to be slow.
 SWITCH_INTERVAL: Final = 0.001
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import process_time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import assert_linear
 
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.dividing import divided
@@ -50,17 +49,7 @@ def test_no_letter_is_lost_however_many_backticks_there_are(text: str, most: int
 
 @pytest.mark.parametrize("unit", ["`", "`a`", "好", "é", "👩‍💻", "```\n", "```\nx\n"])
 def test_time_is_linear_in_the_length(unit: str) -> None:
-    def took(size: int) -> float:
-        text = unit * (size // len(unit))
-        times = []
-        for _ in range(3):
-            start = process_time()
-            divided(text, 400)
-            times.append(process_time() - start)
-        return min(times)
-
-    # Quadratic time would be 100 times as long for 10 times the text.
-    assert took(40_000) < 40 * max(took(4_000), 0.0002)
+    assert_linear(lambda text: divided(text, 400), unit)
 
 
 _LINES = st.lists(st.sampled_from(["word", "two words", "", "```", "```py", "a" * 30]), max_size=20)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import process_time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import assert_linear
 
 from gochat.tui.text.blocks import parse
 from gochat.tui.text.document import Document
@@ -185,14 +184,4 @@ def test_an_address_is_ascii_without_spaces_and_controls(text: str) -> None:
      "|-", "- ", "-", "# ", "1. "],
 )  # fmt: skip
 def test_time_is_linear_in_the_length(unit: str) -> None:
-    def took(size: int) -> float:
-        text = unit * (size // len(unit))
-        times = []
-        for _ in range(3):
-            start = process_time()
-            parse(text)
-            times.append(process_time() - start)
-        return min(times)
-
-    # Quadratic time would be 100 times as long for 10 times the text.
-    assert took(40_000) < 40 * max(took(4_000), 0.0002)
+    assert_linear(parse, unit)
