@@ -79,7 +79,9 @@ def outdated(path: Path) -> list[str]:
 def progress(path: Path) -> tuple[int, int]:
     """Return up to which position and change the index has the log."""
     with (
-        suppress(sqlite3.OperationalError),  # it is being made
+        suppress(
+            sqlite3.DatabaseError
+        ),  # it is being made anew: the file of one, the WAL of another
         closing(sqlite3.connect(f"{index_file(path).as_uri()}?mode=ro", uri=True)) as db,
     ):
         for position, changed in db.execute("SELECT position, changed FROM progress"):
