@@ -19,7 +19,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import CreateRoom, Ping, Sent
 from gochat.server.app import open_server
 from gochat.server.server import Server
-from gochat.storage.sqlite import indexer
+from gochat.storage.indexing import turns
 
 #: More than any test uses, and less than any bound of a type.
 _ENOUGH = 1_000_000
@@ -101,6 +101,6 @@ async def attacker() -> AsyncIterator[Attacker]:
     async with open_server(without_limits()) as server, trio.open_nursery() as nursery:
         mallory = Attacker(server, nursery)
         await mallory.prepare()
-        with patch.object(indexer, "TURN", sys.maxsize):
+        with patch.object(turns, "TURN", sys.maxsize):
             yield mallory
         nursery.cancel_scope.cancel()

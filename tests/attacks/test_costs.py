@@ -25,7 +25,8 @@ from gochat.protocol.text import mentions
 from gochat.server import logs
 from gochat.storage.common.matching import SearchWords
 from gochat.storage.common.sqlite_url import Location
-from gochat.storage.sqlite import search
+from gochat.storage.indexing import turns
+from gochat.storage.indexing.grams import IndexedWords
 from gochat.storage.sqlite.search_index import SearchIndex
 
 pytestmark = pytest.mark.trio
@@ -79,15 +80,17 @@ def search_index() -> SearchIndex:
 
 def index(text: str) -> None:
     """Put a text into an empty index, and take it out."""
-    search_index().update([(1, "", text)], 1, 0)
-    search_index().update([(1, text, "")], 2, 0)
+    for replaced in (1, "", text), (1, text, ""):
+        with search_index().write() as db:
+            turns.replace(db, [replaced])
+            turns.merge(db, 0)
 
 
 #: Operations on texts of the maximum configured length, some of them after the reply.
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "index": index,
     "match": lambda text: SearchWords(("mei", "漢", "a\u0301")).match(text),
-    "query": lambda text: search.IndexedWords(search_query.parse(text).terms).expression(),
+    "query": lambda text: IndexedWords(search_query.parse(text).terms).expression(),
     "accents": lambda text: SearchWords(("mei", "漢", "a\u0301"), other=True).match(text),
     "mentions": lambda text: list(mentions(text)),
     "key": names.possible_key,

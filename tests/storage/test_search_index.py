@@ -23,11 +23,12 @@ from gochat.chat.log import Appended
 from gochat.chat.retention import Rule
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
+from gochat.storage.indexing import turns
+from gochat.storage.indexing.turns import Replaced
 from gochat.storage.maintenance import check
 from gochat.storage.sqlite import SqliteStore, database, indexer
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.log import Log
-from gochat.storage.sqlite.search_index import Replaced, SearchIndex
 from gochat.storage.sqlite.waiting_texts import texts_between
 
 pytestmark = pytest.mark.trio
@@ -96,28 +97,26 @@ class Turns:
         self.done: list[tuple[str, list[int]]] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        extend, update = SearchIndex.extend, SearchIndex.update
+        add, replace = turns.add, turns.replace
 
-        def extending(
-            index: SearchIndex, texts: list[tuple[int, str]], position: int, pages: int
-        ) -> None:
+        def adding(db: sqlite3.Connection, texts: list[tuple[int, str]]) -> None:
             assert self.may_go_on.wait(PATIENCE)
-            extend(index, texts, position, pages)
+            add(db, texts)
             self.done.append(("new", [len(text) for _, text in texts]))
 
-        def updating(index: SearchIndex, texts: list[Replaced], changed: int, pages: int) -> None:
+        def replacing(db: sqlite3.Connection, texts: list[Replaced]) -> None:
             assert self.may_go_on.wait(PATIENCE)
-            update(index, texts, changed, pages)
+            replace(db, texts)
             self.done.append(("changed", [len(new) - len(old) for _, old, new in texts]))
 
-        monkeypatch.setattr(SearchIndex, "extend", extending)
-        monkeypatch.setattr(SearchIndex, "update", updating)
+        monkeypatch.setattr(turns, "add", adding)
+        monkeypatch.setattr(turns, "replace", replacing)
 
 
 async def test_nobody_waits_for_the_index(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither who writes, nor who searches, whatever it is doing."""
-    turns = Turns(monkeypatch)
-    turns.may_go_on.clear()
+    seen = Turns(monkeypatch)
+    seen.may_go_on.clear()
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
         try:
@@ -125,19 +124,19 @@ async def test_nobody_waits_for_the_index(path: Path, monkeypatch: pytest.Monkey
                 await chat.say("Mei", "#lobby", costly(number))
             await chat.do("Mei", "#lobby", "edit", costly(20), ref=3)
             await chat.do("Mei", "#lobby", "delete", ref=4)
-            assert not turns.done
+            assert not seen.done
             assert await chat.find("Bob", costly(11)[:20]) == [costly(11)]
             assert await chat.find("Bob", costly(20)[:20]) == [costly(20)]
             assert await chat.find("Bob", costly(2)[:20]) == []
             assert await chat.find("Bob", costly(3)[:20]) == []
         finally:
-            turns.may_go_on.set()
+            seen.may_go_on.set()
         await until(lambda: not outdated(path))
         assert await chat.find("Bob", costly(11)[:20]) == [costly(11)]
         assert await chat.find("Bob", costly(20)[:20]) == [costly(20)]
         assert await chat.find("Bob", costly(2)[:20]) == []
         assert await chat.find("Bob", costly(3)[:20]) == []
-    assert all(sum(map(abs, sizes)) <= indexer.TURN for _, sizes in turns.done)
+    assert all(sum(map(abs, sizes)) <= turns.TURN for _, sizes in seen.done)
     assert check(path) == []
 
 
@@ -146,20 +145,21 @@ async def test_changes_and_new_texts_are_indexed_in_turn(
 ) -> None:
     """Neither waits for the other to finish, however much there is."""
     monkeypatch.setattr(indexer, "BATCH", 4)
+    monkeypatch.setattr(turns, "BATCH", 4)
     monkeypatch.setattr(indexer, "DUE", 4)
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
         await chat.append(*(draft("Mei", "#lobby", f"one {n}") for n in range(12)))
-    turns = Turns(monkeypatch)
+    seen = Turns(monkeypatch)
     async with opened(path) as chat:
-        turns.may_go_on.clear()
+        seen.may_go_on.clear()
         await chat.append(
             *(draft("Mei", "#lobby", f"two {n}", kind="edit", ref=n + 1) for n in range(12)),
             *(draft("Mei", "#lobby", f"three {n}") for n in range(12)),
         )
-        turns.may_go_on.set()
-        await until(lambda: len(turns.done) >= 6)
-    assert [kind for kind, _ in turns.done[:6]] in (["changed", "new"] * 3, ["new", "changed"] * 3)
+        seen.may_go_on.set()
+        await until(lambda: len(seen.done) >= 6)
+    assert [kind for kind, _ in seen.done[:6]] in (["changed", "new"] * 3, ["new", "changed"] * 3)
     assert check(path) == []
 
 
@@ -169,7 +169,7 @@ async def test_a_text_that_changes_often_is_replaced_once(
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
         await chat.append(*(draft("Mei", "#lobby", "first") for _ in range(3)))
-    turns = Turns(monkeypatch)
+    seen = Turns(monkeypatch)
     async with opened(path) as chat:
         log = inside(chat)._log
         changes = [
@@ -184,7 +184,7 @@ async def test_a_text_that_changes_often_is_replaced_once(
         await inside(chat)._writer.write(change)
         await until(lambda: not outdated(path))
         # What was noted while a turn read it leads to one more, which finds it done.
-        replaced = [turn for turn in turns.done if turn[1]]
+        replaced = [turn for turn in seen.done if turn[1]]
         assert replaced == [("changed", [len("edit 4") - len("first")])]
         assert await chat.find("Bob", "edit") == ["edit 4"]
     assert check(path) == []
@@ -235,6 +235,7 @@ async def test_index_is_exact_after_any_turns_and_kills(
 ) -> None:
     """Whichever of the two files is behind, and whatever else happened meanwhile."""
     monkeypatch.setattr(indexer, "BATCH", 3)
+    monkeypatch.setattr(turns, "BATCH", 3)
     monkeypatch.setattr(Log, "close", Log.abandon)  # which leaves them as a kill does
     chance = random.Random(seed)
     words = ["hay", "needle", "straw", "grass"]

@@ -17,11 +17,13 @@ from typing import Final
 
 from gochat.chat.log import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, files, history, search, search_index, skeletons
+from gochat.storage.indexing.grams import grams
+from gochat.storage.indexing.turns import Progress
+from gochat.storage.sqlite import database, files, history, search_index, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, last_position
 from gochat.storage.sqlite.errors import mapped_errors, translated
 from gochat.storage.sqlite.indexer import last_change
-from gochat.storage.sqlite.search_index import IndexDamaged, Progress
+from gochat.storage.sqlite.search_index import IndexDamaged
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
 #: Findings of one kind: more would add no information.
@@ -282,4 +284,4 @@ def _of_texts(db: sqlite3.Connection, progress: Progress) -> Iterator[tuple[str,
     )
     for (text,) in texts:
         if text:
-            yield from ((token, 1) for token in search.grams(text).split(" "))
+            yield from ((token, 1) for token in grams(text).split(" "))

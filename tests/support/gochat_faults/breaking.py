@@ -39,6 +39,8 @@ CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
         "frame": 400,
         "index": 1,
         "indexed": 1,
+        "index asked": 1,
+        "index told": 1,
     },
     "redis": {
         "append": 200,

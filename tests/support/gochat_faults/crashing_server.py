@@ -26,13 +26,15 @@ from gochat.chat.log import Appended, Draft, Submission, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
 from gochat.server import delivery, outlets
+from gochat.storage.indexing import turns
+from gochat.storage.indexing.turns import TurnsHere
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
 from gochat.storage.redis.parts import Parts
-from gochat.storage.sqlite import SqliteStore, checkpoints, pace, search_index
+from gochat.storage.sqlite import SqliteStore, checkpoints, indexer, pace
 from gochat.storage.sqlite.checkpoints import Checkpoints
+from gochat.storage.sqlite.indexing_process import IndexingProcess
 from gochat.storage.sqlite.log import Log
-from gochat.storage.sqlite.search_index import SearchIndex
 
 
 class Bomb:
@@ -43,6 +45,10 @@ class Bomb:
         for part in filter(None, setting.split(",")):
             point, _, count = part.partition(":")
             self._left[point] = int(count or 1)
+
+    def has(self, point: str) -> bool:
+        """Return whether the process may end at `point`."""
+        return point in self._left
 
     def is_due(self, point: str) -> bool:
         """Count a visit to `point`; return whether it is the chosen one."""
@@ -112,7 +118,8 @@ def _around_redis(bomb: Bomb) -> None:
 
 
 def _around_sqlite(bomb: Bomb) -> None:
-    commit, merge, extend = Log.commit, search_index._merge, SearchIndex.extend
+    commit, merge, extend = Log.commit, turns.merge, TurnsHere.extend
+    send, receive = IndexingProcess._send, IndexingProcess._receive
 
     def commit_and_die(self: Log) -> Any:
         if self._appended:
@@ -129,22 +136,36 @@ def _around_sqlite(bomb: Bomb) -> None:
         run(self, counted)
         bomb.at("checkpoint")  # the next commit is the first of a new log
 
-    def merge_and_die(db: sqlite3.Connection, pages: int) -> None:
-        merge(db, pages)
+    def merge_and_die(index: sqlite3.Connection, pages: int) -> None:
+        merge(index, pages)
         bomb.at("index")  # the full-text index is written, in a transaction that is still open
 
-    def extend_and_die(
-        self: SearchIndex, texts: Iterable[tuple[int, str]], position: int, pages: int
-    ) -> None:
-        extend(self, texts, position, pages)
+    def extend_and_die(self: TurnsHere, *args: Any) -> Any:
+        extended = extend(self, *args)
         bomb.at("indexed")  # on disk
+        return extended
+
+    def send_and_die(self: IndexingProcess, request: bytes) -> None:
+        send(self, request)
+        bomb.at("index asked")  # the process is left behind with a turn to run
+
+    def receive_and_die(self: IndexingProcess) -> bytes:
+        reply = receive(self)
+        bomb.at("index told")
+        return reply
 
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
     Checkpoints._run = checkpoint_and_die  # type: ignore[method-assign] # likewise
     checkpoints.PAGES = 100  # type: ignore[misc] # so that there are many
     pace.LIMIT = pace.LIMIT_APART = inf  # type: ignore[misc] # so that both commit, however busy
-    search_index._merge = merge_and_die
-    SearchIndex.extend = extend_and_die  # type: ignore[method-assign] # that is what this is for
+    turns.merge = merge_and_die
+    TurnsHere.extend = extend_and_die  # type: ignore[assignment, method-assign] # likewise
+    IndexingProcess._send = send_and_die  # type: ignore[method-assign] # likewise
+    IndexingProcess._receive = receive_and_die  # type: ignore[method-assign] # likewise
+    # So that there is one, or none, whatever is said.
+    is_apart = bomb.has("index asked") or bomb.has("index told")
+    indexer.SOON = inf if is_apart else 0.0  # type: ignore[misc]
+    indexer.MANY = 1  # type: ignore[misc]
 
 
 class _DyingOs:

@@ -76,6 +76,7 @@ from gochat.storage.sqlite.errors import mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.indexer import Indexer, last_change
+from gochat.storage.sqlite.indexing_process import IndexingProcess
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.network_bans import SqliteNetworkBans
 from gochat.storage.sqlite.pace import Pace
@@ -405,7 +406,7 @@ class _Parts:
             with mapped_errors(location.path):
                 (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
                 writing = ConnectionPool(db)
-                watch = checkpoints = None
+                watch = checkpoints = start_process = None
                 self.at_once: ConnectionPool | None
                 if location.path is None or held is None:
                     self.reading = self.searching = indexing = writing
@@ -424,6 +425,9 @@ class _Parts:
                     opened.append(database.connect(path))
                     checkpoints = Checkpoints(opened[-1], pace, integrity)
                     files.close_to_others(path)
+                    start_process = partial(
+                        IndexingProcess, path, held, self.index, generations.now
+                    )
                 progress = self.index.open(generations.continued, generations.now, last_change(db))
                 indexer = Indexer(
                     self.index,
@@ -433,6 +437,7 @@ class _Parts:
                     integrity,
                     generations.now,
                     is_shared=indexing is writing,
+                    start_process=start_process,
                 )
                 self.log = Log(writing, self.epoch, clock, indexer, watch, checkpoints)
         except BaseException:

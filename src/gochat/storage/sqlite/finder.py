@@ -15,6 +15,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
 from gochat.storage.common.exact_first import in_history, joined, room, split_cursor
+from gochat.storage.indexing.grams import IndexedWords
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -27,7 +28,6 @@ from gochat.storage.sqlite.entries import (
     last_id,
     with_reactions,
 )
-from gochat.storage.sqlite.search import IndexedWords
 from gochat.storage.sqlite.search_index import IndexDamaged, IndexReader, SearchIndex
 
 #: A query of the index for one conversation takes 0.3 ms. For a person with more conversations than

@@ -1,8 +1,11 @@
 """Keep the search index up to date: it follows the log, in a thread of its own.
 
-A turn adds new texts, or replaces changed ones, in one transaction of the index. So the index has,
-at any time, exactly the texts up to a position in the log, as they were after a number of changes
-(:class:`.Progress`).
+A turn (turns.py) adds new texts, or replaces changed ones, in one transaction of the index. So the
+index has, at any time, exactly the texts up to a position in the log, as they were after a number
+of changes (:class:`.Progress`).
+
+While much is said the turns are run in a process of their own, for which the thread only waits
+(indexing_process.py).
 
 When a text is edited, deleted, or no longer kept, the same commit of the log records the old one in
 the table ``outdated``, because only the text that was added can remove it from the index. Once the
@@ -15,14 +18,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.indexing.turns import BATCH, Progress, Turns, TurnsHere
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.search_index import IndexDamaged, Progress, Replaced, SearchIndex
+from gochat.storage.sqlite.indexing_process import IndexingProcess, ProcessEnded
+from gochat.storage.sqlite.search_index import IndexDamaged, SearchIndex
 from gochat.storage.sqlite.waiting_texts import WaitingTexts, texts_between
 
 log = structlog.stdlib.get_logger()
@@ -31,20 +37,19 @@ log = structlog.stdlib.get_logger()
 DUE: Final = 256
 #: Characters that make a turn due, although the texts are fewer.
 DUE_CHARS: Final = 8192
-#: Texts, or changes, of one turn. Indexing them one by one costs five times as much; larger turns
-#: bring nothing.
-BATCH: Final = 1000
-#: Characters of one turn, unless a single text has more: what a stop may have to wait for. The
-#: texts of a batch have about as many; pieces that are new to the index cost ten times as much.
-TURN: Final = 32_768
 #: Turns to run on closing the store: half a million characters. The next start indexes the
 #: remainder.
 TURNS_AT_END: Final = 16
-#: Pages of the index merged in each turn. A batch adds some 25 pages, each of which is merged about
-#: six times until it is part of a million messages. FTS5's automatic merge does more at once.
-MERGED_PAGES: Final = 192
 #: Seconds to wait after what the disk could not take, and after damage.
 RETRY: Final = 10.0
+#: Much is said if a turn has at least so many new texts ...
+MANY: Final = 256
+#: ... and begins within so many seconds of the one before.
+SOON: Final = 1.0
+#: Seconds without a turn after which the process is ended.
+IDLE: Final = 30.0
+#: Seconds before a process is started again after one that failed.
+RETRY_PROCESS: Final = 600.0
 
 
 class Indexer:
@@ -64,10 +69,12 @@ class Indexer:
         generation: str,
         *,
         is_shared: bool,
+        start_process: Callable[[], IndexingProcess] | None = None,
     ) -> None:
         """`progress` is that of the index, `position` the last one of the log.
 
-        `texts` are closed at the end, unless others use them, too (`is_shared`).
+        `texts` are closed at the end, unless others use them, too (`is_shared`). Without
+        `start_process`, all turns are run in the thread.
         """
         self._index = index
         index.on_damage = self._wake
@@ -92,6 +99,11 @@ class Indexer:
         self._has_searched = False  # for what the index lacks since before the start
         self._turns_at_end = 0
         # Of the thread.
+        self._here = TurnsHere(texts.snapshot, index.write, generation)
+        self._start_process = start_process
+        self._process: IndexingProcess | None = None
+        self._next_process = -inf  # the time from which one may be started
+        self._last_turn = -inf
         self._was_update = False  # the last turn was an update
         self._is_failing = False
 
@@ -177,13 +189,16 @@ class Indexer:
                     # As long as the turn took, so that a long backlog leaves the interpreter and
                     # the disk to others half of the time.
                     self._stopping.wait(time.monotonic() - began if done else RETRY)
-                self._due.wait()
+                if not self._due.wait(None if self._process is None else IDLE):
+                    self._end_process()
                 self._due.clear()
             for _ in range(self._turns_at_end):
                 if not (self._is_due or self.unindexed) or not self._try_turn():
                     break
         except StoreCorrupt as error:
             self._integrity.lose(error)
+        finally:
+            self._end_process()
 
     @property
     def _is_due(self) -> bool:
@@ -215,6 +230,9 @@ class Indexer:
                 log.error("search index damaged", reason=str(error))
             self._is_failing = True
             return self._try_anew()
+        except ProcessEnded as error:
+            log.warning("search index process ended", reason=str(error))
+            return self._try_afresh()
         except Exception:
             log.exception("store maintenance failed")
             return False
@@ -225,6 +243,7 @@ class Indexer:
 
     def _try_anew(self) -> bool:
         """Make the index anew, because it is damaged."""
+        self._end_process()
         try:
             with self._texts.snapshot() as db:
                 changed = last_change(db)
@@ -234,12 +253,25 @@ class Indexer:
         except StoreUnavailable as error:
             log.warning("search index is behind", reason=str(error))
             return False
+        self._go_on_from(progress)
+        return False  # not at once: on a failing disk it would be damaged again
+
+    def _try_afresh(self) -> bool:
+        """Go on without the process, from where it has left the index."""
+        self._end_process()
+        self._next_process = time.monotonic() + RETRY_PROCESS
+        try:
+            self._go_on_from(self._index.progress())
+        except (IndexDamaged, StoreUnavailable):  # which the next turn finds, too
+            return False
+        return True
+
+    def _go_on_from(self, progress: Progress) -> None:
         with self._lock:
             self._progress = progress
             self._waiting = WaitingTexts()
             self._size = self._outdated = 0
             self._has_searched = False
-        return False  # not at once: on a failing disk it would be damaged again
 
     def _turn(self) -> None:
         """Index new texts, or changed ones anew: in turn if both are due, so that none starves."""
@@ -258,43 +290,35 @@ class Indexer:
     def _extend(self) -> None:
         with self._lock:
             turn = self._waiting.head(BATCH)
-            position = self._position
-            is_all = len(turn) == len(self._waiting)
-        texts: list[tuple[int, str]] = []
-        left = TURN
-        with self._texts.snapshot() as db:
-            for _, entry, _ in turn:
-                (text,) = db.execute(_TEXT, (entry, self._progress.changed)).fetchone()
-                left -= len(text)
-                if left < 0 and texts:
-                    break
-                texts.append((entry, text))
-        done = turn[: len(texts)]
-        if not is_all or len(done) < len(turn):
-            position = done[-1][0]
-        self._index.extend(texts, position, MERGED_PAGES)
+            last = self._position if len(turn) == len(self._waiting) else turn[-1][0]
+        positions, entries, sizes = map(list, zip(*turn, strict=True)) if turn else ([], [], [])
+        turns = self._turns(len(turn))
+        progress, done = turns.extend(self._progress, positions, entries, last)
         with self._lock:
-            self._progress = self._progress._replace(position=position)
-            self._waiting.remove(len(done))
-            self._size -= sum(size for _, _, size in done)
+            self._progress = progress
+            self._waiting.remove(done)
+            self._size -= sum(sizes[:done])
+
+    def _turns(self, number: int) -> Turns:
+        """Return who is to run the next turn, which has a number of new texts."""
+        now = time.monotonic()
+        is_much = number >= MANY and now < self._last_turn + SOON
+        self._last_turn = now
+        start = self._start_process if is_much and now > self._next_process else None
+        if self._process is None and start is not None:
+            self._process = start()
+        return self._process or self._here
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
 
     def _update(self) -> None:
-        before, noted = self._progress, self._outdated
-        texts: dict[int, Replaced] = {}
-        count, last, left = 0, before.changed, TURN
-        with self._texts.snapshot() as db:
-            for change, entry, position, old, new in db.execute(_CHANGES, (last, BATCH)):
-                left -= len(old) + len(new)
-                if left < 0 and count:
-                    break
-                count, last = count + 1, change
-                if position <= before.position:  # others will be added as they are then
-                    first = texts[entry][1] if entry in texts else old
-                    texts[entry] = entry, first, new
-        replaced = [text for text in texts.values() if text[1] != text[2]]
-        self._index.update(replaced, last, MERGED_PAGES)
+        noted = self._outdated
+        progress, count = self._turns(0).update(self._progress)
         with self._lock:
-            self._progress = before._replace(changed=last)
+            self._progress = progress
             # Less than 0 until those are noted that were committed just now. If there are none, all
             # that were noted before had been counted twice.
             self._outdated -= count or noted
@@ -329,16 +353,4 @@ def last_change(db: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-#: The text that an entry had after the change ?2; empty if it is no longer kept.
-_TEXT: Final = (
-    "SELECT coalesce((SELECT text FROM outdated WHERE entry = ?1 AND changed > ?2"
-    " ORDER BY changed LIMIT 1), (SELECT text FROM entry WHERE id = ?1), '')"
-)
-#: The changes after ?1, each with the text before and after it.
-_CHANGES: Final = (
-    "SELECT o.changed, o.entry, o.position, o.text, coalesce((SELECT text FROM outdated n"
-    " WHERE n.entry = o.entry AND n.changed > o.changed ORDER BY n.changed LIMIT 1),"
-    " (SELECT text FROM entry WHERE id = o.entry), '')"
-    " FROM outdated o WHERE o.changed > ? ORDER BY o.changed LIMIT ?"
-)
 _OUTDATED: Final = "SELECT count(*) FROM outdated WHERE changed > ?"

@@ -17,18 +17,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.sqlite_url import Location, Synchronous
+from gochat.storage.indexing.grams import IndexedWords
+from gochat.storage.indexing.turns import Overtaken, Progress, connect, transaction
 from gochat.storage.sqlite import files
 from gochat.storage.sqlite.errors import is_damage, mapped_errors
-from gochat.storage.sqlite.search import IndexedWords, grams
 
 log = structlog.stdlib.get_logger()
 
@@ -37,13 +38,11 @@ APPLICATION_ID: Final = 0x676F6369
 #: Of the schema, and of the tokens: raise it when :func:`.grams` changes, and all indexes are made
 #: anew.
 VERSION: Final = 1
-#: Page cache of each connection, in KiB.
-_CACHE_KIB: Final = 8 * 1024
 #: Seconds to wait while another program has the file locked.
-_BUSY_TIMEOUT: Final = 2.0
+BUSY_TIMEOUT: Final = 2.0
 
 #: It holds no texts of its own, and neither positions nor sizes of tokens, for it is only asked
-#: which entries may match. `automerge` is off, because merging is done in steps (indexer.py).
+#: which entries may match. `automerge` is off, because merging is done in steps (turns.py).
 _SCHEMA: Final = """
 CREATE TABLE progress (
     generation TEXT NOT NULL,
@@ -56,31 +55,18 @@ CREATE VIRTUAL TABLE search USING fts5 (
 INSERT INTO search (search, rank) VALUES ('automerge', 0);
 """
 
-#: An entry's id, the text that is in the index, and the one to be there; either may be empty.
-Replaced: TypeAlias = tuple[int, str, str]
-
-
-class Progress(NamedTuple):
-    """How far the index has come.
-
-    It has the texts of all entries up to `position`, as they were after the change `changed`, the
-    key of a row in the table ``outdated``.
-    """
-
-    position: int
-    changed: int
-
 
 class IndexDamaged(Exception):
     """The index can't be used any more, and has to be made anew. The log is not concerned."""
 
 
 class SearchIndex:
-    """The index of one database. One thread writes (:mod:`.indexer`), others read."""
+    """The index of one database. One thread or process writes (:mod:`.indexer`), threads read."""
 
     def __init__(self, location: Location) -> None:
-        self._path = None if location.path is None else files.beside(location.path, ".index")
-        self._synchronous: Synchronous = location.synchronous
+        #: The file; None in memory.
+        self.path: Final = None if location.path is None else files.beside(location.path, ".index")
+        self.synchronous: Final[Synchronous] = location.synchronous
         #: Held while the reading connection is used. In memory, that is also the writing one.
         self._lock = threading.Lock()
         #: A reader has found damage: whoever writes makes the index anew.
@@ -100,27 +86,26 @@ class SearchIndex:
             StoreUnavailable: it can't be read or written.
         """
         try:
-            with mapped_errors(self._path), self._lock:
-                progress = self._opened(before, changed)
+            with mapped_errors(self.path), self._lock:
+                progress = self._opened(before, now, changed)
                 db = self._connected()
-                db.execute("UPDATE progress SET generation = ?", (now,))
-                if self._path is None:
+                if self.path is None:
                     self._reading = db
                 else:
-                    files.close_to_others(self._path)
-                    self._reading = _connect(self._path, "ro")
+                    files.close_to_others(self.path)
+                    self._reading = _connect(self.path, "ro")
                 return progress
         except StoreCorrupt as error:  # a new file: the disk fails. The log may not be concerned
             raise StoreUnavailable(str(error)) from error
 
-    def _opened(self, before: str | None, changed: int) -> Progress:
-        if self._path is not None and before is not None:
-            progress = self._continued(self._path, before)
+    def _opened(self, before: str | None, now: str, changed: int) -> Progress:
+        if self.path is not None and before is not None:
+            progress = self._continued(self.path, before, now)
             if progress is not None:
                 return progress
         progress = Progress(0, changed)
         self._writing = self._created()
-        self._writing.execute("INSERT INTO progress VALUES ('', ?, ?)", progress)
+        self._writing.execute("INSERT INTO progress VALUES (?, ?, ?)", (now, *progress))
         return progress
 
     def replace(self, now: str, changed: int) -> Progress:
@@ -153,7 +138,7 @@ class SearchIndex:
             if db is None or self.is_damaged:
                 raise IndexDamaged("it is being made anew")
             try:
-                with _errors(), _transaction(db):
+                with errors(), transaction(db, "BEGIN"):
                     yield IndexReader(db)
             except IndexDamaged:
                 self.is_damaged = True
@@ -162,50 +147,27 @@ class SearchIndex:
 
     # -- writing --------------------------------------------------------------------------------
 
-    def extend(self, texts: Iterable[tuple[int, str]], position: int, pages: int) -> None:
-        """Add texts, as pairs of entry id and text: those of the log up to `position`.
-
-        Merge segments if there are many, writing about `pages` pages at most. Raises as
-        :meth:`update` does.
-        """
-        # In the order of ids: FTS5 begins a new segment whenever an id is less than the previous
-        # one.
-        rows = sorted((entry, grams(text)) for entry, text in texts if text)
-        with self._write() as db:
-            db.executemany("INSERT INTO search (rowid, grams) VALUES (?, ?)", rows)
-            db.execute("UPDATE progress SET position = ?", (position,))
-            _merge(db, pages)
-
-    def update(self, texts: Iterable[Replaced], changed: int, pages: int) -> None:
-        """Replace texts that are in the index: up to the change `changed`. See :meth:`extend`.
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection in a transaction, which is committed at the end.
 
         Raises:
-            IndexDamaged: it has to be made anew.
+            IndexDamaged: it has to be made anew; also inside the block.
             StoreUnavailable: it can't be written now; nothing is changed.
         """
-        rows = sorted((entry, grams(old), grams(new)) for entry, old, new in texts)
-        with self._write() as db:
-            for entry, old, new in rows:
-                if old:
-                    db.execute(
-                        "INSERT INTO search (search, rowid, grams) VALUES ('delete', ?, ?)",
-                        (entry, old),
-                    )
-                if new:
-                    db.execute("INSERT INTO search (rowid, grams) VALUES (?, ?)", (entry, new))
-            db.execute("UPDATE progress SET changed = ?", (changed,))
-            _merge(db, pages)
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
         db = self._connected()
-        with _errors():
+        with errors():
             if db is self._reading:
-                with self._lock, _transaction(db):
+                with self._lock, transaction(db):
                     yield db
             else:
-                with _transaction(db):
+                with transaction(db):
                     yield db
+
+    def progress(self) -> Progress:
+        """Return the progress. Raises as :meth:`write` does."""
+        with self.write() as db:
+            return _progress(db)
 
     # -- the file -------------------------------------------------------------------------------
 
@@ -214,7 +176,7 @@ class SearchIndex:
             raise IndexDamaged("a search has found damage")
         return self._writing
 
-    def _continued(self, path: Path, before: str) -> Progress | None:
+    def _continued(self, path: Path, before: str, now: str) -> Progress | None:
         """Open the file, and return its progress; or close it, and return None: it is another's."""
         if not path.exists():
             return None
@@ -223,7 +185,10 @@ class SearchIndex:
             try:
                 if _generation(db) == before:
                     self._writing = self._journalled(db)
-                    return _progress(db)
+                    # Together: from here on, a process that a killed server has left can't write.
+                    with transaction(db):
+                        db.execute("UPDATE progress SET generation = ?", (now,))
+                        return _progress(db)
                 reason = "it is of another version, or of another generation of the database"
             except BaseException:
                 db.close()
@@ -237,7 +202,7 @@ class SearchIndex:
         return None
 
     def _created(self) -> sqlite3.Connection:
-        path = self._path
+        path = self.path
         if path is None:
             db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         else:
@@ -255,10 +220,10 @@ class SearchIndex:
             raise
 
     def _journalled(self, db: sqlite3.Connection) -> sqlite3.Connection:
-        if self._path is not None:
-            db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if self.path is not None:
+            db.execute(f"PRAGMA synchronous = {self.synchronous}")
             if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-                raise StoreUnavailable(f"{self._path}: it can't keep a write-ahead log")
+                raise StoreUnavailable(f"{self.path}: it can't keep a write-ahead log")
         return db
 
 
@@ -309,26 +274,12 @@ def opened_to_check(path: Path, generation: str) -> Iterator[IndexReader | None]
         return
     # In WAL mode even a reader makes files, unless it opens the file as immutable.
     mode = "ro" if files.beside(index, "-wal").exists() else None
-    with _errors(), closing(_connect(index, mode)) as db, _transaction(db):
+    with errors(), closing(_connect(index, mode)) as db, transaction(db, "BEGIN"):
         yield IndexReader(db) if _generation(db) == generation else None
 
 
 def _connect(path: Path, mode: str | None) -> sqlite3.Connection:
-    options = "immutable=1" if mode is None else f"mode={mode}"
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{options}",
-        uri=True,
-        timeout=_BUSY_TIMEOUT,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        db.execute("PRAGMA secure_delete = FAST")
-    except BaseException:
-        db.close()
-        raise
-    return db
+    return connect(path, "immutable=1" if mode is None else f"mode={mode}", BUSY_TIMEOUT)
 
 
 def _generation(db: sqlite3.Connection) -> str | None:
@@ -371,27 +322,14 @@ def _set_aside(path: Path) -> None:
 
 
 @contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN")
+def errors() -> Iterator[None]:
+    """Translate SQLite's errors: IndexDamaged where the index is to be made anew."""
     try:
         yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
+    except Overtaken as error:
+        raise IndexDamaged("another program has written to it") from error
     except sqlite3.Error as error:
         if is_damage(error):
             raise IndexDamaged(str(error)) from error
         with mapped_errors():
             raise
-
-
-def _merge(db: sqlite3.Connection, pages: int) -> None:
-    db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
