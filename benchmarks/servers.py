@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,8 +79,8 @@ class Server(abc.ABC):
 
     @property
     def cpu_exactly(self) -> float:
-        """Seconds of processor time that it has used."""
-        return sum(map(cpu_exactly, (self.process.pid, *self.workers)))
+        """Seconds of processor time that it and all processes of its own have used."""
+        return sum(map(_cpu_of_tree, (self.process.pid, *self.workers)))
 
     @property
     def memory(self) -> float:
@@ -190,6 +190,17 @@ def cpu_exactly(pid: int) -> float:
     the microsecond. Raises OSError: there is no such process."""
     # What clock_getcpuclockid() returns on Linux (linux/posix-timers.h: the scheduler's clock).
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def _cpu_of_tree(pid: int) -> float:
+    """Return the processor time of a process, its children, and those that have ended."""
+    used = cpu_exactly(pid)
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    used += (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended, or the child has
+            used += sum(map(cpu_exactly, map(int, tasks.read_text().split())))
+    return used
 
 
 def wait_for(connection: socket.socket, answer: type[ServerMessage]) -> ServerMessage:

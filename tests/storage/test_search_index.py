@@ -8,21 +8,31 @@ import random
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 from damage import overwrite
+from indexed_store import (
+    damage_page,
+    filled,
+    index_file,
+    indexer_of,
+    inside,
+    outdated,
+    progress,
+    tampered,
+)
 from patience import PATIENCE, until
+from store_files import opened
 from storing import Chat, Following, draft
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.log import Appended
 from gochat.chat.retention import Rule
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage import open_store
 from gochat.storage.indexing import turns
 from gochat.storage.indexing.turns import Replaced
 from gochat.storage.maintenance import check
@@ -40,54 +50,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "chat.db"
 
 
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Chat]:
-    """Open the store at `path`, as a chat."""
-    async with open_store(f"sqlite:///{path}") as store:
-        yield Chat(store)
-
-
-def inside(chat: Chat) -> SqliteStore:
-    assert isinstance(chat.store, SqliteStore)
-    return chat.store
-
-
-def indexer_of(chat: Chat) -> Indexer:
-    return inside(chat)._log._indexer
-
-
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Index nothing in the background, and nothing at the end."""
     monkeypatch.setattr(Indexer, "run", lambda _: None)
 
 
-def index_file(path: Path) -> Path:
-    return path.with_name("chat.db.index")
-
-
 def costly(number: int) -> str:
     """Return the longest text, nearly all of whose tokens are new to the index."""
     return "".join(chr(0x4E00 + (number * 1009 + n * n) % 20_000) for n in range(4000))
-
-
-def outdated(path: Path) -> list[str]:
-    """Return the texts that are in the index but no longer in the log."""
-    with closing(sqlite3.connect(path)) as db:
-        return [text for (text,) in db.execute("SELECT text FROM outdated ORDER BY changed")]
-
-
-def progress(path: Path) -> tuple[int, int]:
-    """Return up to which position and change the index has the log."""
-    with (
-        suppress(
-            sqlite3.DatabaseError
-        ),  # it is being made anew: the file of one, the WAL of another
-        closing(sqlite3.connect(f"{index_file(path).as_uri()}?mode=ro", uri=True)) as db,
-    ):
-        for position, changed in db.execute("SELECT position, changed FROM progress"):
-            return position, changed
-    return -1, -1
 
 
 class Turns:
@@ -316,30 +287,6 @@ async def test_finding_what_the_index_lacks_costs_a_step_an_entry(path: Path) ->
 # -- harm -----------------------------------------------------------------------------------------
 
 
-async def filled(path: Path) -> None:
-    """Make a store with a needle in 300 texts, all of them indexed."""
-    async with opened(path) as chat:
-        await chat.register("Mei", "Bob")
-        await chat.append(*(draft("Mei", "#lobby", f"hay {n}") for n in range(299)))
-        await chat.say("Mei", "#lobby", "needle")
-    assert progress(path) == (300, 0)
-
-
-@contextmanager
-def tampered(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(index_file(path))) as db, db:
-        yield db
-
-
-def _page(path: Path) -> None:
-    with tampered(path) as db:
-        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'search_data'"
-        (root,) = db.execute(query).fetchone()
-    with index_file(path).open("r+b") as file:
-        file.seek((root - 1) * 4096)
-        file.write(b"\xa5" * 4096)
-
-
 def _segments(path: Path) -> None:
     with tampered(path) as db:
         db.execute("DELETE FROM search_data WHERE id > 10")
@@ -360,7 +307,7 @@ def _truncated(path: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], None]] = {
-    "a page": _page,
+    "a page": damage_page,
     "segments": _segments,
     "truncated": _truncated,
 }
@@ -391,7 +338,7 @@ async def test_damage_that_only_writing_finds_costs_no_message(
     monkeypatch.setattr(indexer, "RETRY", 0.01)
     monkeypatch.setattr(indexer, "DUE", 4)
     await filled(path)
-    _page(path)
+    damage_page(path)
     async with opened(path) as chat:
         for number in range(12):
             await chat.say("Mei", "#lobby", f"more {number}")

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -77,14 +78,13 @@ class IndexingProcess:
 
     def close(self) -> None:
         """End the process, and wait for that. It can be closed twice."""
-        process = self._process
-        try:
-            process.communicate(timeout=_PATIENCE)
-        except (subprocess.TimeoutExpired, OSError, ValueError):
-            process.kill()
-            process.wait()
-            for stream in (process.stdout, process.stderr):
-                _of(stream).close()
+        with self._process as process:
+            with suppress(OSError):  # it has gone, with something unread
+                _of(process.stdin).close()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _ask(self, *request: object) -> tuple[Progress, int]:
         try:
