@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from indexed_store import inside
+from store_files import opened
+from storing import Chat
+
+from gochat.storage.sqlite import FEW_ENTRIES
+from gochat.storage.sqlite import pace as pace_module
 from gochat.storage.sqlite.pace import (
     ALL_IS_WELL,
     FEWEST,
@@ -15,6 +26,7 @@ from gochat.storage.sqlite.pace import (
     Pace,
     ReadPace,
 )
+from gochat.storage.sqlite.reader import Reader
 
 
 def _opened() -> Pace:
@@ -126,3 +138,38 @@ def test_an_interruption_among_many_fast_reads_costs_few() -> None:
         assert _reads_until_here(pace) == FEWEST_READS
         for _ in range(READS_WELL):
             pace.took(0.0)
+
+
+@pytest.mark.trio
+async def test_few_entries_are_read_here_until_that_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow page sends pages to threads, and no other reads: those are in memory."""
+    threads: list[str] = []
+    page = Reader.page
+
+    def noted(reader: Reader, *args: Any) -> Any:
+        threads.append("here" if threading.current_thread() is threading.main_thread() else "apart")
+        return page(reader, *args)
+
+    async def where(chat: Chat, limit: int) -> str:
+        await chat.page("Mei", "#lobby", limit=limit)
+        return threads.pop()
+
+    monkeypatch.setattr(Reader, "page", noted)
+    monkeypatch.setattr(pace_module, "READ_LIMIT", 1000.0)  # however busy the machine is
+    async with opened(tmp_path / "chat.db") as chat:
+        await chat.register("Mei")
+        assert [await where(chat, limit) for limit in (50, FEW_ENTRIES, 200)] == [
+            *("here", "here", "apart")
+        ]
+        monkeypatch.setattr(pace_module, "READ_LIMIT", -1.0)
+        assert await where(chat, 50) == "here"
+        monkeypatch.setattr(pace_module, "READ_LIMIT", 1000.0)
+        here = inside(chat)._here
+        assert here is not None
+        assert here.ask(lambda _: True)  # as for the rows that a message needs
+        assert [await where(chat, 50) for _ in range(FEWEST_READS + 1)] == [
+            *["apart"] * FEWEST_READS,
+            "here",
+        ]

@@ -93,6 +93,9 @@ T = TypeVar("T")
 READERS: Final = 2
 #: Concurrent searches, on separate connections: a slow search delays searches, but no history.
 SEARCHERS: Final = 1
+#: Entries of a page that are read in the loop's thread, where that is fast: a change of thread
+#: costs more, and beside many messages the thread waits for the interpreter again and again.
+FEW_ENTRIES: Final = 64
 
 
 class SqliteStore:
@@ -226,9 +229,12 @@ class SqliteStore:
         after: int | None = None,
         limit: int,
     ) -> Page:
-        return await self._read(
-            partial(self._reader.page, conversation, viewer, before, after, limit)
-        )
+        def question(reader: Reader) -> Page:
+            return reader.page(conversation, viewer, before, after, limit)
+
+        if limit > FEW_ENTRIES:
+            return await self._read(partial(question, self._reader))
+        return await self._look_up(question, is_page=True)
 
     async def waiting(
         self,
@@ -349,12 +355,12 @@ class SqliteStore:
     ) -> tuple[list[RoomBan], bool]:
         return await self._look_up(lambda reader: reader.bans(key, after, limit, self._clock()))
 
-    async def _look_up(self, question: Callable[[Reader], T]) -> T:
+    async def _look_up(self, question: Callable[[Reader], T], *, is_page: bool = False) -> T:
         """Answer a question about a few rows: in this thread, unless that is slow now."""
         if self._here is not None:
             await trio.lowlevel.checkpoint_if_cancelled()
             with suppress(WouldWait):
-                return self._here.ask(question)
+                return self._here.ask(question, is_page=is_page)
         return await self._read(partial(question, self._reader))
 
     async def _read(

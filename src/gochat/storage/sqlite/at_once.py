@@ -36,24 +36,27 @@ class AtOnce(Unasked):
         self._integrity = integrity
         self._health = health
         self._clock = clock
-        self._pace = ReadPace()
+        # Apart: pages of what was said long ago may not be in memory, where the rows that each
+        # message needs are.
+        self._pace, self._page_pace = ReadPace(), ReadPace()
 
-    def ask(self, question: Callable[[Reader], T]) -> T:
-        """Answer a question.
+    def ask(self, question: Callable[[Reader], T], *, is_page: bool = False) -> T:
+        """Answer a question, which may be for a page of entries.
 
         Raises:
             WouldWait: not now. A thread may answer it, or find out why that is not possible.
         """
-        if not self._pace.is_here:
+        pace = self._page_pace if is_page else self._pace
+        if not pace.is_here:
             raise WouldWait
         began = time.perf_counter()
         try:
             self._integrity.require()
             answer = question(self._reader)
         except StoreUnavailable as error:  # it is locked, for example: a thread can wait
-            self._pace.failed()
+            pace.failed()
             raise WouldWait from error
-        self._pace.took(time.perf_counter() - began)
+        pace.took(time.perf_counter() - began)
         self._health.succeeded("reader")
         return answer
 
