@@ -311,6 +311,8 @@ class Drafts:
     async def _mentioned(self, text: str) -> tuple[dict[NameKey, str], bool]:
         """Return the people whom a text names, and whether it names everybody."""
         written = list(islice(mentions(text), _MAX_CANDIDATES))
+        if not written:
+            return {}, False
         candidates = [
             [who for name in mention.names if (who := names.possible_key(name))]
             for mention in written

@@ -93,6 +93,11 @@ _LABELLED: Final = re.compile(
     rf"\[([^\[\]\n]{{1,200}})\]\((https?://[^{_NOT_IN_URL}()]{{1,2000}})\)", re.IGNORECASE
 )
 _SPECIAL: Final = re.compile(r"\\[*`~\[\]\\@＠]|`+|\[|(?i:https?|gochats?)://|[@＠]")
+_AT: Final = re.compile("[@＠]")
+#: What a text has if it has several lines, quotes, code, links or escapes.
+_OTHERS: Final = re.compile(r"[\\`\[>\n]|://")
+#: What the beginning of a text has that addresses somebody.
+_ADDRESS: Final = re.compile(r"[^\s:,：，@]+[:,：，]")
 _TICKS: Final = re.compile("`+")
 _OPENING: Final = {")": "(", "]": "[", "}": "{"}
 #: Signs after an address, or around it, that are not part of it.
@@ -209,11 +214,25 @@ def readings(name: str) -> tuple[str, ...]:
 def mentions(text: str) -> Iterator[Mention]:
     """Yield the mentions in a text, in order."""
     if "@" in text or "＠" in text:
-        for token in tokens(text):
+        for token in _mentions_alone(text) if _OTHERS.search(text) is None else tokens(text):
             if token.kind is TextTokenKind.MENTION:
                 yield Mention(readings(token.value), has_sign(token))
     elif (addressed := _addressed(text)) is not None:  # most texts: only their beginning can
         yield Mention(readings(addressed.value), has_sign=False)
+
+
+def _mentions_alone(text: str) -> Iterator[TextToken]:
+    """Yield the tokens of a text that can't have others than mentions, as :func:`tokens` does."""
+    position = 0
+    if (addressed := _addressed(text)) is not None:
+        yield addressed
+        position = addressed.end
+    while found := _AT.search(text, position):
+        token = _mention(text, found.start())
+        position = found.end()
+        if token is not None:
+            yield token
+            position = token.end
 
 
 def has_sign(mention: TextToken) -> bool:
@@ -228,6 +247,8 @@ def is_mentioned(name: str, mentioned: Collection[str]) -> bool:
 
 def _addressed(line: str) -> TextToken | None:
     """Return the name by which a text that begins so addresses somebody: ``mei: look``."""
+    if _ADDRESS.match(line) is None:  # most lines
+        return None
     end = _end_of_name(line, 0)
     if not end or end == len(line):
         return None
@@ -239,11 +260,12 @@ def _addressed(line: str) -> TextToken | None:
 
 def _mention(line: str, start: int) -> TextToken | None:
     before = line[start - 1 : start]
-    if before and before in "_@＠/":
-        return None
-    is_letter = before.isalnum() or unicodedata.category(before or " ")[0] == "M"
-    if is_letter and not _UNSPACED.match(before):
-        return None  # as in an e-mail address
+    if before and before != " ":
+        if before in "_@＠/":
+            return None
+        is_letter = before.isalnum() or unicodedata.category(before)[0] == "M"
+        if is_letter and not _UNSPACED.match(before):
+            return None  # as in an e-mail address
     end = _end_of_name(line, start + 1)
     if not end:
         return None
