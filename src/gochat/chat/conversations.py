@@ -75,7 +75,8 @@ def is_private(conversation: ConversationKey) -> bool:
 
 def participants(conversation: ConversationKey) -> tuple[NameKey, ...]:
     """Return the people of a private conversation: two keys, or one if it is with oneself."""
-    return tuple(NameKey(name) for name in dict.fromkeys(conversation[1:].split(",")))
+    one, _, other = conversation[1:].partition(",")
+    return (NameKey(one),) if other in ("", one) else (NameKey(one), NameKey(other))
 
 
 def peer(conversation: ConversationKey, own: NameKey) -> NameKey:

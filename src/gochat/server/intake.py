@@ -104,7 +104,7 @@ class Source:
     """A session's socket, read by the session's task or, while that waits, by the intake."""
 
     __slots__ = (
-        "_arrived", "_decoder", "_fd", "_intake", "_is_held", "_is_open", "_is_readable",
+        "_arrived", "_decoder", "_fd", "_flags", "_intake", "_is_held", "_is_open", "_is_readable",
         "_last_size", "_late", "_reader", "_takes_messages", "_task",
     )  # fmt: skip
 
@@ -119,8 +119,9 @@ class Source:
         )
         #: What was read, in a tuple, for the task, whose turn to be woken has not come yet.
         self._late: tuple[bytes | trio.BrokenResourceError | None] | None = None
-        #: Something may be there, although no event announces it any more.
+        #: Something may be there, although no event announces it any more; and what events said.
         self._is_readable = False
+        self._flags = select.EPOLLIN
         #: The task that waits in :meth:`read`.
         self._task: trio.lowlevel.Task | None = None
         self._reader: Final = reader
@@ -200,10 +201,16 @@ class Source:
         return data if self._decoder is None else self._decoder.decrypt(data)
 
     def go_on(self) -> None:
-        """Read again, once what was taken is settled."""
+        """Read again, once what was taken is settled: messages line up without the task."""
         self._is_held = False
-        if self._is_readable:
+        if not self._is_readable:
+            return
+        if self._intake.is_full:
             self.wake()
+        elif (data := self.arrived(self._flags)) is not None:
+            self._intake.line_up(self, data)
+        else:
+            self.wake_late()
 
     def wake(self, arrived: bytes | trio.BrokenResourceError | None = None) -> None:
         """Make :meth:`read` return or raise this, if a task waits there, and hold it no more."""
@@ -220,13 +227,15 @@ class Source:
             self._intake.forget(self._fd)
 
     def arrived(self, flags: int) -> bytes | None:
-        """Read after an event, in the intake; return what is to line up, if anything."""
+        """Read after an event; return what is to line up, if anything."""
         if self._task is None or self._is_held or self._late is not None:
-            self._is_readable = True
+            self._is_readable, self._flags = True, self._flags | flags
             return None
+        self._flags = flags
         try:
             data = self._read()
         except BlockingIOError:
+            self._is_readable = False
             return None
         except trio.BrokenResourceError as error:
             self._wake_in_turn(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -48,6 +49,9 @@ _CHANGED: Final = (
     key_kinds.PINS,
 )
 
+#: Conversations whose keys are kept: some 2 KiB each.
+MAX_CACHED: Final = 4096
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -65,6 +69,7 @@ class AppendScript:
         self._options = options
         self._clock = clock
         self._clock_warnings = ClockWarnings()
+        self._changed_by = lru_cache(MAX_CACHED)(lambda key: keys.conversation(key, *_CHANGED))
 
     def command(
         self, partition: int, epoch: str, drafts: Sequence[tuple[Draft, bool]]
@@ -86,7 +91,7 @@ class AppendScript:
         now = self._clock() if self._clock is not None else 0
         for draft, has_claim in drafts:
             said, digest = self._keys.by_cid(draft.conversation, draft.sender_key, draft.cid or "")
-            keys += self._keys.conversation(draft.conversation, *_CHANGED)
+            keys += self._changed_by(draft.conversation)
             keys.append(said)
             if has_claim:
                 keys.append(self._keys.claim(draft.sender_key, draft.cid or ""))

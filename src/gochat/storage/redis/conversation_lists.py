@@ -46,12 +46,10 @@ class ConversationLists:
                 people = (draft.sender_key,)
             elif draft.kind == "invite" and draft.subject is not None:
                 people = (draft.subject,)
-            if draft.conversation != LOBBY_KEY:
-                unlisted |= dict.fromkeys(
-                    pair
-                    for pair in ((person, draft.conversation) for person in people)
-                    if pair not in self._listed
-                )
+            for person in people:
+                pair = (person, draft.conversation)
+                if draft.conversation != LOBBY_KEY and pair not in self._listed:
+                    unlisted[pair] = None
         if not unlisted:
             return
         yield [

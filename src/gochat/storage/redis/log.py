@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import groupby, islice
-from operator import attrgetter
+from itertools import chain
 from typing import Final
 
 from gochat.chat import conversations
@@ -97,9 +96,10 @@ class Log:
         """
         drafts = yield from self._blocks.without_blocked_mentions(drafts)
         pending = [self._pending(draft) for draft in drafts]
-        yield from self._names.look_up(key for item in pending for key in _people(item.draft))
-        for item in pending:
-            missing = [key for key in _people(item.draft) if self._names.person(key) is None]
+        people = [_people(draft) for draft in drafts]
+        yield from self._names.look_up(chain.from_iterable(people))
+        for item, concerned in zip(pending, people, strict=True):
+            missing = [key for key in concerned if self._names.person(key) is None]
             if missing:
                 item.outcome = conversations.nobody(missing[0], None)
         yield from self._lists.add(item.draft for item in pending if item.outcome is None)
@@ -164,8 +164,11 @@ class Log:
         waiting = deque(pending)
         while waiting:
             partition = waiting[0].partition
-            _, run = next(groupby(waiting, key=attrgetter("partition")))
-            together = list(islice(run, MAX_TOGETHER))
+            together: list[Pending] = []
+            for item in waiting:
+                if item.partition != partition or len(together) == MAX_TOGETHER:
+                    break
+                together.append(item)
             ((status, *replies),) = yield [self._command(together)]
             match status:
                 case b"done":
