@@ -198,6 +198,44 @@ async def test_a_private_message_is_few_calls(
     assert 100 < len(calls) / 10 < 195, Counter(calls).most_common()
 
 
+async def test_messages_to_redis_are_few_calls_in_its_thread(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of functions written in Python, in the server's own packages; and whether a connection is
+    still there is looked up once for all that are sent together."""
+    looks: list[Wire] = []
+    is_stale = Wire.is_stale
+
+    def counted(wire: Wire) -> bool:
+        looks.append(wire)
+        return is_stale(wire)
+
+    monkeypatch.setattr(Wire, "is_stale", counted)
+    calls: list[str] = []
+    is_counting = False
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        is_writer = is_counting and threading.current_thread().name == "gochat redis writer"
+        if is_writer and event == "call" and "/gochat/" in frame.f_code.co_filename:
+            calls.append(frame.f_code.co_qualname)
+
+    threading.setprofile(note)
+    try:
+        async with crowds(Nodes(redis_server), 1, 10) as (speaker, listeners):
+            await _say(speaker, "warm")
+            await _have_heard(listeners, "warm")
+            looks.clear()
+            is_counting = True
+            texts = [f"number {n}" for n in range(50)]
+            await _say(speaker, *texts)
+            is_counting = False
+            await _have_heard(listeners, *texts)
+    finally:
+        threading.setprofile(None)
+    assert 10 < len(calls) / 50 < 45, Counter(calls).most_common()
+    assert 1 <= len(looks) < 10
+
+
 async def test_the_collector_need_not_look_at_messages() -> None:
     sent = Sent(to="@mei", epoch="e", seq=1, ts=1)
     entry = Message(to="@mei", epoch="e", seq=1, ts=1, from_="bob", text="hi")

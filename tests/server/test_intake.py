@@ -197,6 +197,40 @@ async def test_messages_that_arrive_while_their_session_is_busy_are_taken_like_o
         assert [m.text for m in mei.received if isinstance(m, Message)] == ["one", "once", "two"]
 
 
+async def test_message_that_arrives_before_the_last_is_settled_needs_no_task_of_its_session(
+    server: RunningServer, path: Path
+) -> None:
+    async with server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="warm"), Sent)
+        await have_arrived()
+        async with session_steps() as steps:
+            with locked(path):
+                for number in range(3):
+                    await mei.send(Send(to="#lobby", text=f"{number}", request_id=f"{number}"))
+                    await have_arrived()
+            await mei.expect(Sent, lambda sent: sent.request_id == "2")
+            assert steps.count == 0
+        said = [message.text for message in mei.received if isinstance(message, Message)]
+        assert said == ["warm", "0", "1", "2"]
+
+
+async def test_end_that_arrives_before_the_last_message_is_settled_is_seen(
+    server: RunningServer, path: Path
+) -> None:
+    """After other messages, too: no event announces the end again."""
+    async with server.peer("bob", "log") as bob:
+        async with server.peer("mei", "log") as mei:
+            await mei.ask(Send(to="#lobby", text="warm"), Sent)
+            with locked(path):
+                for text in ("one", "two", "last words"):
+                    await mei.send(Send(to="#lobby", text=text))
+                    await have_arrived()
+                await mei.stream.aclose()
+                await have_arrived()
+            await bob.text(lambda message: message.text == "last words")
+        await bob.sees(offline="mei")
+
+
 async def test_end_that_arrives_with_the_last_message_is_seen(
     server: RunningServer, path: Path
 ) -> None:

@@ -84,6 +84,7 @@ its neighbours are deleted, too.
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Final
 from zlib import crc32
@@ -103,6 +104,8 @@ CLAIMS: Final = 2
 #: Default number of partitions: enough for a cluster of a dozen masters, few enough to query all of
 #: them cheaply.
 DEFAULT_PARTITIONS: Final = 16
+#: Names whose partitions are kept, in 2 MiB: each is asked for six times for a message.
+MAX_CACHED: Final = 16_384
 #: Bytes of a cid's digest: one pair in 10^19 collides by chance.
 _DIGEST_SIZE: Final = 8
 #: Hexadecimal digits of the number of hashes for a partition's cids. Cids are kept for ever, so
@@ -138,6 +141,8 @@ class Keys:
 
     def __init__(self, prefix: str, partitions: int) -> None:
         self.partitions: Final = partitions
+        #: Returns the partition of a conversation or a person. The same on all nodes, for ever.
+        self.partition: Final = lru_cache(MAX_CACHED)(partial(_partition, partitions))
         self._prefixes: Final = tuple(f"{prefix}:{{{n}}}:" for n in range(partitions))
         self.meta: Final = self._prefixes[0] + "meta"
         self.nodes: Final = self._prefixes[0] + "nodes"
@@ -160,10 +165,6 @@ class Keys:
         #: Prefix of the keys of all blocks of a partition.
         self.blocks: Final = tuple(prefix + "i:" for prefix in self._prefixes)
         self.feeds: Final = tuple(prefix + "feed" for prefix in self._prefixes)
-
-    def partition(self, name: str) -> int:
-        """Return the partition of a conversation or a person. The same on all nodes, for ever."""
-        return crc32(name.encode()) % self.partitions
 
     def common(self, partition: int, what: str) -> str:
         """Return a key that exists once per partition."""
@@ -205,6 +206,10 @@ class Keys:
         return (
             f"{self._prefixes[self.partition(sender)]}q:{_digest(sender, cid)[:_DIGEST_SIZE].hex()}"
         )
+
+
+def _partition(partitions: int, name: str) -> int:
+    return crc32(name.encode()) % partitions
 
 
 def _digest(*parts: str) -> bytes:

@@ -104,9 +104,13 @@ class WorkerConnections:
         """
         results: list[Reply | Exception] = [None] * len(commands)
         by_wire: dict[Wire, list[int]] = {}
+        wires: dict[int, Wire] = {}  # whether one is stale is a system call: once a partition
         for index, command in enumerate(commands):
             try:
-                by_wire.setdefault(self.wire(command.partition), []).append(index)
+                wire = wires.get(command.partition)
+                if wire is None:
+                    wire = wires[command.partition] = self.wire(command.partition)
+                by_wire.setdefault(wire, []).append(index)
             except Broken as broken:
                 results[index] = StoreUnavailable(str(broken))
             except ConfigError as error:
