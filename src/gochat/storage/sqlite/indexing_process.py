@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import sqlite3
 import subprocess
 import sys
@@ -51,8 +52,6 @@ class IndexingProcess:
         """
         settings = [str(value) for value in held]
         settings += [str(index.path), generation, index.synchronous, str(BUSY_TIMEOUT)]
-        packages = str(Path(gochat.__file__).parents[1])
-        search = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- our own program
                 # -P: the directory in which the server was started has no modules of its own.
@@ -60,7 +59,7 @@ class IndexingProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+                env=_environment(),
                 start_new_session=True,  # Ctrl+C is for the server
             )
         except OSError as error:
@@ -121,6 +120,16 @@ class IndexingProcess:
         said = _of(self._process.stderr).read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(said) if line.strip()), "")
         return f"it ended with status {status}" + (f": {last[:_MAX_REASON]}" if last else "")
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which Python finds this gochat, wherever it was imported from."""
+    packages = str(Path(gochat.__file__).parents[1])
+    found = os.environ.get("PYTHONPATH", "")
+    # What it finds anyway must not come before its own library.
+    if packages not in (*site.getsitepackages(), site.getusersitepackages()):
+        found = os.pathsep.join(filter(None, [packages, found]))
+    return {**os.environ, "PYTHONPATH": found} if found else dict(os.environ)
 
 
 def _of(stream: IO[bytes] | None) -> IO[bytes]:
