@@ -21,6 +21,7 @@ from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 
 from gochat.chat.drafts import new_cid
+from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.log import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
@@ -521,6 +522,20 @@ async def test_directory_and_files_are_accessible_only_to_their_owner(tmp_path: 
     assert modes == dict.fromkeys(files, file_mode)
     for directory in (path.parent, path.parent.parent):
         assert directory.stat().st_mode & 0o777 == directory_mode
+
+
+async def test_message_of_a_member_who_has_written_before_is_one_statement(path: Path) -> None:
+    statements: list[str] = []
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.do("Mei", "#garden", "create", "public")
+        for number in range(2):
+            inside(chat)._log.db.set_trace_callback(statements.append if number else None)
+            said = draft("Mei", "#garden", "hello", facts=Facts(sender=INSIDE, is_open=True))
+            (appended,) = await chat.append(said)
+            assert isinstance(appended, Appended)
+        inside(chat)._log.db.set_trace_callback(None)
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "INSERT", "COMMIT"]
 
 
 async def test_messages_of_many_people_change_a_few_pages(path: Path) -> None:

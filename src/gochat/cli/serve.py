@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from gochat.server.systemd import Notifier
 
 #: After how many new objects Python looks at these for unreachable cycles; after how many times of
-#: that at those before them, too; and after how many times of that at all.
-COLLECT_AFTER: Final = (1_000, 5, 200)
+#: that at those before them, too; and after how many times of that at all. What a step of the
+#: intake makes, and drops at its end, is less than the first: it is never looked at.
+COLLECT_AFTER: Final = (3_000, 1, 200)
 #: Seconds after which a thread that computes lets another one have the interpreter (by default 5
 #: ms). The event loop gives it up with each write to a socket, and each commit waits for it twice:
 #: beside the search index one in some hundred took so long that the disk seemed to be slow.

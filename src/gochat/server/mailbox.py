@@ -25,8 +25,9 @@ DEFAULT_MAX_BYTES: Final = 1024 * 1024
 #: Bytes that each piece in the channel costs besides its own: Python's object, 33 and up to 15 for
 #: alignment, and its slot in the queue. Counted, so that a million tiny frames are bounded, too.
 OVERHEAD: Final = 64
-#: Bytes that are joined into one piece, outside the channel, while nothing is in that.
-JOINED: Final = 4096
+#: Bytes that are joined into one piece, outside the channel, while nothing is in that: what a room
+#: says in one step of the intake, and the acknowledgement that follows.
+JOINED: Final = 16 * 1024
 
 
 _Channel: TypeAlias = tuple[trio.MemorySendChannel[bytes], trio.MemoryReceiveChannel[bytes]]

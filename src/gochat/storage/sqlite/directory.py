@@ -21,7 +21,7 @@ MAX_REMEMBERED: Final = 20_000
 class KnownConversation:
     """A conversation; `seq` and `ts` belong to its last entry."""
 
-    __slots__ = ("has_people", "id", "key", "modes", "seq", "shape", "ts")
+    __slots__ = ("has_people", "id", "key", "modes", "seq", "shape", "standings", "ts")
 
     def __init__(self, key: ConversationKey, id_: int, seq: int, ts: int, shape: Shape) -> None:
         self.key: Final = key
@@ -32,6 +32,8 @@ class KnownConversation:
         #: Private conversations: the participants of both people are known to be stored.
         self.has_people = False
         self.modes = Modes()
+        #: Roles and floors of people who have a row here, until the room changes.
+        self.standings: dict[NameKey, tuple[str, int]] = {}
 
 
 class ConversationCache:

@@ -30,6 +30,10 @@ _OTHER_EMOJI: Final = (
 )
 
 
+#: People whose standing in one room is remembered.
+_MOST: Final = 1_000
+
+
 def hold(
     db: sqlite3.Connection,
     facts: Facts,
@@ -120,11 +124,17 @@ def _standing(
     db: sqlite3.Connection, room: KnownConversation, person: NameKey | None, now: int
 ) -> tuple[str, int]:
     """Return a person's role and floor."""
+    known = None if person is None else room.standings.get(person)
+    if known is not None:
+        return known
     row = db.execute(
         "SELECT role, floor FROM participant WHERE person = ? AND conversation = ?",
         (person, room.id),
     ).fetchone()
-    if row is not None:
-        return str(row[0]), row[1]
+    if row is not None and person is not None:
+        if len(room.standings) >= _MOST:
+            room.standings.clear()
+        standing = room.standings[person] = str(row[0]), row[1]
+        return standing
     is_banned = person is not None and bans.find(db, room.id, person, now) is not None
     return "banned" if is_banned else "nobody", 0

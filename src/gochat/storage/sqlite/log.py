@@ -362,6 +362,7 @@ class Log:
         if conversation is None:
             raise conversations.unknown(draft.to)
         appended = self._insert(draft, conversation)
+        conversation.standings.clear()
         effect = rooms.apply(self.db, draft, conversation, self._now)
         if effect != rooms.NO_EFFECT:
             self._appended[-1] = replace(self._appended[-1], **effect._asdict())
