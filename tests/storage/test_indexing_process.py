@@ -32,7 +32,7 @@ from structlog.testing import capture_logs
 
 from gochat.errors import StoreCorrupt
 from gochat.storage.maintenance import check
-from gochat.storage.sqlite import database, indexer
+from gochat.storage.sqlite import database, indexer, indexing_process
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.indexing_process import IndexingProcess, ProcessEnded
 from gochat.storage.sqlite.log import Log
@@ -211,6 +211,25 @@ async def test_signals_for_all_processes_of_a_terminal_or_service_are_the_server
         await said(chat, "straw", 10)
         await until(lambda: inside(chat).unindexed == 0)
         assert pid_of(chat) == pid
+    assert check(path) == []
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_process_that_does_not_reply_is_killed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither searches nor the end of the server wait for it for ever."""
+    with capture_logs() as logs:
+        async with opened(path) as chat:
+            await chat.register("Mei", "Bob")
+            await said(chat, "hay", 10)
+            await until(lambda: inside(chat).unindexed == 0)
+            monkeypatch.setattr(indexing_process, "REPLY_WITHIN", 0.1)
+            os.kill(pid_of(chat), signal.SIGSTOP)
+            await said(chat, "straw", 10)
+            await until(lambda: inside(chat).unindexed == 0)
+            assert await chat.find("Bob", "straw 9") == ["straw 9"]
+    assert [entry["event"] for entry in logs].count("search index process ended") == 1
     assert check(path) == []
 
 

@@ -13,6 +13,7 @@ import site
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from gochat.storage.sqlite.search_index import BUSY_TIMEOUT, SearchIndex, errors
 
 #: Seconds in which the process ends once its input has, unless its disk hangs.
 _PATIENCE: Final = 10.0
+#: Seconds within which it replies, or is killed: a turn takes a tenth of one.
+REPLY_WITHIN: Final = 60.0
 #: Characters of what an ended process has written that are passed on.
 _MAX_REASON: Final = 500
 
@@ -86,12 +89,17 @@ class IndexingProcess:
                 process.kill()
 
     def _ask(self, *request: object) -> tuple[Progress, int]:
+        deadline = threading.Timer(REPLY_WITHIN, self._process.kill)  # it was stopped, say
+        deadline.daemon = True
+        deadline.start()
         try:
             self._send(json.dumps(request).encode() + b"\n")
             line = self._receive()
             reply: Any = json.loads(line)
         except (OSError, ValueError) as error:  # it has gone, or was killed while it wrote
             raise ProcessEnded(self._reason()) from error
+        finally:
+            deadline.cancel()
         match reply:
             case None:
                 with errors():
