@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: After how many new objects Python looks at these for unreachable cycles; after how many times of
 #: that at those before them, too; and after how many times of that at all. What a step of the
 #: intake makes, and drops at its end, is less than the first: it is never looked at.
-COLLECT_AFTER: Final = (3_000, 1, 200)
+COLLECT_AFTER: Final = (3_000, 1, 400)
 #: Seconds after which a thread that computes lets another one have the interpreter (by default 5
 #: ms). The event loop gives it up with each write to a socket, and each commit waits for it twice:
 #: beside the search index one in some hundred took so long that the disk seemed to be slow.
