@@ -33,6 +33,11 @@ ACCOUNT_FIELDS: Final = (
     *("ban", "mute", "status"),
 )
 
+#: msgspec collects what a struct is made of when it is first decoded, and leaves that half made for
+#: other threads to find: one that decodes the same struct meanwhile crashes, and the process with
+#: it. So it is done here, before there are threads.
+_PREPARED: Final = msgspec.json.Decoder(Account)
+
 
 def decode_account(key: NameKey, row: Sequence[bytes | None]) -> Account | None:
     """Return an account from its fields; None if there is none."""

@@ -96,6 +96,9 @@ class Beside(Struct, frozen=True, omit_defaults=True):
     is_starting: bool = False
 
 
+_decode: Final = msgspec.json.Decoder(Beside).decode
+
+
 class FileState(Struct, frozen=True):
     """The state of a database file before anything opened it."""
 
@@ -305,7 +308,7 @@ def _read(path: Path) -> Beside | None:
     except OSError as error:
         raise files.unreadable(_file(path), error) from error
     try:
-        return msgspec.json.decode(text, type=Beside)
+        return _decode(text)
     except msgspec.DecodeError:
         return Beside([])
 
