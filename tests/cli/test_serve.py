@@ -80,6 +80,13 @@ async def test_acknowledged_messages_survive_a_kill(tmp_path: Path) -> None:
             assert [entry.text for entry in page.entries] == [str(n) for n in range(10)]
 
 
+async def test_crash_of_the_interpreter_is_in_the_log(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        running.process.send_signal(signal.SIGSEGV)
+        assert running.finish() == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in running.log
+
+
 async def test_nothing_is_acknowledged_after_the_store_was_moved(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import ipaddress
 import os
 import sys
@@ -230,7 +231,8 @@ async def _supervise(
 
 
 def _set_up_the_interpreter() -> None:
-    """Set how often Python changes threads, and looks for unreachable cycles."""
+    """Set what it prints if it crashes, and how often it changes threads and looks for cycles."""
+    faulthandler.enable(2)
     sys.setswitchinterval(SWITCH_INTERVAL)
     _calm_the_collector()
 
