@@ -8,6 +8,7 @@ dies, and Redis loses it at the same moment, no client is left to notice.
 from __future__ import annotations
 
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -79,6 +80,10 @@ _HELD_BACK_WITHIN: Final = 15.0
 _IN_STEP_WITHIN: Final = 8.0
 
 
+#: How a node ends that was ended on purpose.
+_CODES: Final = {"kill": -signal.SIGKILL, "bomb": -signal.SIGKILL, "stop": 0}
+
+
 class Breaker:
     """Breaks a site until the time is over; counts the `faults`."""
 
@@ -98,7 +103,7 @@ class Breaker:
         self.only_unacknowledged = False
 
     async def run(self, duration: float, every: float) -> None:
-        """Cause a fault about every `every` seconds, for `duration`."""
+        """Cause a fault about every `every` seconds, for `duration`. Raises ServerFailed."""
         deadline = trio.current_time() + duration
         while True:
             await self._pause(every, deadline)
@@ -121,7 +126,7 @@ class Breaker:
             await node.wait()
             await node.start(bomb)
             await node.wait_ended()
-            self._note_end(node, "died by itself")
+            await self._note_end(node, "by its bomb")
 
     async def _pause(self, every: float, deadline: float) -> None:
         """Wait for about `every` seconds, or until a node has ended, which is restarted."""
@@ -130,7 +135,7 @@ class Breaker:
             await self._site.wait_for_an_end()
         for node in self._site.nodes:
             if not node.is_running:
-                await self._start_again(node, "died by itself")
+                await self._start_again(node, "by its bomb")
 
     async def _do(self, what: str) -> None:
         number = self._random.randrange(len(self._site.nodes))
@@ -161,8 +166,7 @@ class Breaker:
                 await self._shake(what)
 
     async def _start_again(self, node: ServerProcess, how: str) -> None:
-        await node.wait()
-        self._note_end(node, how)
+        await self._note_end(node, how)
         if how == "bomb":
             self._order.append(self._order.pop(0))
             often = self._random.randint(1, self._points[self._order[0]])
@@ -170,8 +174,8 @@ class Breaker:
         else:
             await node.start()
 
-    def _note_end(self, node: ServerProcess, how: str) -> None:
-        point = node.crashed_at()
+    async def _note_end(self, node: ServerProcess, how: str) -> None:
+        point = await node.wait_for_end(_CODES.get(how))
         self._note(f"server: {how}" if point is None else f"server died at {point}")
 
     def _note(self, what: str) -> None:

@@ -122,6 +122,7 @@ async def run(scenario: Scenario, directory: Path) -> Report:
 
     Raises:
         NotHealed: not everyone got everything in time after all was repaired.
+        ServerFailed: a server ended otherwise than it was made to.
     """
     report = Report(seed=scenario.seed)
     began = time.monotonic()
@@ -162,7 +163,7 @@ async def run(scenario: Scenario, directory: Path) -> Report:
                 report.faults += proxy.counts
             for node in site.nodes:
                 node.terminate()
-                await node.wait()
+                await node.wait_for_end(0)
             report.faults["server starts"] = site.starts
             report.starting = site.starting
         report.clients = sum(person.clients for person in people)

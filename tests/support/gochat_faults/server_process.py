@@ -50,6 +50,10 @@ class ServerNeverStarted(Exception):
     """The server ended, or did not listen in time; the text has its last lines."""
 
 
+class ServerFailed(Exception):
+    """A server ended otherwise than it was made to; the text has its last lines."""
+
+
 class ServerProcess:
     """``gochat serve`` with its files in `directory`; made by :func:`open_server`.
 
@@ -146,8 +150,7 @@ class ServerProcess:
                         return
                     break
                 await trio.sleep(_POLL)
-        last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]
-        raise ServerNeverStarted(f"after start {self.starts}: " + " / ".join(last))
+        raise ServerNeverStarted(f"after start {self.starts}: {self.last_lines()}")
 
     async def _spawn(self, command: list[str]) -> None:
         with self._log_path.open("wb") as log:
@@ -187,6 +190,17 @@ class ServerProcess:
         with trio.fail_after(PATIENCE):
             return await self._process.wait()
 
+    async def wait_for_end(self, expected: int | None) -> str | None:
+        """Wait until it has ended; return the point of its bomb if it ended there.
+
+        Raises:
+            ServerFailed: it ended otherwise, and not with the exit code `expected`.
+        """
+        code, point = await self.wait(), self.crashed_at()
+        if point is None and code != expected:
+            raise ServerFailed(f"start {self.starts} ended with {code}: {self.last_lines()}")
+        return point
+
     async def wait_ended(self) -> None:
         """Wait until it has ended, however long that takes."""
         assert self._process is not None
@@ -202,6 +216,10 @@ class ServerProcess:
                 except ValueError:  # a traceback from before logging is set up
                     lines.append({"event": line.decode(errors="replace").rstrip()})
         return lines
+
+    def last_lines(self) -> str:
+        """Return the end of what the present or last process printed."""
+        return self._log_path.read_text(errors="replace").strip()[-4000:]
 
     def crashed_at(self) -> str | None:
         """Return the point at which its bomb ended it, or None."""
