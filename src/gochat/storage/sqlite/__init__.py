@@ -429,7 +429,7 @@ class _Parts:
                     self.at_once = ConnectionPool(opened[-1])
                     watch = Watch(path, held)
                     opened.append(database.connect(path))
-                    checkpoints = Checkpoints(opened[-1], pace, integrity)
+                    checkpoints = Checkpoints(opened[-1], self.searching, pace, integrity)
                     files.close_to_others(path)
                     start_process = partial(
                         IndexingProcess, path, held, self.index, generations.now

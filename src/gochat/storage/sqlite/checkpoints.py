@@ -4,10 +4,11 @@ SQLite's automatic checkpoint would run inside a commit, for some 20 ms or, on a
 longer. So it is switched off. A checkpoint that begins here runs beside commits, which go on in the
 writer's thread meanwhile (:mod:`.pace`).
 
-SQLite begins the log anew only where a commit finds all of it checkpointed. While commits follow
-closely on each other, some are always made meanwhile, and the log would grow for as long as that
-goes on. So once it is much longer than it should be, commits wait while what is left is
-checkpointed.
+SQLite begins the log anew only where a commit finds all of it checkpointed, and nobody reading in
+it. While commits follow closely on each other, some are always made meanwhile, and while search
+follows search, one is always in the log: it would grow for as long as that goes on. So once it is
+much longer than it should be, the next search waits until the log can begin anew, and commits wait
+while what is left is checkpointed. Other reads end soon, and don't wait.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 
 from gochat.errors import StoreCorrupt
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.errors import raise_damage
 from gochat.storage.sqlite.pace import Pace
 
@@ -27,7 +29,7 @@ PAGES: Final = 4000
 #: Pages of the log from which on commits wait until all of it is checkpointed: 64 MB.
 MOST_PAGES: Final = 4 * PAGES
 #: Seconds for which such a checkpoint waits for a commit or a reader to end, and commits for it.
-#: While somebody reads for longer, as a backup does, the log grows.
+#: While another process reads for longer, as a backup does, the log grows.
 PATIENCE: Final = 0.05
 #: Pages that a commit adds, and entries that add one page more: measured, and rounded. Only until
 #: the first checkpoint, which says how many there were.
@@ -36,10 +38,16 @@ _PER_ENTRY: Final = 0.25
 
 
 class Checkpoints:
-    """Begins a checkpoint when one is due. `db` is a connection for nothing else."""
+    """Begins a checkpoint when one is due.
 
-    def __init__(self, db: sqlite3.Connection, pace: Pace, integrity: Integrity) -> None:
+    `db` is a connection for nothing else; `searching` are those on which reads can take long.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, searching: ConnectionPool, pace: Pace, integrity: Integrity
+    ) -> None:
         self._db = db
+        self._searching = searching
         self._pace = pace
         self._integrity = integrity
         self._thread: threading.Thread | None = None
@@ -54,11 +62,15 @@ class Checkpoints:
         if self._pages < PAGES or (self._thread is not None and self._thread.is_alive()):
             return
         self._pace.checkpoint_began()
-        counted, self._pages = self._pages, 0.0
-        self._thread = threading.Thread(
-            target=self._run, args=(counted,), name="gochat sqlite checkpoint", daemon=True
+        thread = threading.Thread(
+            target=self._run, args=(self._pages,), name="gochat sqlite checkpoint", daemon=True
         )
-        self._thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has none to spare; the next commit tries again
+            self._pace.checkpoint_ended()
+            return
+        self._thread, self._pages = thread, 0.0
 
     def close(self) -> None:
         """Wait for the end of a checkpoint, and close its connection."""
@@ -73,7 +85,11 @@ class Checkpoints:
             added, self._log_pages = pages - (0 if is_new else self._log_pages), pages
             self._weight = min(max(self._weight * added / counted, 0.1), 10.0)
             if pages > MOST_PAGES:
-                self._checkpoint("FULL")
+                with self._searching.unused():
+                    self._checkpoint("PASSIVE")  # what a search has kept from it: much, perhaps
+                    # Unlike FULL, it waits also for those who read the end of the log: the commit
+                    # after it must not find them there.
+                    self._checkpoint("RESTART")
         except sqlite3.Error as error:
             try:
                 raise_damage(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -16,6 +17,7 @@ class ConnectionPool:
     def __init__(self, *connections: sqlite3.Connection) -> None:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._all = connections
+        self._entrance = threading.Lock()
         self.first = connections[0]
         for db in connections:
             self._idle.put(db)
@@ -26,7 +28,8 @@ class ConnectionPool:
 
         Wait until a connection is idle.
         """
-        db = self._idle.get()
+        with self._entrance:
+            db = self._idle.get()
         try:
             with mapped_errors():
                 db.execute("BEGIN")
@@ -37,6 +40,17 @@ class ConnectionPool:
                         db.execute("ROLLBACK")
         finally:
             self._idle.put(db)
+
+    @contextmanager
+    def unused(self) -> Iterator[None]:
+        """Wait until all snapshots have ended, and let none begin within the block."""
+        with self._entrance:
+            taken = [self._idle.get() for _ in self._all]
+            try:
+                yield
+            finally:
+                for db in taken:
+                    self._idle.put(db)
 
     def take(self) -> sqlite3.Connection:
         """Take a connection out of the pool. Wait until one is idle."""
