@@ -36,7 +36,7 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.indexing import turns
 from gochat.storage.indexing.turns import Replaced
 from gochat.storage.maintenance import check
-from gochat.storage.sqlite import SqliteStore, database, indexer
+from gochat.storage.sqlite import SqliteStore, database, indexer, search_index
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.waiting_texts import texts_between
@@ -481,6 +481,36 @@ async def test_full_disk_delays_the_index_only(path: Path, monkeypatch: pytest.M
         db.execute("PRAGMA max_page_count = 1000000")
         await until(lambda: inside(chat).unindexed == 0)
         assert await chat.find("Bob", costly(7)[:20]) == [f"7 {costly(7)[:900]}"]
+    assert check(path) == []
+
+
+async def test_log_of_the_index_stays_short_while_search_follows_search(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search is in it at any time, and SQLite can begin it anew only where none is."""
+    most = 200 * 1024
+    monkeypatch.setattr(search_index, "MOST_LOG", most)
+    monkeypatch.setattr(indexer, "DUE", 4)
+    index_log, longest = path.with_name("chat.db.index-wal"), 0
+    async with opened(path) as chat, trio.open_nursery() as nursery:
+        await chat.register("Mei", "Bob")
+        indexing, is_over = indexer_of(chat), threading.Event()
+
+        def search() -> None:
+            while not is_over.wait(0.001):
+                with indexing._index.read() as reader:
+                    position = reader.progress.position
+                    for _ in range(50):
+                        if indexing._progress.position > position or is_over.wait(0.001):
+                            break
+
+        nursery.start_soon(trio.to_thread.run_sync, search)
+        for number in range(40):
+            await chat.append(*(draft("Mei", "#lobby", costly(number)[n::9]) for n in range(9)))
+            await until(lambda: inside(chat).unindexed < 4)
+            longest = max(longest, index_log.stat().st_size)
+        is_over.set()
+    assert longest < 20 * most  # of 76
     assert check(path) == []
 
 

@@ -218,6 +218,7 @@ class Indexer:
         """
         try:
             self._turn()
+            self._index.shorten_log()
         except StoreCorrupt:
             raise
         except StoreUnavailable as error:

@@ -40,6 +40,9 @@ APPLICATION_ID: Final = 0x676F6369
 VERSION: Final = 1
 #: Seconds to wait while another program has the file locked.
 BUSY_TIMEOUT: Final = 2.0
+#: Bytes of the write-ahead log after which searches wait until it has begun anew. It has a quarter
+#: of that most often, for SQLite checkpoints it in the commits.
+MOST_LOG: Final = 16 * 1024 * 1024
 
 #: It holds no texts of its own, and neither positions nor sizes of tokens, for it is only asked
 #: which entries may match. `automerge` is off, because merging is done in steps (turns.py).
@@ -169,6 +172,22 @@ class SearchIndex:
         with self.write() as db:
             return _progress(db)
 
+    def shorten_log(self) -> None:
+        """Begin the write-ahead log anew if it is long, because search has followed search.
+
+        Call it in the thread that writes. Waits for the search that reads it. While another program
+        does, the log grows. Raises as :meth:`write` does.
+        """
+        db = self._connected()
+        if self.path is None or _size(files.beside(self.path, "-wal")) <= MOST_LOG:
+            return
+        with errors(), self._lock:
+            db.execute("PRAGMA busy_timeout = 0")
+            try:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+
     # -- the file -------------------------------------------------------------------------------
 
     def _connected(self) -> sqlite3.Connection:
@@ -297,6 +316,13 @@ def _generation(db: sqlite3.Connection) -> str | None:
 
 def _progress(db: sqlite3.Connection) -> Progress:
     return Progress(*db.execute("SELECT position, changed FROM progress").fetchone())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _set_aside(path: Path) -> None:
