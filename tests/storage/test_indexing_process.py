@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import sqlite3
 import sys
+import threading
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -24,6 +27,7 @@ from indexed_store import (
     inside,
     outdated,
     progress,
+    tampered,
 )
 from patience import PATIENCE, until
 from store_files import opened
@@ -31,6 +35,7 @@ from storing import Chat, Following, draft
 from structlog.testing import capture_logs
 
 from gochat.errors import StoreCorrupt
+from gochat.storage.indexing.turns import VERSION
 from gochat.storage.maintenance import check
 from gochat.storage.sqlite import database, indexer, indexing_process
 from gochat.storage.sqlite.indexer import Indexer
@@ -178,9 +183,9 @@ async def test_process_that_a_killed_server_left_writes_nothing_any_more(
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false", "/bin/cat"])
+@pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false", "/bin/cat", "", None])
 async def test_without_a_process_the_thread_does_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
 ) -> None:
     """It is tried once, and said once."""
     monkeypatch.setattr(sys, "executable", program)
@@ -231,6 +236,61 @@ async def test_process_that_does_not_reply_is_killed(
             assert await chat.find("Bob", "straw 9") == ["straw 9"]
     assert [entry["event"] for entry in logs].count("search index process ended") == 1
     assert check(path) == []
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_without_a_thread_to_watch_the_process_the_indexers_does_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refused)
+    async with opened(path) as chat:
+        await chat.register("Mei", "Bob")
+        await said(chat, "hay", 20)
+        await until(lambda: inside(chat).unindexed == 0)
+        assert process_of(chat) is None
+    assert check(path) == []
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_only_the_process_can_not_write_the_thread_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was made read-only, say: the server has it open since before."""
+    reply = json.dumps({"file": "index", "code": sqlite3.SQLITE_READONLY, "text": "read-only"})
+    program = path.with_name("program")
+    program.write_text(f"#!/bin/sh\nwhile read line; do echo '{reply}'; done\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(indexer, "RETRY", 0.01)
+    with capture_logs() as logs:
+        async with opened(path) as chat:
+            await chat.register("Mei", "Bob")
+            for what in ("hay", "straw"):
+                await said(chat, what, 20)
+                await until(lambda: inside(chat).unindexed == 0)
+            assert process_of(chat) is None
+    events = [entry["event"] for entry in logs if "index" in entry["event"]]
+    assert events == ["search index is behind", "search index follows again"]
+    assert check(path) == []
+
+
+async def test_program_of_another_version_writes_nothing(path: Path) -> None:
+    """As after an update, before the server is started again."""
+    await filled(path)
+    async with opened(path) as chat:
+        with tampered(path) as db:
+            db.execute(f"PRAGMA user_version = {VERSION + 1}")
+        start = indexer_of(chat)._start_process
+        assert start is not None
+        process = start()
+        with pytest.raises(ProcessEnded, match="the index has version"):
+            process.update(indexer_of(chat)._progress)
+        process.close()
+        with tampered(path) as db:
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 async def test_program_ends_with_its_server(path: Path) -> None:

@@ -21,7 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gochat.storage.indexing.turns import Overtaken, Progress, TurnsHere, connect, transaction
+from gochat.storage.indexing.turns import (
+    VERSION,
+    Overtaken,
+    Progress,
+    TurnsHere,
+    connect,
+    transaction,
+)
 
 
 class _Failed(Exception):
@@ -78,6 +85,9 @@ def main() -> None:
         closing(connect(Path(path), "mode=ro", float(timeout))) as log,
         closing(connect(Path(index_path), "mode=rw", float(timeout))) as index,
     ):
+        (version,) = index.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:  # its tokens would be others than those the server looks for
+            raise RuntimeError(f"the index has version {version}, and the program {VERSION}")
         index.execute(f"PRAGMA synchronous = {synchronous}")
         log.execute("SELECT 1 FROM entry LIMIT 1").fetchone()  # now it has its files open
         status = Path(path).stat()

@@ -16,6 +16,9 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gochat.storage.indexing.grams import grams
 
+#: Of the index's schema, and of the tokens: raise it when :func:`.grams` changes, and all indexes
+#: are made anew.
+VERSION: Final = 1
 #: Texts, or changes, of one turn. Indexing them one by one costs five times as much; larger turns
 #: bring nothing.
 BATCH: Final = 1000

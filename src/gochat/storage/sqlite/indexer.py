@@ -225,6 +225,8 @@ class Indexer:
             if not self._is_failing:
                 log.warning("search index is behind", reason=str(error))
             self._is_failing = True
+            if self._process is not None:  # what it can't open, this thread may have open
+                self._leave_process()
             return False
         except IndexDamaged as error:
             if not self._is_failing:
@@ -259,8 +261,7 @@ class Indexer:
 
     def _try_afresh(self) -> bool:
         """Go on without the process, from where it has left the index."""
-        self._end_process()
-        self._next_process = time.monotonic() + RETRY_PROCESS
+        self._leave_process()
         try:
             self._go_on_from(self._index.progress())
         except (IndexDamaged, StoreUnavailable):  # which the next turn finds, too
@@ -314,6 +315,11 @@ class Indexer:
         process, self._process = self._process, None
         if process is not None:
             process.close()
+
+    def _leave_process(self) -> None:
+        """End the process, and run the turns in this thread for a while."""
+        self._end_process()
+        self._next_process = time.monotonic() + RETRY_PROCESS
 
     def _update(self) -> None:
         noted = self._outdated

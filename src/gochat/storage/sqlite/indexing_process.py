@@ -53,6 +53,8 @@ class IndexingProcess:
         Raises:
             ProcessEnded: it can't be started.
         """
+        if not sys.executable:
+            raise ProcessEnded("it can't be started: Python does not know its own program")
         settings = [str(value) for value in held]
         settings += [str(index.path), generation, index.synchronous, str(BUSY_TIMEOUT)]
         try:
@@ -91,11 +93,14 @@ class IndexingProcess:
     def _ask(self, *request: object) -> tuple[Progress, int]:
         deadline = threading.Timer(REPLY_WITHIN, self._process.kill)  # it was stopped, say
         deadline.daemon = True
-        deadline.start()
         try:
+            deadline.start()
             self._send(json.dumps(request).encode() + b"\n")
             line = self._receive()
             reply: Any = json.loads(line)
+        except RuntimeError as error:
+            self._process.kill()
+            raise ProcessEnded(f"nothing can watch it: {error}") from error
         except (OSError, ValueError) as error:  # it has gone, or was killed while it wrote
             raise ProcessEnded(self._reason()) from error
         finally:

@@ -27,7 +27,7 @@ import structlog
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.sqlite_url import Location, Synchronous
 from gochat.storage.indexing.grams import IndexedWords
-from gochat.storage.indexing.turns import Overtaken, Progress, connect, transaction
+from gochat.storage.indexing.turns import VERSION, Overtaken, Progress, connect, transaction
 from gochat.storage.sqlite import files
 from gochat.storage.sqlite.errors import is_damage, mapped_errors
 
@@ -35,9 +35,6 @@ log = structlog.stdlib.get_logger()
 
 #: Identifies the file as gochat's search index ("goci"), in its header.
 APPLICATION_ID: Final = 0x676F6369
-#: Of the schema, and of the tokens: raise it when :func:`.grams` changes, and all indexes are made
-#: anew.
-VERSION: Final = 1
 #: Seconds to wait while another program has the file locked.
 BUSY_TIMEOUT: Final = 2.0
 #: Bytes of the write-ahead log after which searches wait until it has begun anew. It has a quarter
