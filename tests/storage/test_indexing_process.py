@@ -234,7 +234,9 @@ async def test_process_that_does_not_reply_is_killed(
             await said(chat, "straw", 10)
             await until(lambda: inside(chat).unindexed == 0)
             assert await chat.find("Bob", "straw 9") == ["straw 9"]
-    assert [entry["event"] for entry in logs].count("search index process ended") == 1
+    ended = [entry for entry in logs if entry["event"] == "search index process ended"]
+    assert len(ended) == 1
+    assert ended[0]["reason"].startswith("it did not reply")
     assert check(path) == []
 
 
@@ -274,6 +276,28 @@ async def test_what_only_the_process_can_not_write_the_thread_does(
             assert process_of(chat) is None
     events = [entry["event"] for entry in logs if "index" in entry["event"]]
     assert events == ["search index is behind", "search index follows again"]
+    assert check(path) == []
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_closing_does_not_wait_for_a_process_that_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_asked: bool
+) -> None:
+    monkeypatch.setattr(indexing_process, "REPLY_WITHIN", 10 * PATIENCE)
+    monkeypatch.setattr(indexing_process, "_PATIENCE", 10 * PATIENCE)
+    monkeypatch.setattr(indexer, "PROCESS_AT_END", 0.1)
+    with trio.fail_after(PATIENCE):
+        async with opened(path) as chat:
+            await chat.register("Mei", "Bob")
+            await said(chat, "hay", 10)
+            await until(lambda: inside(chat).unindexed == 0)
+            pid = pid_of(chat)
+            os.kill(pid, signal.SIGSTOP)
+            if is_asked:
+                await said(chat, "straw", 10)
+    assert not is_running(pid)
+    assert progress(path) == (20 if is_asked else 10, 0)
     assert check(path) == []
 
 

@@ -40,6 +40,9 @@ DUE_CHARS: Final = 8192
 #: Turns to run on closing the store: half a million characters. The next start indexes the
 #: remainder.
 TURNS_AT_END: Final = 16
+#: Seconds for which closing the store waits for the process, before it is killed: containers that
+#: are to stop are killed after ten.
+PROCESS_AT_END: Final = 5.0
 #: Seconds to wait after what the disk could not take, and after damage.
 RETRY: Final = 10.0
 #: Much is said if a turn has at least so many new texts ...
@@ -172,6 +175,9 @@ class Indexer:
         self._stopping.set()
         self._wake()
         if self._thread is not None:
+            self._thread.join(PROCESS_AT_END)
+            if (process := self._process) is not None:
+                process.kill()
             self._thread.join()
         self._index.close()
         if not self._is_shared:
@@ -312,9 +318,9 @@ class Indexer:
         return self._process or self._here
 
     def _end_process(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.close()
+        if self._process is not None:
+            self._process.close()  # meanwhile `stop` may kill it
+        self._process = None
 
     def _leave_process(self) -> None:
         """End the process, and run the turns in this thread for a while."""

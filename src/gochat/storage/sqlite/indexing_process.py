@@ -90,6 +90,10 @@ class IndexingProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
 
+    def kill(self) -> None:
+        """End the process at once, whatever it does. Any thread may call this."""
+        self._process.kill()
+
     def _ask(self, *request: object) -> tuple[Progress, int]:
         deadline = threading.Timer(REPLY_WITHIN, self._process.kill)  # it was stopped, say
         deadline.daemon = True
@@ -102,7 +106,10 @@ class IndexingProcess:
             self._process.kill()
             raise ProcessEnded(f"nothing can watch it: {error}") from error
         except (OSError, ValueError) as error:  # it has gone, or was killed while it wrote
-            raise ProcessEnded(self._reason()) from error
+            reason = self._reason()
+            if deadline.finished.is_set():
+                reason = f"it did not reply for {REPLY_WITHIN:.0f} seconds"
+            raise ProcessEnded(reason) from error
         finally:
             deadline.cancel()
         match reply:
