@@ -39,7 +39,7 @@
 #define INPUT UINT32_MAX
 
 /* Time sent, number of the message among its sender's, sender, round. */
-#define TEXT "@T%016llx.%08x.%08x.%08x"
+#define TEXT "~T%016llx.%08x.%08x.%08x"
 #define TEXT_LENGTH (2 + 16 + 3 * 9)
 
 static struct person {
@@ -209,7 +209,7 @@ static const struct message *parse(uint32_t who, const char *data, size_t size)
     struct message *next = &known[latest->next];
     if (next->size == size && memcmp(next->data, data, size) == 0)
         return latest = next;
-    const char *text = memmem(data, size, "@T", 2);
+    const char *text = memmem(data, size, "~T", 2);
     if (!text) { /* an acknowledgement, or who has come */
         if (memmem(data, size, "\"msg_type\":\"error\"", 18))
             die("person %u was refused something: %.*s", who, (int)size, data);
