@@ -116,8 +116,6 @@ async def test_damage_ends_the_store_for_everyone(
 
         def harm() -> None:
             with nodes.client() as client:
-                if command == "SET":
-                    client.delete(f"{nodes.prefix}:{{0}}:{key}")
                 client.execute_command(command, f"{nodes.prefix}:{{0}}:{key}", *arguments)
 
         with trio.fail_after(PATIENCE):
