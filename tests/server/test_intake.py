@@ -21,7 +21,7 @@ from patience import PATIENCE
 from peers import Peer, RunningServer, config, running_server
 from session_steps import session_steps
 
-from gochat.chat.log import Submission
+from gochat.chat.log import Submission, Together
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
@@ -449,9 +449,9 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     counts: list[int] = []
     submit = SqliteStore.submit
 
-    def counted(store: SqliteStore, submissions: Sequence[Submission]) -> None:
+    def counted(store: SqliteStore, submissions: Sequence[Submission], together: Together) -> None:
         counts.append(sum(len(submission.drafts) for submission in submissions))
-        submit(store, submissions)
+        submit(store, submissions, together)
 
     with monkeypatch.context() as patch:
         patch.setattr(SqliteStore, "submit", counted)

@@ -19,6 +19,7 @@ nodes: on Redis that of the Redis server, not of the node.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -103,6 +104,10 @@ Outcomes: TypeAlias = Sequence[Appended | Unchanged | ChatError]
 
 #: Is called with them, or with why there are none.
 Done: TypeAlias = Callable[[Outcomes | StoreUnavailable], None]
+
+
+#: A context around what is delivered and answered in one step of the Trio thread.
+Together: TypeAlias = Callable[[], AbstractContextManager[object]]
 
 
 class Submission(NamedTuple):

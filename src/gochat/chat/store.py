@@ -33,7 +33,16 @@ from gochat.chat.administration import Administration
 from gochat.chat.admission_store import AdmissionStore
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.health import StoreHealth
-from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
+from gochat.chat.log import (
+    Appended,
+    Batch,
+    Draft,
+    Page,
+    Submission,
+    Together,
+    Unchanged,
+    Waiting,
+)
 from gochat.chat.names import NameKey
 from gochat.chat.network_bans import NetworkBanStore
 from gochat.chat.node_bus import NodeBus
@@ -290,13 +299,14 @@ class Store(Protocol):
         """
         ...
 
-    def submit(self, submissions: Sequence[Submission]) -> None:
+    def submit(self, submissions: Sequence[Submission], together: Together) -> None:
         """Append the drafts of several callers that have no task to wait; never wait.
 
-        It is one :meth:`append` for each submission, in order, whose `done` gets what that would
-        return, or the :exc:`~gochat.errors.StoreUnavailable` that it would raise. Each is called
-        once, in the Trio thread and in order, before this returns or later; but not if the store is
-        closed before. It must not raise.
+        It is one :meth:`append` for each submission, in whatever order, whose `done` gets what that
+        would return, or the :exc:`~gochat.errors.StoreUnavailable` that it would raise.
+        Each is called once, in the Trio thread, before this returns or later; but not if the store
+        is closed before. It must not raise. Where the entries are delivered in the same step as
+        `done` is called, and that is a later one, both happen inside `together`, if possible.
         """
         ...
 

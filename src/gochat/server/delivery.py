@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -93,6 +93,18 @@ async def open_delivery() -> AsyncIterator[Delivery]:
     async with trio.open_nursery() as nursery:
         yield Delivery(nursery)
         nursery.cancel_scope.cancel()
+
+
+@contextlib.contextmanager
+def corked(outlets: Sequence[Outlet]) -> Iterator[None]:
+    """Write nothing to outlets inside the block, which is one step, and then all together."""
+    for outlet in outlets:
+        outlet.cork()
+    try:
+        yield
+    finally:
+        for outlet in outlets:
+            outlet.uncork()
 
 
 class Outlet(abc.ABC):

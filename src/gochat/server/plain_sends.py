@@ -22,7 +22,7 @@ from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 from gochat.protocol.codec import decode_sends
 from gochat.protocol.messages import Send
 from gochat.server.budget import FRAME, PER_BYTE, UNCHARGED
-from gochat.server.delivery import Outlet
+from gochat.server.delivery import Outlet, corked
 from gochat.server.login import ActiveLogin
 from gochat.server.permissions import require_permission
 from gochat.server.requests import scope_of
@@ -47,16 +47,14 @@ class PlainSends:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._writing = WriteRequests(services)
-        self._corked: list[Outlet] = []
+        self._outlets: list[Outlet] = []  # of those whose messages were taken in this pass
 
     def submit(self, submissions: Sequence[Submission]) -> None:
-        """Append what was taken in a pass. If that is done at once, each gets all in one write."""
-        corked, self._corked = self._corked, []
-        try:
-            self._services.store.submit(submissions)
-        finally:
-            for outlet in corked:
-                outlet.uncork()
+        """Append what was taken in a pass. Each gets their entries and answers in one write."""
+        together = partial(corked, self._outlets)
+        self._outlets = []
+        with together():
+            self._services.store.submit(submissions, together)
 
     def take(self, session: Session, data: bytes) -> Submission | None:
         """Return what is to be appended for bytes that have arrived; None if they are not plain."""
@@ -84,8 +82,7 @@ class PlainSends:
         session.is_waiting = False
         session.working_since = now
         if login.wants_log:  # others get no acknowledgement
-            session.outlet.cork()
-            self._corked.append(session.outlet)
+            self._outlets.append(session.outlet)
         return Submission(drafts, partial(self._settled, session, login, data, taken))
 
     def _draft_all(

@@ -86,7 +86,7 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
     submit: Any = store.submit
 
     @functools.wraps(submit)
-    def submit_and_die(self: Any, submissions: Sequence[Submission]) -> None:
+    def submit_and_die(self: Any, submissions: Sequence[Submission], together: Any) -> None:
         def dying(done: Any) -> Any:
             def acknowledge_and_die(outcomes: Any) -> None:
                 bomb.at("ack")
@@ -95,7 +95,8 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
             return acknowledge_and_die
 
         bomb.at("append")
-        submit(self, [Submission(drafts, dying(done)) for drafts, done in submissions])
+        deadly = [Submission(drafts, dying(done)) for drafts, done in submissions]
+        submit(self, deadly, together)
 
     store.submit = submit_and_die  # type: ignore[method-assign] # likewise
 

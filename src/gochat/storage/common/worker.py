@@ -34,13 +34,19 @@ MAX_GROUP: Final = 256
 class Job(Generic[T]):
     """A request, and its outcome.
 
-    `done` is called with its result, or its error, if no task waits for it.
+    `done` is called with its result, or its error, if no task waits for it. It may stand for
+    several requests.
     """
 
-    __slots__ = ("_done", "error", "result", "task")
+    __slots__ = ("_done", "error", "requests", "result", "task")
 
-    def __init__(self, done: Callable[[T | None, Exception | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        done: Callable[[T | None, Exception | None], None] | None = None,
+        requests: int = 1,
+    ) -> None:
         self._done = done
+        self.requests: Final = requests
         #: The task that waits for it; None if none does, or not any more.
         self.task: trio.lowlevel.Task | None = None
         self.result: T | None = None
@@ -58,7 +64,7 @@ class Job(Generic[T]):
 class Worker(abc.ABC, Generic[J]):
     """Carry out jobs. Run it with :func:`running`; `health` records failures under `name`.
 
-    `waiting` counts the unfinished jobs.
+    `waiting` counts the requests of unfinished jobs.
     """
 
     def __init__(self, name: str, integrity: Integrity, health: StoreHealth) -> None:
@@ -99,12 +105,13 @@ class Worker(abc.ABC, Generic[J]):
         return cast("T", job.result)
 
     def _submit(self, job: J) -> None:
-        self.waiting += 1
+        self.waiting += job.requests
         self._queue.put(job)
 
     def _finish(self, jobs: Sequence[J]) -> None:
         """Record the outcome of these jobs, and wake who waits for them."""
-        self.waiting -= len(jobs)
+        for job in jobs:
+            self.waiting -= job.requests
         for job in jobs:
             if job.error is None:
                 self._health.succeeded(self.name)
@@ -135,11 +142,11 @@ class Worker(abc.ABC, Generic[J]):
     def _take(self) -> list[J] | None:
         """Wait for jobs, and return those that wait, in their order; None once closed."""
         job = self._queue.get()
-        return None if job is None else [job, *self._take_waiting(MAX_GROUP - 1)]
+        return None if job is None else [job, *self._take_waiting(MAX_GROUP - job.requests)]
 
     def _take_waiting(self, limit: int) -> list[J]:
         taken: list[J] = []
-        while len(taken) < limit:
+        while limit > 0:
             try:
                 job = self._queue.get_nowait()
             except Empty:
@@ -148,6 +155,7 @@ class Worker(abc.ABC, Generic[J]):
                 self._queue.put(None)  # the end marker, which also ends the next group
                 break
             taken.append(job)
+            limit -= job.requests
         return taken
 
 

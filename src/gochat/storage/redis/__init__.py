@@ -18,7 +18,7 @@ returns.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -31,7 +31,17 @@ from gochat.chat.at_once import UNASKED
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
-from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
+from gochat.chat.log import (
+    Appended,
+    Batch,
+    Done,
+    Draft,
+    Page,
+    Submission,
+    Together,
+    Unchanged,
+    Waiting,
+)
 from gochat.chat.names import NameKey
 from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
@@ -203,25 +213,57 @@ class RedisStore:
         histories = self._order.histories
         done = await self._writer.carry_out(self._log.append(drafts))
         await self._order.delivered((item.at for item in done if item.at is not None), histories)
-        return [item.outcome for item in done if item.outcome is not None]
+        outcomes = _outcomes(done)
+        if isinstance(outcomes, StoreUnavailable):
+            raise outcomes
+        return outcomes
 
-    def submit(self, submissions: Sequence[Submission]) -> None:
-        for drafts, done in submissions:
+    def submit(self, submissions: Sequence[Submission], together: Together) -> None:
+        shared: dict[int, list[Submission]] = {}
+        histories = self._order.histories
+        for submission in submissions:
+            drafts, done = submission
+            if (slot := self._log.shared_slot(drafts)) is not None:
+                shared.setdefault(slot, []).append(submission)
+                continue
+            appended = partial(self._appended, histories, done)
+            self._writer.submit(self._log.append(drafts), appended, 1, together)
+        for those in shared.values():
             self._writer.submit(
-                self._log.append(drafts), partial(self._appended, self._order.histories, done)
+                self._log.append([draft for ((draft,), _) in those], in_order=False),
+                partial(self._all_appended, histories, those),
+                len(those),
+                together,
             )
+
+    def _all_appended(
+        self,
+        histories: int,
+        submissions: Sequence[Submission],
+        pending: Sequence[Pending] | None,
+        error: Exception | None,
+    ) -> None:
+        if pending is None or error is not None:
+            for _, done in submissions:
+                report(done, None, error)
+            return
+        for (_, done), item in zip(submissions, pending, strict=True):
+            self._appended(histories, done, (item,), None)
 
     def _appended(
         self,
         histories: int,
-        done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None],
+        done: Done,
         pending: Sequence[Pending] | None,
         error: Exception | None,
     ) -> None:
         if pending is None or error is not None:
             report(done, None, error)
             return
-        outcomes = [item.outcome for item in pending if item.outcome is not None]
+        outcomes = _outcomes(pending)
+        if isinstance(outcomes, StoreUnavailable):
+            done(outcomes)
+            return
         positions = [item.at for item in pending if item.at is not None]
         if self._order.are_delivered(positions, histories):
             done(outcomes)
@@ -375,6 +417,18 @@ class RedisStore:
         return min(self._readers, key=lambda worker: worker.waiting)
 
 
+def _outcomes(
+    pending: Iterable[Pending],
+) -> list[Appended | Unchanged | ChatError] | StoreUnavailable:
+    outcomes: list[Appended | Unchanged | ChatError] = []
+    for item in pending:
+        if isinstance(item.outcome, StoreUnavailable):
+            return item.outcome
+        if item.outcome is not None:
+            outcomes.append(item.outcome)
+    return outcomes
+
+
 @asynccontextmanager
 async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
@@ -390,7 +444,13 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
     )
     integrity = Integrity(order.fail)
     feed = Feed(
-        parts.keys, parts.topology, parts.epoch_tracker, order, integrity, location.options.timeout
+        parts.keys,
+        parts.topology,
+        parts.epoch_tracker,
+        order,
+        integrity,
+        lambda: parts.log.is_under_way,
+        location.options.timeout,
     )
     parts.feed = feed
     health = StoreHealth()

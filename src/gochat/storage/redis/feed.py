@@ -13,7 +13,7 @@ continued, followers of the log have to start over (:exc:`~gochat.errors.LogInte
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -35,6 +35,10 @@ log = structlog.stdlib.get_logger()
 LOOK_EVERY: Final = 2.0
 #: Entries of each feed in one reply: a few hundred kilobytes, decoded in a few milliseconds.
 MAX_READ: Final = 512
+#: How often to look whether this node's own append is still under way, for which entries wait.
+LOOKS: Final = 10
+#: Seconds between two of these looks.
+BETWEEN_LOOKS: Final = 0.002
 #: Seconds between two checks for servers without a thread.
 WATCH_EVERY: Final = 0.5
 
@@ -49,8 +53,10 @@ class Feed:
         epoch_tracker: EpochTracker,
         order: Order,
         integrity: Integrity,
+        is_appending: Callable[[], bool],
         timeout: float,
     ) -> None:
+        self.is_appending: Final = is_appending
         self.keys: Final = keys
         self.topology: Final = topology
         self.epoch_tracker: Final = epoch_tracker
@@ -155,6 +161,7 @@ class _FeedReader(StreamReader):
             ("XREAD", "COUNT", MAX_READ, "BLOCK", int(BLOCK * 1000), "STREAMS", *keys, *ids)
         )
         if reply:
+            self._let_own_be_first()
             self._take(dict(zip(keys, partitions, strict=True)), reply)
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
@@ -163,6 +170,18 @@ class _FeedReader(StreamReader):
         if self._loss != self._server.loss:
             self._loss = self._server.loss
             epoch_tracker.renew(partitions, wire, self._loss)
+
+    def _let_own_be_first(self) -> None:
+        """Wait for an append of this node that is under way.
+
+        What it has appended is in the feed, too, but need not be decoded here, and is delivered and
+        acknowledged in one write each. An event would wake this thread while the event loop has
+        that to do, and take the interpreter from it.
+        """
+        for _ in range(LOOKS):
+            if not self._feed.is_appending():
+                break
+            time.sleep(BETWEEN_LOOKS)
 
     def _take(self, partitions: dict[str, int], reply: Reply) -> None:
         placed: list[Placed] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice, takewhile
 from typing import Final
 
 from gochat.chat import conversations
@@ -27,7 +27,7 @@ from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.conversation_lists import ConversationLists
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
-from gochat.storage.redis.link.pipeline import Operation, RedisCommand
+from gochat.storage.redis.link.pipeline import GONE, Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.url import Options
 from gochat.storage.redis.link.wire import Reply
@@ -37,6 +37,8 @@ from gochat.storage.redis.reading import Reading
 
 #: Seconds after which to retry an append when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
+#: What ends appending in order: it may be appended later, and nothing overtakes it.
+_FOR_NOW: Final = (FactsChanged, StoreUnavailable)
 #: Drafts that one call of the script appends, at most: a script blocks the server.
 MAX_TOGETHER: Final = 64
 
@@ -54,7 +56,7 @@ class Pending:
         self.draft: Final = draft
         self.partition: Final = partition
         self.epoch: Final = epoch
-        self.outcome: Appended | Unchanged | ChatError | None = None
+        self.outcome: Appended | Unchanged | ChatError | StoreUnavailable | None = None
         self.at: Position | None = None
         self.claim: Claim | None = None  # on the name of a new room
         self.has_claimed_cid = False
@@ -84,15 +86,19 @@ class Log:
         self._blocks = Blocks(keys, names)
         self._lists = ConversationLists(keys)
         self.appended: Final[deque[Placed]] = deque()
+        #: An append is under way: set by each, and unset when that, or another, has been settled.
+        self.is_under_way = False
 
     def forget(self) -> None:
         """Clear the cache."""
         self._lists.forget()
 
-    def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
+    def append(self, drafts: Sequence[Draft], *, in_order: bool = True) -> Operation[list[Pending]]:
         """Append drafts; those that were not looked at are missing in the result.
 
-        See :meth:`gochat.chat.store.Store.append`.
+        See :meth:`gochat.chat.store.Store.append`. Without `in_order` each is another session's, so
+        all are looked at, those of each partition together, whatever becomes of the others. The
+        outcome of one may be the error that it would raise alone.
         """
         drafts = yield from self._blocks.without_blocked_mentions(drafts)
         pending = [self._pending(draft) for draft in drafts]
@@ -105,11 +111,24 @@ class Log:
         yield from self._lists.add(item.draft for item in pending if item.outcome is None)
         yield from self._claim_names(pending)
         yield from self._claim(pending)
-        yield from self._try([item for item in pending if item.outcome is None])
+        yield from self._try([item for item in pending if item.outcome is None], in_order=in_order)
         if self._options.wait and pending:
             yield from self._wait(pending)
-        changed = [isinstance(item.outcome, FactsChanged) for item in pending]
+        changed = [in_order and isinstance(item.outcome, FactsChanged) for item in pending]
         return pending[: changed.index(True) + 1] if any(changed) else pending
+
+    def shared_slot(self, drafts: Sequence[Draft]) -> int | None:
+        """Return the slot of which others' drafts may be appended with these; None: of none.
+
+        All that is read and written for them is on one server, or else it would take the failure of
+        any of several to fail them.
+        """
+        if len(drafts) != 1:
+            return None
+        (draft,) = drafts
+        slot = self._topology.slot(self._keys.partition(draft.conversation))
+        is_far = slot != self._topology.slot(self._keys.partition(draft.sender_key))
+        return None if is_far else slot
 
     def _pending(self, draft: Draft) -> Pending:
         partition = self._keys.partition(draft.conversation)
@@ -156,44 +175,48 @@ class Log:
 
     # -- the entry ------------------------------------------------------------------------------
 
-    def _try(self, pending: Sequence[Pending]) -> Operation[None]:
-        """Append drafts in order, those of one partition that follow each other together.
-
-        It ends with the first one that fails for now.
+    def _try(self, pending: Sequence[Pending], *, in_order: bool) -> Operation[None]:
+        """Append drafts, those of one partition together; if `in_order`, only those that follow
+        each other, until one fails for now.
         """
-        waiting = deque(pending)
+        waiting = pending
         while waiting:
-            partition = waiting[0].partition
-            together: list[Pending] = []
-            for item in waiting:
-                if item.partition != partition or len(together) == MAX_TOGETHER:
-                    break
-                together.append(item)
-            ((status, *replies),) = yield [self._command(together)]
-            match status:
-                case b"done":
-                    pass
-                case b"gate":
-                    raise StoreUnavailable(
-                        "the store is another one: looking whether all is there",
-                        retry_after=max(replies[0], 100) / 1000,
-                    )
-                case _:
-                    # Accounts and listed conversations were cached in the old history. So the
-                    # append must start over, as clients do anyway.
-                    self._epoch_tracker.doubt(partition)
-                    raise StoreUnavailable(
-                        "the history of the store has changed", retry_after=TRY_AGAIN
-                    )
-            for reply in replies:
-                if reply[0] == b"again":
-                    break
-                item = waiting.popleft()
-                yield from self._settle(item, reply)
-                if isinstance(item.outcome, FactsChanged):
-                    for other in waiting:
-                        yield from self._release(other)
-                    return
+            runs = _runs(waiting, in_order=in_order)
+            self.is_under_way = True
+            results = yield [self._command(run) for run in runs]
+            for run, (status, *replies) in zip(runs, results, strict=True):
+                try:
+                    self._require_done(run[0].partition, status, replies)
+                    for item, reply in zip(run, replies, strict=False):  # not of all, see `again`
+                        yield from self._settle(item, reply)
+                except StoreUnavailable as error:
+                    if in_order:
+                        raise
+                    for item in run:
+                        if item.outcome is None:
+                            item.outcome = error
+            waiting = [item for item in waiting if item.outcome is None]
+            if in_order and any(isinstance(item.outcome, _FOR_NOW) for item in runs[0]):
+                for item in waiting:
+                    yield from self._release(item)
+                return
+
+    def _require_done(self, partition: int, status: bytes, replies: Sequence[Reply]) -> None:
+        match status:
+            case b"done":
+                return
+            case b"gate":
+                raise StoreUnavailable(
+                    "the store is another one: looking whether all is there",
+                    retry_after=max(replies[0], 100) / 1000,
+                )
+            case _:
+                # Accounts and listed conversations were cached in the old history. So the append
+                # must start over, as clients do anyway.
+                self._epoch_tracker.doubt(partition)
+                raise StoreUnavailable(
+                    "the history of the store has changed", retry_after=TRY_AGAIN
+                )
 
     def _settle(self, item: Pending, reply: Reply) -> Operation[None]:
         """Take in the reply to a draft."""
@@ -201,6 +224,10 @@ class Log:
             case b"ok":
                 item.outcome = self._appended(item, reply)
                 return
+            case b"again":
+                return
+            case b"gone":
+                item.outcome = StoreUnavailable(GONE)
             case b"dup":
                 item.at = Position(item.partition, reply[1].decode(), reply[3])
                 item.outcome = yield from self._earlier(item.draft, reply[2])
@@ -310,6 +337,18 @@ class Log:
             partition = self._keys.partition(item.draft.sender_key)
             key = self._keys.claim(item.draft.sender_key, item.draft.cid or "")
             yield [RedisCommand(partition, ("DEL", key))]
+
+
+def _runs(waiting: Sequence[Pending], *, in_order: bool) -> list[list[Pending]]:
+    """Return what is appended by one command each, now."""
+    if in_order:
+        partition = waiting[0].partition
+        first = takewhile(lambda item: item.partition == partition, waiting)
+        return [list(islice(first, MAX_TOGETHER))]
+    runs: dict[int, list[Pending]] = {}
+    for item in waiting:
+        runs.setdefault(item.partition, []).append(item)
+    return [run[:MAX_TOGETHER] for run in runs.values()]
 
 
 def _people(draft: Draft) -> list[NameKey]:

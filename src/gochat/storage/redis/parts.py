@@ -67,6 +67,7 @@ class Parts:
         assert self.feed is not None
         placed = [appended.popleft() for _ in range(len(appended))]
         self.feed.order.offer(placed)
+        self.log.is_under_way = False
         self.indexer.note(entry.entry.conversation for entry in placed)
 
 

@@ -31,7 +31,16 @@ from gochat.chat.at_once import UNASKED, WouldWait
 from gochat.chat.conversations import ConversationKey, Summary
 from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
-from gochat.chat.log import Appended, Batch, Draft, Page, Submission, Unchanged, Waiting
+from gochat.chat.log import (
+    Appended,
+    Batch,
+    Draft,
+    Page,
+    Submission,
+    Together,
+    Unchanged,
+    Waiting,
+)
 from gochat.chat.names import NameKey
 from gochat.chat.pins import PinRef
 from gochat.chat.restriction import Restriction, held
@@ -204,7 +213,7 @@ class SqliteStore:
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         return await self._writer.write(partial(self._log.append, drafts))
 
-    def submit(self, submissions: Sequence[Submission]) -> None:
+    def submit(self, submissions: Sequence[Submission], together: Together) -> None:
         self._writer.submit(
             [
                 Write(partial(self._log.append, drafts), partial(report, done))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -21,6 +21,7 @@ import structlog
 from msgspec import Struct
 
 from gochat.chat.health import StoreHealth
+from gochat.chat.log import Together
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.worker import Job, Worker, running
@@ -35,12 +36,16 @@ T = TypeVar("T")
 
 #: Errors which mean that another server is the right one now.
 _MOVED: Final = frozenset({"MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN"})
+#: The message where keys were evicted or deleted.
+GONE: Final = (
+    "keys of a conversation have vanished from Redis, evicted or deleted: restore a backup"
+)
 #: Errors that pass, or that an administrator can resolve.
 _TEXTS: Final = {
     "ASK": "a slot of the cluster is being moved",
     "BUSY": "Redis is busy with a script",
     "CLUSTERDOWN": "the Redis cluster is down",
-    "GONE": "keys of a conversation have vanished from Redis, evicted or deleted: restore a backup",
+    "GONE": GONE,
     "LOADING": "Redis is loading its data",
     "MASTERDOWN": "the Redis master is down",
     "MISCONF": "Redis can't write to its disk",
@@ -230,15 +235,18 @@ class WorkerConnections:
 
 
 class _Job(Job[T]):
-    __slots__ = ("operation", "wanted")
+    __slots__ = ("operation", "together", "wanted")
 
     def __init__(
         self,
         operation: Operation[T],
         done: Callable[[T | None, Exception | None], None] | None = None,
+        requests: int = 1,
+        together: Together | None = None,
     ) -> None:
-        super().__init__(done)
+        super().__init__(done, requests)
         self.operation = operation
+        self.together: Final = together
         self.wanted: Sequence[RedisCommand] = ()
 
     def go_on(self, replies: list[Reply] | None) -> bool:
@@ -294,13 +302,17 @@ class PipelineWorker(Worker[_Job[object]]):
         return await self.wait_for(_Job(operation))
 
     def submit(
-        self, operation: Operation[T], done: Callable[[T | None, Exception | None], None]
+        self,
+        operation: Operation[T],
+        done: Callable[[T | None, Exception | None], None],
+        requests: int,
+        together: Together,
     ) -> None:
-        """Carry out an operation as :meth:`carry_out` does; never wait.
+        """Carry out an operation for so many requests as :meth:`carry_out` does; never wait.
 
-        `done` is called in the Trio thread, before this returns or later.
+        `done` is called in the Trio thread, before this returns or later, inside `together`.
         """
-        job = cast("_Job[object]", _Job(operation, done))
+        job = cast("_Job[object]", _Job(operation, done, requests, together))
         try:
             self.require_open()
         except StoreUnavailable as error:
@@ -310,9 +322,13 @@ class PipelineWorker(Worker[_Job[object]]):
             self._submit(job)
 
     def _settle(self, jobs: list[_Job[object]]) -> None:
-        if self._settled is not None:
-            self._settled()
-        self._finish(jobs)
+        with ExitStack() as stack:
+            for together in {job.together for job in jobs}:
+                if together is not None:
+                    stack.enter_context(together())
+            if self._settled is not None:
+                self._settled()
+            self._finish(jobs)
 
     # -- in the worker's thread -------------------------------------------------------------------
 
@@ -339,7 +355,8 @@ class PipelineWorker(Worker[_Job[object]]):
             active = going
             replies = self._execute(active)
         if self._settled is not None and not any(job.error for job in group):  # it writes
-            self._health.committed(time.perf_counter() - began, len(group))
+            requests = sum(job.requests for job in group)
+            self._health.committed(time.perf_counter() - began, requests)
 
     def _execute(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
         if not jobs:

@@ -11,8 +11,8 @@
 -- somebody else wrote, after these two: their name;
 -- {"dup", epoch, seq, the feed's newest position},
 -- {"same"}: nothing would change; {"no", error code}; {"changed"}: its facts are not so;
--- {"again"}: nothing was appended yet, ask again. After the last two it ends: nothing overtakes what may
--- still be appended. The error GONE: keys of a conversation have vanished.
+-- {"again"}: nothing was appended yet, ask again; {"gone"}: keys of the conversation have vanished. After
+-- the last three it ends: nothing overtakes what may still be appended.
 
 local EVERYBODY = '@room' -- in mentions, as protocol/text.py says
 local STEPS = 500 -- old edits that are erased in one go: some 10 ms
@@ -79,7 +79,7 @@ local function append(
     redis.call('LLEN', log) ~= seq - base
     or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
   then
-    return redis.error_reply('GONE entries of a conversation have vanished')
+    return { 'gone' }
   end
 
   -- The record of an entry, or nil where there is none (any more).
@@ -764,11 +764,8 @@ for index = 2, #ARGV, 2 do
   local draft = cmsgpack.unpack(ARGV[index])
   local last = key + (draft.has_claim and 14 or 13)
   local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
-  if reply.err then
-    return reply
-  end
   replies[#replies + 1] = reply
-  if reply[1] == 'changed' or reply[1] == 'again' then
+  if reply[1] == 'changed' or reply[1] == 'again' or reply[1] == 'gone' then
     break
   end
   key = last + 1
