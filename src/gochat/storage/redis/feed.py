@@ -156,7 +156,7 @@ class _FeedReader(StreamReader):
         if breaks:
             self._feed.skip(breaks)
         keys = [self._feed.keys.feeds[partition] for partition in partitions]
-        ids = [f"{self._feed.positions[partition]}-0" for partition in partitions]
+        ids = [f"{self._skip_own(partition)}-0" for partition in partitions]
         (reply,) = wire.ask(
             ("XREAD", "COUNT", MAX_READ, "BLOCK", int(BLOCK * 1000), "STREAMS", *keys, *ids)
         )
@@ -170,6 +170,12 @@ class _FeedReader(StreamReader):
         if self._loss != self._server.loss:
             self._loss = self._server.loss
             epoch_tracker.renew(partitions, wire, self._loss)
+
+    def _skip_own(self, partition: int) -> int:
+        """Return the position after which to read: what this node has appended is not read."""
+        epoch, positions = self._feed.epoch_tracker.epoch(partition), self._feed.positions
+        positions[partition] = max(positions[partition], self._feed.order.reached(partition, epoch))
+        return positions[partition]
 
     def _let_own_be_first(self) -> None:
         """Wait for an append of this node that is under way.

@@ -69,6 +69,10 @@ class Order:
         """Return True if an entry was delivered. Call from any thread."""
         return epoch == self._epochs[partition] and position <= self._positions[partition]
 
+    def reached(self, partition: int, epoch: str) -> int:
+        """Return up to where all was delivered, 0 in another epoch. Call from any thread."""
+        return self._positions[partition] if epoch == self._epochs[partition] else 0
+
     def offer(self, entries: Iterable[Placed]) -> None:
         """Deliver those `entries` that come next, before anything else runs in the Trio thread."""
         positions, epochs = self._positions, self._epochs
