@@ -70,6 +70,8 @@ def writer_held_up(chat: Chat) -> Iterator[Callable[[], None]]:
 class _Held:
     """A write that nobody waits for."""
 
+    requests = 1
+
     def __init__(self, is_held: threading.Event, may_go_on: threading.Event) -> None:
         self.is_held = is_held
         self.may_go_on = may_go_on
