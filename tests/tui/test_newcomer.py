@@ -62,8 +62,12 @@ class Hands:
         pytest.fail(f"{text!r} is not on the screen:\n{screen_text(self.pilot)}")
 
     async def click(self, text: str, *, last: bool = False) -> None:
-        """Click on `text`."""
-        await self.pilot.click(offset=self.position(text, last=last))
+        """Click on `text`, once it stays where it is."""
+        before, at = None, self.position(text, last=last)
+        while at != before:
+            await settle(self.pilot)
+            before, at = at, self.position(text, last=last)
+        await self.pilot.click(offset=at)
         await settle(self.pilot)
 
     # What is done differently.
