@@ -2,7 +2,7 @@
 
    By how many milliseconds is read from the file that GOCHAT_TEST_SYNC_DELAY names, each time. Each
    call adds a line to the file that GOCHAT_TEST_SYNC_LOG names, if it is set: "main" or "other", for
-   the thread that waits. */
+   the thread that waits. In processes that were started by the first one, all threads are others. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +13,21 @@
 #include <time.h>
 #include <unistd.h>
 
+__attribute__((constructor)) static void note_the_first(void)
+{
+    char own[16];
+
+    snprintf(own, sizeof own, "%d", (int)getpid());
+    setenv("GOCHAT_TEST_SYNC_FIRST", own, 0);
+}
+
+static int is_main(void)
+{
+    const char *first = getenv("GOCHAT_TEST_SYNC_FIRST");
+
+    return first != NULL && atoi(first) == getpid() && syscall(SYS_gettid) == getpid();
+}
+
 static void note_the_thread(void)
 {
     const char *path = getenv("GOCHAT_TEST_SYNC_LOG");
@@ -20,7 +35,7 @@ static void note_the_thread(void)
 
     if (file == NULL)
         return;
-    fputs(syscall(SYS_gettid) == getpid() ? "main\n" : "other\n", file);
+    fputs(is_main() ? "main\n" : "other\n", file);
     fclose(file);
 }
 
