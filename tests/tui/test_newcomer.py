@@ -62,12 +62,10 @@ class Hands:
         pytest.fail(f"{text!r} is not on the screen:\n{screen_text(self.pilot)}")
 
     async def click(self, text: str, *, last: bool = False) -> None:
-        """Click on `text`, once it stays where it is."""
-        before, at = None, self.position(text, last=last)
-        while at != before:
-            await settle(self.pilot)
-            before, at = at, self.position(text, last=last)
-        await self.pilot.click(offset=at)
+        """Click on `text`. A button takes no click while it looks pressed from the one before."""
+        screen = self.pilot.app.screen
+        await until(self.pilot, lambda: not screen.query("Button.-active"), "the button")
+        await self.pilot.click(offset=self.position(text, last=last))
         await settle(self.pilot)
 
     # What is done differently.
