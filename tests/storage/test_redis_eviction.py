@@ -168,8 +168,13 @@ async def test_conversation_whose_keys_have_vanished_accepts_nothing(
                 for kind in gone:
                     (name,) = nodes.keys(f"*:{kind}:{room}")
                     client.delete(name)
-            with pytest.raises(StoreUnavailable, match="vanished"):
-                await chat.say("Mei", room, "two")
+            with structlog.testing.capture_logs() as logs:
+                with pytest.raises(StoreUnavailable, match="vanished"):
+                    await chat.say("Mei", room, "two")
+                assert store.health.failures["writer"]
+            if gone == "c":  # said once, until it is over
+                (said,) = [one for one in logs if one["event"] == "store unavailable"]
+                assert (said["part"], "vanished" in said["reason"]) == ("writer", True)
             if gone != "cl":
                 with pytest.raises(StoreUnavailable, match="vanished"):
                     await chat.page("Mei", room)

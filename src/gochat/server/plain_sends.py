@@ -50,7 +50,10 @@ class PlainSends:
         self._outlets: list[Outlet] = []  # of those whose messages were taken in this pass
 
     def submit(self, submissions: Sequence[Submission]) -> None:
-        """Append what was taken in a pass. Each gets their entries and answers in one write."""
+        """Append what was taken in a pass.
+
+        What the store delivers and answers in one step is one write to each.
+        """
         together = partial(corked, self._outlets)
         self._outlets = []
         with together():

@@ -213,7 +213,7 @@ class RedisStore:
         histories = self._order.histories
         done = await self._writer.carry_out(self._log.append(drafts))
         await self._order.delivered((item.at for item in done if item.at is not None), histories)
-        outcomes = _outcomes(done)
+        outcomes = self._outcomes(done)
         if isinstance(outcomes, StoreUnavailable):
             raise outcomes
         return outcomes
@@ -235,6 +235,19 @@ class RedisStore:
                 len(those),
                 together,
             )
+
+    def _outcomes(
+        self, pending: Iterable[Pending]
+    ) -> list[Appended | Unchanged | ChatError] | StoreUnavailable:
+        """Return the outcomes of one caller's drafts, or the error that it gets."""
+        outcomes: list[Appended | Unchanged | ChatError] = []
+        for item in pending:
+            if isinstance(item.outcome, StoreUnavailable):  # the operation has not failed as such
+                self.health.failed(self._writer.name, item.outcome)
+                return item.outcome
+            if item.outcome is not None:
+                outcomes.append(item.outcome)
+        return outcomes
 
     def _all_appended(
         self,
@@ -260,7 +273,7 @@ class RedisStore:
         if pending is None or error is not None:
             report(done, None, error)
             return
-        outcomes = _outcomes(pending)
+        outcomes = self._outcomes(pending)
         if isinstance(outcomes, StoreUnavailable):
             done(outcomes)
             return
@@ -415,18 +428,6 @@ class RedisStore:
     @property
     def _reader(self) -> PipelineWorker:
         return min(self._readers, key=lambda worker: worker.waiting)
-
-
-def _outcomes(
-    pending: Iterable[Pending],
-) -> list[Appended | Unchanged | ChatError] | StoreUnavailable:
-    outcomes: list[Appended | Unchanged | ChatError] = []
-    for item in pending:
-        if isinstance(item.outcome, StoreUnavailable):
-            return item.outcome
-        if item.outcome is not None:
-            outcomes.append(item.outcome)
-    return outcomes
 
 
 @asynccontextmanager
